@@ -1,0 +1,85 @@
+package gateway
+
+import "time"
+
+// EventType says what happened (design §4.1).
+type EventType string
+
+// What a PBX reports; EventUpdate is Ringcast's own: a contact or a recording became known.
+const (
+	EventDial      EventType = "call.dial"
+	EventBridge    EventType = "call.bridge"
+	EventHold      EventType = "call.hold"
+	EventUnhold    EventType = "call.unhold"
+	EventTransfer  EventType = "call.transfer"
+	EventMerge     EventType = "call.merge"
+	EventHangup    EventType = "call.hangup"
+	EventRecording EventType = "call.recording"
+	EventUpdate    EventType = "call.update"
+)
+
+// Direction of a call, seen from the company.
+type Direction string
+
+// The directions.
+const (
+	Inbound  Direction = "inbound"
+	Outbound Direction = "outbound"
+	Internal Direction = "internal"
+)
+
+// Cause says why a leg or a call ended.
+type Cause string
+
+// The causes of design §4.1. CauseElsewhere is for adapters that know that another telephone took the call.
+const (
+	CauseNormal    Cause = "normal"
+	CauseNoAnswer  Cause = "no_answer"
+	CauseBusy      Cause = "busy"
+	CauseCancelled Cause = "cancelled"
+	CauseRejected  Cause = "rejected"
+	CauseFailed    Cause = "failed"
+	CauseElsewhere Cause = "elsewhere"
+)
+
+// Event is one normalised fact from a PBX. Which fields an event needs is the table of design §4.1;
+// CheckEvent holds it.
+type Event struct {
+	Account string    `json:"-"`
+	PBX     string    `json:"-"`
+	Call    string    `json:"-"`            // the PBX's id of the call
+	Type    EventType `json:"event"`        //
+	ID      string    `json:"id,omitempty"` // the event's own id, unique for the PBX within 10 minutes
+
+	// At is when it happened. Zero: on arrival, after everything that arrived before.
+	At time.Time `json:"at,omitzero"`
+
+	Direction  Direction `json:"direction,omitempty"`
+	From       Number    `json:"from,omitzero"`
+	To         Number    `json:"to,omitzero"`
+	Line       string    `json:"line,omitempty"`       // the company's own number or trunk
+	Name       string    `json:"name,omitempty"`       // the outside party's name, where the PBX knows it
+	Extensions []string  `json:"extensions,omitempty"` // who rings, answered, holds; whose leg ended
+	Cause      Cause     `json:"cause,omitempty"`      // on hangup
+	Target     string    `json:"target,omitempty"`     // on transfer: the extension or number it goes to
+	Into       string    `json:"into,omitempty"`       // on merge: the PBX's id of the call that lives on
+	Recording  string    `json:"recording,omitempty"`  // http or https URL
+
+	// People are the users behind the extensions that the event names. The gateway looks them up when it
+	// takes the event; adapters leave it empty.
+	People []Person `json:"people,omitempty"`
+}
+
+// Number is a telephone number as the PBX wrote it and, where it is one that can be called from
+// anywhere, as E.164.
+type Number struct {
+	Raw  string `json:"raw,omitempty"`
+	E164 string `json:"e164,omitempty"`
+}
+
+// Person is a user at an extension.
+type Person struct {
+	User      string `json:"user"`
+	Name      string `json:"name"`
+	Extension string `json:"extension"`
+}

@@ -1,0 +1,43 @@
+package gateway
+
+import (
+	"strings"
+
+	"github.com/nyaruka/phonenumbers"
+)
+
+// Numbers shorter than this are extensions and service codes: they mean nothing outside the company.
+const shortestPublic = 7
+
+// ParseNumber reads a telephone number as a PBX writes it, with the account's region for those without
+// a country code. What cannot be called from anywhere keeps only its raw form.
+func ParseNumber(raw, region string) Number {
+	raw = strings.TrimSpace(raw)
+	n := Number{Raw: raw}
+	digits := Digits(raw)
+	if len(digits) < shortestPublic {
+		return n
+	}
+	// Providers often leave out the plus of an international number; the region does not tell.
+	for _, form := range []string{raw, "+" + digits} {
+		p, err := phonenumbers.Parse(form, region)
+		if err == nil && phonenumbers.IsValidNumber(p) {
+			n.E164 = phonenumbers.Format(p, phonenumbers.E164)
+			return n
+		}
+	}
+	if strings.HasPrefix(raw, "+") && len(digits) <= 15 { // E.164 allows 15; new ranges come before new tables
+		n.E164 = "+" + digits
+	}
+	return n
+}
+
+// Digits returns the digits of a number and nothing else.
+func Digits(number string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return r
+		}
+		return -1
+	}, number)
+}

@@ -1,0 +1,158 @@
+package gateway
+
+import (
+	"slices"
+	"time"
+)
+
+// For returns the call as a user sees it, and whether he has a share in it at all.
+func (c *Call) For(user string) (View, bool) {
+	mine := c.share(user)
+	if mine == nil || c.StartedAt.IsZero() {
+		return View{}, false
+	}
+	number := c.outside(mine.Caller)
+	v := View{
+		ID: c.ID, Version: c.Version, Direction: c.Direction, PhoneRaw: number.Raw, Name: c.Name, Line: c.Line,
+		Extension: mine.Extension, State: mine.state(), AnsweredBy: c.AnsweredBy, Peer: c.peer(mine),
+		StartedAt: Millis(c.StartedAt), Talk: int(c.talked(user) / time.Second),
+	}
+	if number.E164 != "" {
+		v.Phone = &number.E164
+	}
+	if c.Recording != "" {
+		v.Recording = &c.Recording
+	}
+	if at := c.answered(user); !at.IsZero() {
+		v.AnsweredAt = (*Millis)(&at)
+	}
+	if !mine.Live() {
+		v.Outcome, v.EndedAt = &mine.Outcome, (*Millis)(&mine.EndedAt)
+	}
+	return v, true
+}
+
+// Users returns the users who have a share in the call, each once.
+func (c *Call) Users() []string {
+	var users []string
+	for _, leg := range c.Legs {
+		if leg.User != "" && !slices.Contains(users, leg.User) {
+			users = append(users, leg.User)
+		}
+	}
+	return users
+}
+
+// share is the user's leg that counts most: one that talks, else one that rings, else the last to end.
+func (c *Call) share(user string) *Leg {
+	var best *Leg
+	for i := range c.Legs {
+		leg := &c.Legs[i]
+		if leg.User == user && (best == nil || leg.weight() > best.weight() ||
+			leg.weight() == best.weight() && leg.EndedAt.After(best.EndedAt)) {
+			best = leg
+		}
+	}
+	return best
+}
+
+func (l *Leg) weight() int {
+	switch {
+	case !l.TalkingSince.IsZero():
+		return 3
+	case l.Live():
+		return 2
+	case !l.AnsweredAt.IsZero():
+		return 1
+	default:
+		return 0
+	}
+}
+
+func (l *Leg) state() State {
+	switch {
+	case !l.Live():
+		return Ended
+	case l.Held:
+		return Held
+	case !l.TalkingSince.IsZero():
+		return Talking
+	default:
+		return Ringing
+	}
+}
+
+// outside is the other party's number, for the one who made the call and for those who got it.
+func (c *Call) outside(caller bool) Number {
+	if c.Direction == Outbound || c.Direction == Internal && caller {
+		return c.To
+	}
+	return c.From
+}
+
+// peer is the colleague at the other end of an internal call.
+func (c *Call) peer(mine *Leg) *Person {
+	if c.Direction != Internal {
+		return nil
+	}
+	if mine.Caller && c.AnsweredBy != nil {
+		return c.AnsweredBy
+	}
+	for i := range c.Legs {
+		if c.Legs[i].Caller != mine.Caller {
+			return &c.Legs[i].Person
+		}
+	}
+	return nil
+}
+
+func (c *Call) talked(user string) time.Duration {
+	var sum time.Duration
+	for _, leg := range c.Legs {
+		if leg.User == user {
+			sum += leg.Talked
+		}
+	}
+	return sum
+}
+
+func (c *Call) answered(user string) time.Time {
+	var first time.Time
+	for _, leg := range c.Legs {
+		if leg.User == user && !leg.AnsweredAt.IsZero() && (first.IsZero() || leg.AnsweredAt.Before(first)) {
+			first = leg.AnsweredAt
+		}
+	}
+	return first
+}
+
+// concerned returns the users who see a difference between two versions of a call.
+func concerned(before, after *Call) []string {
+	var users []string
+	for _, user := range after.Users() {
+		was, had := before.For(user)
+		is, has := after.For(user)
+		if has && (!had || !sameView(was, is)) {
+			users = append(users, user)
+		}
+	}
+	return users
+}
+
+// sameView compares all that a user sees, but for the version.
+func sameView(a, b View) bool {
+	return a.Direction == b.Direction && a.PhoneRaw == b.PhoneRaw && a.Name == b.Name && a.Line == b.Line &&
+		a.Extension == b.Extension && a.State == b.State && a.Talk == b.Talk &&
+		time.Time(a.StartedAt).Equal(time.Time(b.StartedAt)) &&
+		same(a.Phone, b.Phone) && same(a.Outcome, b.Outcome) && same(a.AnsweredBy, b.AnsweredBy) &&
+		same(a.Peer, b.Peer) && same(a.Contact, b.Contact) && same(a.Recording, b.Recording) &&
+		sameTime(a.AnsweredAt, b.AnsweredAt) && sameTime(a.EndedAt, b.EndedAt)
+}
+
+func same[T comparable](a, b *T) bool {
+	return a == b || a != nil && b != nil && *a == *b
+}
+
+func sameTime(a, b *Millis) bool {
+	return a == b || a != nil && b != nil && time.Time(*a).Equal(time.Time(*b))
+}
