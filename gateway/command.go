@@ -1,0 +1,186 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// A command is answered within this, whatever the PBX does.
+const commandTimeout = 5 * time.Second
+
+const maxCommandID = 64 // characters
+
+// Subscribe registers deliver for the messages of a user's calls and returns, in the same instant, where
+// the session stands: cursor is where the client was, "" on a first visit. deliver is called in order,
+// by one goroutine at a time, must not block and must not call the gateway. The returned function ends
+// it; deliver is not called after that returned.
+func (g *Gateway) Subscribe(account, user, cursor string, deliver func(Message)) (Hello, func(), error) {
+	if err := g.serving(); err != nil {
+		return Hello{}, nil, err
+	}
+	hello, stop := g.feed.subscribe(account, user, cursor, deliver)
+	return hello, stop, nil
+}
+
+// ClientGone says that a client's last session ended: what it claimed and did not carry out comes free
+// after claimGrace, unless it is back by then.
+func (g *Gateway) ClientGone(account, user, client string) {
+	g.claims.gone(clientKey{account, user, client}, g.cfg.Now())
+}
+
+// Command carries out what a user's client asks for and answers within 5 s. A command repeated with its
+// id gets the same reply and does nothing.
+func (g *Gateway) Command(ctx context.Context, cmd Command) Reply {
+	ctx, cancel := context.WithTimeoutCause(ctx, commandTimeout, Errorf(CodeTimeout, "the PBX did not answer in time"))
+	defer cancel()
+	if n := utf8.RuneCountInString(cmd.ID); n < 1 || n > maxCommandID {
+		return refuse(cmd, Errorf(CodeInvalid, "a command needs an id of 1 to %d characters", maxCommandID))
+	}
+	if err := g.serving(); err != nil {
+		return refuse(cmd, err)
+	}
+	key := commandKey{cmd.Account, cmd.User, cmd.ID}
+	reply, err := g.replies.do(ctx, key, g.cfg.Now, func() Reply {
+		if done, ok := g.feed.command(key); ok {
+			if done.reply != nil {
+				return *done.reply
+			}
+			return refuse(cmd, Errorf(CodeTimeout, "it was begun before a restart; look at the telephone to see what became of it"))
+		}
+		call, err := g.carryOut(ctx, cmd)
+		if err != nil {
+			return refuse(cmd, err)
+		}
+		return Reply{ID: cmd.ID, OK: true, Call: call}
+	})
+	if err != nil { // a repeat that waited in vain for the first
+		return refuse(cmd, Errorf(CodeTimeout, "still being carried out: %w", err))
+	}
+	return reply
+}
+
+func (g *Gateway) carryOut(ctx context.Context, cmd Command) (call string, err error) {
+	user, ok := g.cfg.Directory.User(cmd.Account, cmd.User)
+	if !ok {
+		return "", Errorf(CodeNotPermitted, "you are not in the directory of this account (any more)")
+	}
+	switch cmd.Action {
+	case "call":
+		return g.placeCall(ctx, cmd, user)
+	case "hangup":
+		return cmd.Call, g.hangUp(ctx, cmd)
+	case "claim":
+		return cmd.Call, g.claim(ctx, cmd)
+	default:
+		return "", Errorf(CodeInvalid, "unknown action %q: call, hangup and claim are known", cmd.Action)
+	}
+}
+
+// placeCall dials. The intent is in the log before the PBX is asked, so that a repeat never dials a
+// second time, also after a crash; the reply follows it there.
+func (g *Gateway) placeCall(ctx context.Context, cmd Command, user User) (string, error) {
+	account, _ := g.cfg.Directory.Account(cmd.Account)
+	to, err := dialable(cmd.To, account.Region)
+	if err != nil {
+		return "", err
+	}
+	if len(user.Extensions) == 0 {
+		return "", Errorf(CodeNotPermitted, "you have no extension to dial from")
+	}
+	link, dialer, err := g.dialer(cmd.Account)
+	if err != nil {
+		return "", err
+	}
+	if err := g.recordCommand(ctx, cmd, nil); err != nil {
+		return "", err
+	}
+	id, err := dialer.Dial(ctx, DialRequest{Key: dialKey(cmd), Extension: user.Extensions[0], To: to})
+	reply := Reply{ID: cmd.ID, OK: err == nil}
+	if err == nil {
+		reply.Call = callID(link.ID, id)
+	} else {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		reply = refuse(cmd, err)
+	}
+	g.cfg.Logger.Info("click-to-call", "account", cmd.Account, "user", cmd.User, "call", reply.Call, "extension", user.Extensions[0], "to", to.Raw, "err", err)
+	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), commandTimeout)
+	defer cancel()
+	if logErr := g.recordCommand(after, cmd, &reply); logErr != nil {
+		g.cfg.Logger.Warn("reply not in the log", "account", cmd.Account, "call", reply.Call, "err", logErr)
+	}
+	return reply.Call, err
+}
+
+func (g *Gateway) recordCommand(ctx context.Context, cmd Command, reply *Reply) error {
+	return g.submit(ctx, cmd.Account, func(d *draft) error {
+		d.record(&Record{Account: cmd.Account, Command: &CommandRecord{User: cmd.User, ID: cmd.ID, Reply: reply}})
+		return nil
+	})
+}
+
+func (g *Gateway) hangUp(ctx context.Context, cmd Command) error {
+	c, mine, err := g.ownCall(cmd)
+	if err != nil {
+		return err
+	}
+	if !mine.Live() {
+		return Errorf(CodeNotFound, "this call is over")
+	}
+	link, id, ok := g.linkOf(cmd.Account, c.ID)
+	if !ok {
+		return Errorf(CodePBXOffline, "the call came from a PBX that this gateway is not linked to")
+	}
+	control, ok := link.PBX.(CallControl)
+	if !ok {
+		return Errorf(CodeNotPermitted, "this PBX only reports calls: hang up at the telephone")
+	}
+	err = control.HangUp(ctx, id, mine.Extension)
+	g.cfg.Logger.Info("hang up", "account", cmd.Account, "user", cmd.User, "call", c.ID, "extension", mine.Extension, "err", err)
+	return err
+}
+
+// ownCall returns a call and the user's own share in it; to him, other people's calls do not exist.
+func (g *Gateway) ownCall(cmd Command) (*Call, *Leg, error) {
+	if c, ok := g.feed.call(cmd.Account, cmd.Call); ok {
+		if mine := c.share(cmd.User); mine != nil {
+			return c, mine, nil
+		}
+	}
+	return nil, nil, Errorf(CodeNotFound, "you have no such call")
+}
+
+func refuse(cmd Command, err error) Reply {
+	e := Shown(err)
+	return Reply{ID: cmd.ID, Error: &ReplyError{Code: e.Code, Message: e.Message}}
+}
+
+// dialable cleans a number that somebody clicked: "+", digits, and the * and # of service codes.
+func dialable(text, region string) (Number, error) {
+	clean := strings.Map(func(r rune) rune {
+		switch {
+		case r >= '0' && r <= '9', r == '*', r == '#', r == '+':
+			return r
+		case strings.ContainsRune(" \t\u00a0()-.–/", r):
+			return -1
+		default:
+			return '!'
+		}
+	}, text)
+	digits := Digits(clean)
+	if strings.Contains(clean, "!") || strings.LastIndex(clean, "+") > 0 || digits == "" || len(clean) > 32 {
+		return Number{}, Errorf(CodeBadNumber, "%.64q is not a number that can be dialled", text)
+	}
+	return ParseNumber(clean, region), nil
+}
+
+// dialKey names a dial for the PBX: the same for the same command, another for any other.
+func dialKey(cmd Command) string {
+	sum := sha256.Sum256([]byte(cmd.Account + "\x00" + cmd.User + "\x00" + cmd.ID))
+	return strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:15]))
+}

@@ -1,0 +1,107 @@
+package gateway
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Record is one change, as the log keeps it. Exactly one of Call, Command and Claim is set.
+type Record struct {
+	Account string    `json:"account"`
+	At      time.Time `json:"at"` // when the gateway took it
+
+	// A change of a call: the event, whom it concerns, and the whole call after it.
+	Event   EventType `json:"event,omitempty"`
+	EventID string    `json:"event_id,omitempty"` // with the PBX: a repeat within 10 minutes is known by it
+	Users   []string  `json:"users,omitempty"`
+	Call    *Call     `json:"call,omitempty"`
+
+	Command *CommandRecord `json:"command,omitempty"`
+	Claim   *ClaimRecord   `json:"claim,omitempty"`
+}
+
+// CommandRecord says that a command was begun (no Reply) or done.
+type CommandRecord struct {
+	User  string `json:"user"`
+	ID    string `json:"id"`
+	Reply *Reply `json:"reply,omitempty"`
+}
+
+// ClaimRecord says that a client of the user carried out what it had claimed.
+type ClaimRecord struct {
+	User   string `json:"user"`
+	Call   string `json:"call"`
+	What   string `json:"what"`
+	Client string `json:"client"`
+}
+
+// Position is where a record stands: the sequence of its entry and its index in that.
+type Position struct {
+	Seq   uint64 `json:"seq"`
+	Index int    `json:"index"`
+}
+
+// Compare orders positions.
+func (p Position) Compare(q Position) int {
+	return cmp.Or(cmp.Compare(p.Seq, q.Seq), cmp.Compare(p.Index, q.Index))
+}
+
+// Cursor is a position in one incarnation of the log. Clients get it as text and do not look into it.
+type Cursor struct {
+	Epoch string
+	Position
+}
+
+func (c Cursor) String() string {
+	return c.Epoch + "." + strconv.FormatUint(c.Seq, 36) + "." + strconv.FormatInt(int64(c.Index), 36)
+}
+
+// ParseCursor reads what String wrote. It fails for anything else, which a client can have made up.
+func ParseCursor(s string) (Cursor, error) {
+	parts := strings.Split(s, ".")
+	if len(parts) != 3 || parts[0] == "" || len(s) > 64 {
+		return Cursor{}, fmt.Errorf("not a cursor: %.64q", s)
+	}
+	seq, err := strconv.ParseUint(parts[1], 36, 63)
+	if err != nil {
+		return Cursor{}, fmt.Errorf("cursor's sequence: %w", err)
+	}
+	index, err := strconv.ParseUint(parts[2], 36, 31)
+	if err != nil {
+		return Cursor{}, fmt.Errorf("cursor's index: %w", err)
+	}
+	return Cursor{Epoch: parts[0], Position: Position{Seq: seq, Index: int(index)}}, nil
+}
+
+// An entry's data is a head with the version of the format, then one record a line.
+const entryHead = "ringcast 1\n"
+
+func appendRecord(data []byte, r *Record) ([]byte, error) {
+	line, err := json.Marshal(r)
+	if err != nil {
+		return data, fmt.Errorf("encode record: %w", err)
+	}
+	return append(append(data, line...), '\n'), nil
+}
+
+// decodeEntry calls fn for each record of an entry.
+func decodeEntry(data []byte, fn func(index int, r *Record)) error {
+	rest, ok := strings.CutPrefix(string(data), entryHead)
+	if !ok {
+		return fmt.Errorf("entry of an unknown format: %.20q", data)
+	}
+	index := 0
+	for line := range strings.Lines(rest) {
+		r := new(Record)
+		if err := json.Unmarshal([]byte(line), r); err != nil {
+			return fmt.Errorf("record %d: %w", index, err)
+		}
+		fn(index, r)
+		index++
+	}
+	return nil
+}
