@@ -1,0 +1,124 @@
+// Package webhook takes call events by HTTP POST, for any PBX or script that can make a request
+// (design §4.1).
+//
+// # Contract
+//
+// POST /v1/accounts/{account}/events with one event or an array of up to 500 in at most 1 MiB of JSON,
+// authorised by the PBX's key. The answer 202 is sent when every event is in the log; anything malformed
+// refuses the whole request and names each bad field. A Handler may serve any number of requests at once.
+//
+// # Dependencies
+//
+// Package gateway and the standard library.
+package webhook
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"ringcast/gateway"
+)
+
+// What one request may carry.
+const (
+	MaxBody   = 1 << 20 // bytes
+	MaxEvents = 500
+)
+
+// Emitter makes events durable, all or none; gateway.Gateway does.
+type Emitter interface {
+	Emit(ctx context.Context, account, pbx string, events []gateway.Event) (gateway.Result, error)
+}
+
+// PBX is one PBX that may post events, known by its key.
+type PBX struct {
+	Account string
+	ID      string
+	Key     string
+}
+
+// Handler answers event posts.
+type Handler struct {
+	emitter  Emitter
+	accounts map[string][]keyed
+	now      func() time.Time
+}
+
+type keyed struct {
+	id  string
+	key [sha256.Size]byte
+}
+
+// New returns a handler for the given PBXes. accounts are those that exist, with or without such a PBX.
+func New(emitter Emitter, accounts []string, pbxes []PBX, now func() time.Time) *Handler {
+	h := &Handler{emitter: emitter, accounts: map[string][]keyed{}, now: now}
+	for _, a := range accounts {
+		h.accounts[a] = nil
+	}
+	for _, p := range pbxes {
+		h.accounts[p.Account] = append(h.accounts[p.Account], keyed{p.ID, sha256.Sum256([]byte(p.Key))})
+	}
+	return h
+}
+
+// answer of a request whose events are all in the log.
+type answer struct {
+	Accepted   int      `json:"accepted"`
+	Duplicates int      `json:"duplicates"`
+	Unknown    []string `json:"unknown_extensions,omitempty"`
+}
+
+// ServeEvents serves POST /v1/accounts/{account}/events. It is a gateway.HandlerFunc.
+func (h *Handler) ServeEvents(w http.ResponseWriter, r *http.Request) error {
+	account := r.PathValue("account")
+	pbx, err := h.authorise(account, r.Header.Get("Authorization"))
+	if err != nil {
+		return err
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return gateway.Errorf(gateway.CodeTooLarge, "a request carries at most %d bytes: send fewer events at a time", MaxBody)
+	case err != nil:
+		return gateway.Errorf(gateway.CodeInvalid, "the body did not arrive whole: %w", err)
+	}
+	events, err := Parse(body, h.now())
+	if err != nil {
+		return err
+	}
+	result, err := h.emitter.Emit(r.Context(), account, pbx, events)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusAccepted)
+	return json.NewEncoder(w).Encode(answer(result))
+}
+
+// authorise finds the PBX by its key. Every key of the account is compared, each in constant time.
+func (h *Handler) authorise(account, header string) (pbx string, err error) {
+	keys, ok := h.accounts[account]
+	if !ok {
+		return "", gateway.Errorf(gateway.CodeNotFound, "there is no account %q", account)
+	}
+	scheme, key, _ := strings.Cut(header, " ")
+	sum := sha256.Sum256([]byte(strings.TrimSpace(key)))
+	found := false
+	for _, k := range keys {
+		if subtle.ConstantTimeCompare(sum[:], k.key[:]) == 1 {
+			pbx, found = k.id, true
+		}
+	}
+	if !found || !strings.EqualFold(scheme, "Bearer") {
+		return "", gateway.Errorf(gateway.CodeUnauthorized, `send "Authorization: Bearer KEY" with the key of a PBX of this account`)
+	}
+	return pbx, nil
+}

@@ -1,0 +1,214 @@
+package webhook
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"ringcast/gateway"
+)
+
+var noon = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+
+type emitted struct {
+	account, pbx string
+	events       []gateway.Event
+}
+
+// fakeEmitter keeps what it is given.
+type fakeEmitter struct {
+	got    []emitted
+	result gateway.Result
+	err    error
+}
+
+func (f *fakeEmitter) Emit(_ context.Context, account, pbx string, events []gateway.Event) (gateway.Result, error) {
+	f.got = append(f.got, emitted{account, pbx, events})
+	return f.result, f.err
+}
+
+func post(t *testing.T, emitter *fakeEmitter, account, auth, body string) *http.Response {
+	t.Helper()
+	h := New(emitter, []string{"acme", "other"}, []PBX{
+		{Account: "acme", ID: "main", Key: "key-of-main"}, {Account: "acme", ID: "second", Key: "key-of-second"},
+		{Account: "other", ID: "main", Key: "key-of-other"},
+	}, func() time.Time { return noon })
+	mux := http.NewServeMux()
+	mux.Handle("POST /v1/accounts/{account}/events", gateway.Handle(slog.New(slog.DiscardHandler), h.ServeEvents))
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/accounts/"+account+"/events", strings.NewReader(body))
+	if auth != "" {
+		r.Header.Set("Authorization", auth)
+	}
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, r)
+	return w.Result()
+}
+
+type problem struct {
+	Code   gateway.Code
+	Detail string
+	Errors []gateway.FieldError
+}
+
+func read(t *testing.T, res *http.Response) problem {
+	t.Helper()
+	var p problem
+	if err := json.NewDecoder(res.Body).Decode(&p); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+const dial = `{"event":"call.dial","call":"c1","direction":"inbound","from":"+79991112233","to":"5550101","extension":"101","line":"5550101"}`
+
+func TestEventsAreTaken(t *testing.T) {
+	t.Parallel()
+	f := &fakeEmitter{result: gateway.Result{Accepted: 2, Duplicates: 1, Unknown: []string{"199"}}}
+	body := `[` + dial + `,
+		{"event":"call.bridge","call":"c1","extensions":["101","102","101"],"id":"e2","at":"2026-01-31T12:00:01.250+03:00"},
+		{"event":"call.hangup","call":"c1","cause":"normal","recording":"https://rec.example/1.mp3"}]`
+	res := post(t, f, "acme", "bearer key-of-second", body)
+	var answer map[string]any
+	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil || res.StatusCode != http.StatusAccepted {
+		t.Fatalf("%d %v", res.StatusCode, err)
+	}
+	if fmt.Sprint(answer) != "map[accepted:2 duplicates:1 unknown_extensions:[199]]" {
+		t.Errorf("answer %v", answer)
+	}
+	if len(f.got) != 1 || f.got[0].account != "acme" || f.got[0].pbx != "second" || len(f.got[0].events) != 3 {
+		t.Fatalf("emitted %+v", f.got)
+	}
+	e := f.got[0].events
+	if e[0].From.Raw != "+79991112233" || e[0].Line != "5550101" || !e[0].At.IsZero() || !slices.Equal(e[0].Extensions, []string{"101"}) {
+		t.Errorf("dial %+v", e[0])
+	}
+	if !slices.Equal(e[1].Extensions, []string{"101", "102"}) || !e[1].At.Equal(time.Date(2026, 1, 31, 9, 0, 1, 250e6, time.UTC)) {
+		t.Errorf("bridge %+v", e[1])
+	}
+	if e[2].Recording == "" || e[2].Cause != gateway.CauseNormal {
+		t.Errorf("hangup %+v", e[2])
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	many := "[" + strings.TrimSuffix(strings.Repeat(dial+",", MaxEvents+1), ",") + "]"
+	tests := []struct {
+		name, account, auth, body string
+		status                    int
+		code                      gateway.Code
+	}{
+		{"no key", "acme", "", dial, 401, gateway.CodeUnauthorized},
+		{"wrong key", "acme", "Bearer nonsense", dial, 401, gateway.CodeUnauthorized},
+		{"another account's key", "acme", "Bearer key-of-other", dial, 401, gateway.CodeUnauthorized},
+		{"not Bearer", "acme", "Basic key-of-main", dial, 401, gateway.CodeUnauthorized},
+		{"empty key", "acme", "Bearer ", dial, 401, gateway.CodeUnauthorized},
+		{"unknown account", "nobody", "Bearer key-of-main", dial, 404, gateway.CodeNotFound},
+		{"oversized body", "acme", "Bearer key-of-main", strings.Repeat(" ", MaxBody+1), 413, gateway.CodeTooLarge},
+		{"too many events", "acme", "Bearer key-of-main", many, 413, gateway.CodeTooLarge},
+		{"empty body", "acme", "Bearer key-of-main", "", 400, gateway.CodeInvalid},
+		{"empty array", "acme", "Bearer key-of-main", "[]", 400, gateway.CodeInvalid},
+		{"malformed JSON", "acme", "Bearer key-of-main", `[` + dial + `,{]`, 400, gateway.CodeInvalid},
+		{"not UTF-8", "acme", "Bearer key-of-main", "{\"call\":\"\xff\"}", 400, gateway.CodeInvalid},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f := &fakeEmitter{}
+			res := post(t, f, tt.account, tt.auth, tt.body)
+			p := read(t, res)
+			if res.StatusCode != tt.status || p.Code != tt.code || p.Detail == "" {
+				t.Errorf("%d %+v", res.StatusCode, p)
+			}
+			if ct := res.Header.Get("Content-Type"); ct != "application/problem+json" {
+				t.Errorf("content type %q", ct)
+			}
+			if len(f.got) != 0 {
+				t.Errorf("something was taken: %+v", f.got)
+			}
+		})
+	}
+}
+
+func TestFullLogSaysWhenToComeAgain(t *testing.T) {
+	t.Parallel()
+	f := &fakeEmitter{err: &gateway.Error{Code: gateway.CodeUnavailable, Message: "full", RetryAfter: 1500 * time.Millisecond}}
+	if res := post(t, f, "acme", "Bearer key-of-main", dial); res.StatusCode != 503 || res.Header.Get("Retry-After") != "2" {
+		t.Errorf("%d %v", res.StatusCode, res.Header)
+	}
+}
+
+func TestBadFieldsAreNamed(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, event, fields string }{
+		{"nothing at all", `{}`, "call event"},
+		{"unknown event", `{"event":"call.explode","call":"c"}`, "event"},
+		{"call too long", `{"event":"call.hangup","call":"` + strings.Repeat("ж", 129) + `"}`, "call"},
+		{"call not a string", `{"event":"call.hangup","call":5}`, "call"},
+		{"not an object", `5`, ""},
+		{"dial without its fields", `{"event":"call.dial","call":"c"}`, "direction extension from"},
+		{"outbound without a number", `{"event":"call.dial","call":"c","direction":"outbound","extension":"101"}`, "to"},
+		{"direction", `{"event":"call.dial","call":"c","direction":"up","from":"","extension":"101"}`, "direction"},
+		{"both ways to name extensions", `{"event":"call.bridge","call":"c","extension":"101","extensions":["102"]}`, "extension"},
+		{"extension with a space", `{"event":"call.bridge","call":"c","extension":" 101"}`, "extension extension"},
+		{"bridge to nobody", `{"event":"call.bridge","call":"c"}`, "extension"},
+		{"transfer to nowhere", `{"event":"call.transfer","call":"c"}`, "target"},
+		{"merged into itself", `{"event":"call.merge","call":"c","into":"c"}`, "into"},
+		{"cause", `{"event":"call.hangup","call":"c","cause":"bored"}`, "cause"},
+		{"time", `{"event":"call.hangup","call":"c","at":"yesterday"}`, "at"},
+		{"long ago", `{"event":"call.hangup","call":"c","at":"2026-01-30T11:00:00Z"}`, "at"},
+		{"in the future", `{"event":"call.hangup","call":"c","at":"2026-01-31T13:00:00Z"}`, "at"},
+		{"recording without a URL", `{"event":"call.recording","call":"c"}`, "recording"},
+		{"recording is a script", `{"event":"call.recording","call":"c","recording":"javascript:alert(1)"}`, "recording"},
+		{"recording too long", `{"event":"call.recording","call":"c","recording":"https://r.example/` + strings.Repeat("x", 2048) + `"}`, "recording"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f := &fakeEmitter{}
+			p := read(t, post(t, f, "acme", "Bearer key-of-main", `[`+dial+`,`+tt.event+`]`))
+			var fields []string
+			for _, e := range p.Errors {
+				if e.Index != 1 || e.Reason == "" {
+					t.Errorf("%+v", e)
+				}
+				fields = append(fields, e.Field)
+			}
+			if got := strings.Join(fields, " "); got != tt.fields || p.Code != gateway.CodeInvalid {
+				t.Errorf("bad fields %q, want %q: %+v", got, tt.fields, p)
+			}
+			if len(f.got) != 0 {
+				t.Error("the good event of the request was taken")
+			}
+		})
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(dial))
+	f.Add([]byte(`[` + dial + `]`))
+	f.Add([]byte(`[{"event":"call.hangup","call":"c","at":"2026-01-31T12:00:00Z"},5,null]`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		events, err := Parse(body, noon)
+		var e *gateway.Error
+		switch {
+		case err == nil && len(events) == 0, err == nil && len(events) > MaxEvents:
+			t.Errorf("%d events", len(events))
+		case err != nil && !errors.As(err, &e):
+			t.Errorf("not an error for whoever posted: %v", err)
+		}
+		for _, e := range events {
+			if err == nil && (e.Call == "" || e.Type == "") {
+				t.Errorf("taken: %+v", e)
+			}
+		}
+	})
+}
