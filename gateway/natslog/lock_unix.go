@@ -1,0 +1,13 @@
+//go:build unix
+
+package natslog
+
+import (
+	"os"
+	"syscall"
+)
+
+// tryLock locks f until it is closed or the process ends, and fails at once if another holds it.
+func tryLock(f *os.File) error {
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+}
