@@ -1,0 +1,184 @@
+package amocrm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"ringcast/gateway"
+)
+
+const (
+	tokenHeader  = "X-Auth-Token"
+	tokenLeeway  = time.Minute      // between the CRM's clock and ours
+	tokenLife    = 35 * time.Minute // real ones live 30
+	maxTokenSize = 8 << 10
+)
+
+// Install is one account's integration: whose tokens are believed, and for whom.
+type Install struct {
+	Account     string   // Ringcast's
+	Domain      string   // acme.amocrm.ru
+	BaseURL     string   // the CRM's origin, the token's iss; "": https:// and the domain
+	AccountID   int64    // the CRM's; 0: not known
+	ClientID    string   // the integration's id, the token's client_uuid
+	Secrets     []string // the integration's secret key, as text; two while it is being changed
+	RedirectURI string   // the integration's; its scheme and host are the token's aud
+}
+
+// Verifier checks disposable tokens. It does not change and may be used from many goroutines.
+type Verifier struct {
+	installs map[installKey]*install
+	parser   *jwt.Parser
+}
+
+// installKey tells installs apart: one integration may serve many accounts.
+type installKey struct{ client, issuer string }
+
+type install struct {
+	account   string
+	accountID int64
+	subdomain string // "" where the base URL is not the CRM's own
+	audience  string
+	keys      jwt.VerificationKeySet
+}
+
+// NewVerifier fails for an install that is incomplete or there twice, and says which.
+func NewVerifier(installs ...Install) (*Verifier, error) {
+	v := &Verifier{
+		installs: map[installKey]*install{},
+		parser: jwt.NewParser(
+			jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
+			jwt.WithExpirationRequired(),
+			jwt.WithIssuedAt(),
+			jwt.WithLeeway(tokenLeeway),
+		),
+	}
+	for _, in := range installs {
+		key, known, err := in.compile()
+		if err != nil {
+			return nil, fmt.Errorf("amocrm, account %q: %w", in.Account, err)
+		}
+		if other := v.installs[key]; other != nil {
+			return nil, fmt.Errorf("amocrm: accounts %q and %q are the same install", other.account, in.Account)
+		}
+		v.installs[key] = known
+	}
+	return v, nil
+}
+
+func (in *Install) compile() (installKey, *install, error) {
+	fail := func(format string, args ...any) (installKey, *install, error) {
+		return installKey{}, nil, fmt.Errorf(format, args...)
+	}
+	known := &install{account: in.Account, accountID: in.AccountID}
+	base := in.BaseURL
+	if base == "" {
+		base = "https://" + in.Domain
+		known.subdomain, _, _ = strings.Cut(strings.ToLower(in.Domain), ".")
+	}
+	issuer, err := url.Parse(strings.ToLower(strings.TrimRight(base, "/")))
+	if err != nil || !isHTTP(issuer) || issuer.Path != "" {
+		return fail("%q is not the address of an account", base)
+	}
+	redirect, err := url.Parse(in.RedirectURI)
+	if err != nil || !isHTTP(redirect) {
+		return fail("redirect_uri %q is not an http or https address", in.RedirectURI)
+	}
+	known.audience = redirect.Scheme + "://" + strings.ToLower(redirect.Hostname())
+	if in.Account == "" || in.ClientID == "" || in.AccountID < 0 {
+		return fail("account and client_id are needed, and account_id is a positive number")
+	}
+	if len(in.Secrets) == 0 || slices.Contains(in.Secrets, "") {
+		return fail("client_secret is empty: anybody could sign with it")
+	}
+	for _, secret := range in.Secrets {
+		known.keys.Keys = append(known.keys.Keys, []byte(secret))
+	}
+	return installKey{in.ClientID, issuer.Scheme + "://" + issuer.Host}, known, nil
+}
+
+func isHTTP(u *url.URL) bool {
+	return (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != ""
+}
+
+// disposableClaims are what a token says. is_admin is not read: nothing here depends on it.
+type disposableClaims struct {
+	jwt.RegisteredClaims
+	AccountID  int64  `json:"account_id"`
+	UserID     int64  `json:"user_id"`
+	Subdomain  string `json:"subdomain"`
+	ClientUUID string `json:"client_uuid"`
+}
+
+// Exchange verifies the token in X-Auth-Token and returns Ringcast's account and the user's id. A token may
+// come again until it expires: whether the CRM's page takes a new one for each request is not known. It
+// fails with a *gateway.Error of CodeBadToken, CodeTokenExpired or CodeOrigin.
+func (v *Verifier) Exchange(_ context.Context, r *http.Request) (account, user string, err error) {
+	claims, known, err := v.verify(r.Header.Get(tokenHeader))
+	if err != nil {
+		return "", "", err
+	}
+	if origin := r.Header.Get("Origin"); origin != "" && !strings.EqualFold(origin, claims.Issuer) {
+		return "", "", gateway.Errorf(gateway.CodeOrigin, "a token of %s came from a page of %q", claims.Issuer, origin)
+	}
+	return known.account, strconv.FormatInt(claims.UserID, 10), nil
+}
+
+// verify checks everything that a token says of itself.
+func (v *Verifier) verify(token string) (*disposableClaims, *install, error) {
+	if token == "" || len(token) > maxTokenSize {
+		return nil, nil, errBadToken(fmt.Errorf("%s has %d bytes", tokenHeader, len(token)))
+	}
+	claims := &disposableClaims{}
+	var known *install
+	_, err := v.parser.ParseWithClaims(token, claims, func(*jwt.Token) (any, error) {
+		// Not verified yet: it only picks the secret that then has to fit.
+		if known = v.installs[installKey{claims.ClientUUID, claims.Issuer}]; known == nil {
+			return nil, fmt.Errorf("no install of integration %q at %q", claims.ClientUUID, claims.Issuer)
+		}
+		return known.keys, nil
+	})
+	switch {
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return nil, nil, &gateway.Error{Code: gateway.CodeTokenExpired, Message: "the token has expired: get a new one and come again", Err: err}
+	case err != nil:
+		return nil, nil, errBadToken(err)
+	}
+	if err := known.check(claims); err != nil {
+		return nil, nil, errBadToken(err)
+	}
+	return claims, known, nil
+}
+
+// check holds a token with a good signature against the install.
+func (in *install) check(c *disposableClaims) error {
+	switch {
+	case len(c.Audience) != 1 || c.Audience[0] != in.audience:
+		return fmt.Errorf("made for %q, not for %q", c.Audience, in.audience)
+	case c.IssuedAt == nil:
+		return errors.New("it does not say when it was issued")
+	case c.ExpiresAt.Sub(c.IssuedAt.Time) > tokenLife:
+		return fmt.Errorf("it lives longer than %v", tokenLife)
+	case c.UserID <= 0 || c.AccountID <= 0:
+		return fmt.Errorf("user_id %d of account_id %d: neither may be missing", c.UserID, c.AccountID)
+	case in.accountID != 0 && c.AccountID != in.accountID:
+		return fmt.Errorf("account_id %d, not %d", c.AccountID, in.accountID)
+	case in.subdomain != "" && c.Subdomain != "" && c.Subdomain != in.subdomain:
+		return fmt.Errorf("subdomain %q, not %q", c.Subdomain, in.subdomain)
+	}
+	return nil
+}
+
+// errBadToken tells the log why and the client nothing that helps to guess.
+func errBadToken(cause error) error {
+	return &gateway.Error{Code: gateway.CodeBadToken, Message: "the token is not valid here", Err: cause}
+}

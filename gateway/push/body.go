@@ -1,0 +1,36 @@
+package push
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+
+	"ringcast/gateway"
+)
+
+// readJSON decodes a request's body of at most limit bytes, whatever content type it claims to be.
+func readJSON(w http.ResponseWriter, r *http.Request, limit int64, into any) error {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return gateway.Errorf(gateway.CodeTooLarge, "the body may have %d bytes", limit)
+	case err != nil:
+		return gateway.Errorf(gateway.CodeInvalid, "reading the body: %w", err)
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return &gateway.Error{Code: gateway.CodeInvalid, Message: "the body is not the JSON that belongs here", Err: err}
+	}
+	return nil
+}
+
+// writeJSON answers 200 with a document that nobody may keep.
+func writeJSON(w http.ResponseWriter, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store, no-transform")
+	h.Set("X-Accel-Buffering", "no")
+	h.Set("X-Content-Type-Options", "nosniff")
+	_, _ = w.Write(body) // whoever asked has gone: the next request's cursor tells what arrived
+}

@@ -1,0 +1,25 @@
+// Package push serves browser sessions: it takes a page's token, and brings the page every change of its
+// user's calls over whatever the network lets through.
+//
+// # One session, many rungs
+//
+// A session is a subscription to the [Gateway], an outbox and a deadline; it knows the order of messages
+// (hello, what was missed, what happens now), the prev of each, and when to give up on a slow reader. A
+// rung is a thin encoder over it: it is told that frames wait, takes them one by one, and is told to close.
+// GET /v1/ws and POST /v1/poll exist; a further rung is one more file and one more route.
+//
+// # Concurrency and lifecycle
+//
+// A [Server] starts one goroutine, which pings the sessions in turn. It serves from [New] until
+// [Server.Drain] or [Server.Close]; Close must be called. What the Gateway delivers is put into the
+// session's outbox and never waits for a network: a reader that is too slow for its outbox is cut off with
+// 4001 and made whole by its resume.
+//
+// # Who is asked for what
+//
+// The user of a session is always that of a verified token ([Tokens]), and must be in the directory. Pages
+// may come only from the configured origins; the same check serves CORS and the WebSocket upgrade.
+//
+// The WebSocket runs on melody and gorilla/websocket, of which only the two pumps are used: the index of
+// sessions, the outbox, and closing are this package's own.
+package push

@@ -1,0 +1,306 @@
+package push
+
+import (
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"ringcast/gateway"
+)
+
+// transport is what a session needs of a rung. Neither method may block, and neither is called with the
+// session locked.
+type transport interface {
+	// wake says that frames wait: the rung takes them with session.take, one after another, until there is
+	// none. It is not woken again before it found none.
+	wake()
+
+	// close ends the client's connection with a code. It is called once, also while frames still wait.
+	close(code closeCode)
+}
+
+// session is one client's subscription. It begins with open, ends with end, and in between belongs to the
+// goroutines of its rung, the gateway's deliver, and the timers.
+type session struct {
+	server    *Server
+	transport transport
+	rung      string // "ws", "poll"
+	stream    bool   // stays until closed: says hello also on a resume, is pinged, ends with its token
+
+	// Set by open and read-only then, the expiry aside.
+	account, user, client string
+
+	mu          sync.Mutex
+	queue       outbox
+	early       []gateway.Message // delivered before the hello was queued
+	live        bool              // the hello is queued
+	idle        bool              // the rung waits to be woken
+	leaving     bool              // a bye is queued: close when it is out
+	closed      closeCode         // why, once it is
+	prev        string            // the cursor of the message before the next one
+	unsubscribe func()
+	deadline    *time.Timer // for the hello, then for the token
+
+	slot, pos int // where the hub keeps it
+}
+
+func newSession(server *Server, t transport, rung string, stream bool) session {
+	return session{server: server, transport: t, rung: rung, stream: stream, idle: true}
+}
+
+// open subscribes the user of a verified token and queues the hello, what was missed, and what was
+// delivered meanwhile, in that order. After an error the session is still to be ended.
+func (s *session) open(who identity, user gateway.User, client, cursor string) error {
+	s.account, s.user, s.client = who.account, who.user, client
+	if err := s.server.hub.add(s); err != nil {
+		return err
+	}
+	hello, unsubscribe, err := s.server.gateway.Subscribe(who.account, who.user, cursor, s.deliver)
+	if err != nil {
+		return err
+	}
+	greeting, err := encodeHello(hello, user, s.server.limits.PingEvery)
+	if err != nil {
+		unsubscribe()
+		return err
+	}
+
+	s.mu.Lock()
+	s.unsubscribe = unsubscribe
+	s.prev = hello.Cursor
+	if s.stream || !hello.Resumed {
+		s.queue.add(item{raw: greeting, message: gateway.Message{Cursor: hello.Cursor}})
+	}
+	for _, m := range hello.Missed {
+		s.queue.add(item{message: m})
+	}
+	fits := true
+	for _, m := range s.early {
+		fits = fits && s.addLive(item{message: m, live: true})
+	}
+	s.early = nil
+	s.live = s.closed == 0
+	wake := s.wakes()
+	s.mu.Unlock()
+
+	s.server.metrics.SessionOpened(s.rung)
+	if wake {
+		s.transport.wake()
+	}
+	if !fits {
+		s.close(closeSlow)
+	}
+	if s.stream {
+		s.expireAt(who.expires)
+	}
+	return nil
+}
+
+// deliver takes a message from the gateway.
+func (s *session) deliver(m gateway.Message) {
+	defer s.guard()
+	s.push(item{message: m, live: true})
+}
+
+// push queues a live message. A client that cannot keep up is cut off; its resume brings what it missed.
+func (s *session) push(it item) {
+	s.mu.Lock()
+	fits, wake := true, false
+	switch {
+	case s.closed != 0 || s.leaving:
+	case !s.live:
+		// Only deliver comes this early: nobody else has seen the session yet.
+		if fits = len(s.early) < s.server.limits.QueueMessages; fits {
+			s.early = append(s.early, it.message)
+		}
+	default:
+		fits = s.addLive(it)
+		wake = s.wakes()
+	}
+	s.mu.Unlock()
+	if wake {
+		s.transport.wake()
+	}
+	if !fits {
+		s.close(closeSlow)
+	}
+}
+
+func (s *session) addLive(it item) bool {
+	if !s.queue.fits(it, &s.server.limits) {
+		return false
+	}
+	s.queue.add(it)
+	return true
+}
+
+// wakes says whether the rung is to be woken, and notes that it is.
+func (s *session) wakes() bool {
+	wake := s.idle && len(s.queue.items) > 0
+	if wake {
+		s.idle = false
+	}
+	return wake
+}
+
+// take gives the next frame to the rung, and the cursor that it brings the client to, "" for none. When
+// there is none the rung is woken by the next.
+func (s *session) take() (frame []byte, cursor string, ok bool) {
+	s.mu.Lock()
+	it, ok := s.queue.take()
+	s.idle = !ok
+	left := !ok && s.leaving
+	if ok && it.raw == nil {
+		frame = encodeCall(it.message, s.prev)
+		s.prev = it.message.Cursor
+	} else {
+		frame = it.raw
+	}
+	s.mu.Unlock()
+	if left {
+		s.close(closeDraining)
+	}
+	return frame, it.message.Cursor, ok
+}
+
+// ping shows the client that the line lives, unless something else is about to.
+func (s *session) ping(frame []byte) {
+	s.mu.Lock()
+	wake := false
+	if s.live && s.idle && s.closed == 0 && !s.leaving {
+		s.queue.add(item{raw: frame, live: true})
+		wake = s.wakes()
+	}
+	s.mu.Unlock()
+	if wake {
+		s.transport.wake()
+	}
+}
+
+// reply sends the answer to a command.
+func (s *session) reply(r gateway.Reply) {
+	frame, err := encodeReply(r)
+	if err != nil {
+		s.server.log.Error("encoding a reply", "account", s.account, "user", s.user, "error", err)
+		return
+	}
+	s.push(item{raw: frame, live: true})
+}
+
+// renew puts a new token of the same user in place of the old one.
+func (s *session) renew(token string) error {
+	who, _, err := s.server.authorize(token)
+	if err != nil {
+		return err
+	}
+	if who.account != s.account || who.user != s.user {
+		return gateway.Errorf(gateway.CodeBadToken, "the new token is another user's")
+	}
+	s.expireAt(who.expires)
+	return nil
+}
+
+// expireAt ends the session some time after its token has expired.
+func (s *session) expireAt(t time.Time) {
+	s.closeAfter(time.Until(t)+s.server.limits.TokenLate, closeExpired)
+}
+
+// closeAfter replaces the session's deadline.
+func (s *session) closeAfter(d time.Duration, code closeCode) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.deadline != nil {
+		s.deadline.Stop()
+	}
+	s.deadline = nil
+	if s.closed == 0 {
+		s.deadline = time.AfterFunc(d, func() { s.close(code) })
+	}
+}
+
+// farewell sends a bye, the last that the client hears, and closes when it is out.
+func (s *session) farewell(bye []byte) {
+	s.mu.Lock()
+	live, wake := s.live, false
+	if live && s.closed == 0 && !s.leaving {
+		s.leaving = true
+		s.queue.add(item{raw: bye})
+		wake = s.wakes()
+	}
+	s.mu.Unlock()
+	if !live { // nothing may come before the hello
+		s.close(closeDraining)
+		return
+	}
+	s.closeAfter(byeTime, closeDraining)
+	if wake {
+		s.transport.wake()
+	}
+}
+
+// close ends the session; the first code counts.
+func (s *session) close(code closeCode) {
+	s.mu.Lock()
+	first := s.closed == 0
+	if first {
+		s.closed = code
+		if code != closeSlow { // what a slow client was queued is its own, and it resumes after it
+			s.queue = outbox{}
+		}
+		s.early = nil
+		if s.deadline != nil {
+			s.deadline.Stop()
+			s.deadline = nil
+		}
+	}
+	s.mu.Unlock()
+	if !first {
+		return
+	}
+	s.transport.close(code)
+}
+
+// end gives back what the session holds. The rung calls it once, when its connection is over and no open
+// is running.
+func (s *session) end() {
+	const left = closeCode(-1) // the client went by itself
+	s.mu.Lock()
+	code, opened := s.closed, s.unsubscribe != nil
+	if code == 0 {
+		s.closed = left
+	}
+	s.queue, s.early = outbox{}, nil
+	unsubscribe := s.unsubscribe
+	if s.deadline != nil {
+		s.deadline.Stop()
+	}
+	s.mu.Unlock()
+	if unsubscribe != nil {
+		unsubscribe() // waits for a running deliver, so not under the lock
+	}
+	gone := s.server.hub.remove(s)
+	if code == closeSlow && s.stream { // said here: nothing is written where the gateway waits
+		s.server.log.Info("session was too slow", "rung", s.rung, "account", s.account, "user", s.user)
+	}
+	if opened {
+		s.server.metrics.SessionClosed(s.rung, int(code))
+	}
+	if gone {
+		s.server.gateway.ClientGone(s.account, s.user, s.client)
+	}
+}
+
+func (s *session) over() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed != 0
+}
+
+// guard keeps a panic within its session, which ends. Deferred where others call into the session.
+func (s *session) guard() {
+	if v := recover(); v != nil {
+		s.server.log.Error("panic in a session", "rung", s.rung, "account", s.account, "user", s.user,
+			"panic", v, "stack", string(debug.Stack()))
+		s.close(closeDraining)
+	}
+}

@@ -1,0 +1,285 @@
+package push
+
+import (
+	"bufio"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/olahol/melody"
+
+	"ringcast/gateway"
+)
+
+const (
+	subprotocol = "ringcast.v1"
+
+	pongWait   = 35 * time.Second
+	pingPeriod = 25 * time.Second
+
+	// A call rarely needs more; what does is sent in one piece all the same. Buffers are pooled, so an
+	// idle connection holds only the reading one, which needs 125 bytes for control frames.
+	writeBuffer = 1024
+	readBuffer  = 256
+)
+
+// conn is the WebSocket rung of one session. melody reads and writes the socket; the conn takes from the
+// session one frame after another, the next when the one before has left, so that melody's own queue,
+// which loses what it has no room for, never holds more than one.
+type conn struct {
+	session  session
+	addr     string
+	stranger bool // has not said who it is
+	socket   *websocket.Conn
+	pump     *melody.Session
+
+	// The client's frames in the current window. Frames are handled one at a time.
+	frames int
+	window time.Time
+}
+
+// connKey is where a melody session keeps its conn.
+const connKey = "conn"
+
+func connOf(pump *melody.Session) *conn {
+	c, _ := pump.MustGet(connKey).(*conn)
+	return c
+}
+
+// newMelody returns a melody that only pumps. Its broadcasts, its hub and its Close are not used.
+func newMelody(limits Limits) *melody.Melody {
+	m := melody.New()
+	m.Upgrader.ReadBufferSize = readBuffer
+	m.Upgrader.WriteBufferSize = writeBuffer
+	m.Upgrader.WriteBufferPool = &sync.Pool{}
+	m.Upgrader.HandshakeTimeout = limits.WriteWait
+	m.Upgrader.Subprotocols = []string{subprotocol}
+	m.Config.WriteWait = limits.WriteWait
+	m.Config.PingPeriod = pingPeriod
+	m.Config.PongWait = pongWait
+	m.Config.MaxMessageSize = maxMessage
+	m.Config.MessageBufferSize = 1
+
+	m.HandleConnect(func(p *melody.Session) { connOf(p).connected(p) })
+	m.HandleMessage(func(p *melody.Session, data []byte) { connOf(p).received(data) })
+	m.HandleMessageBinary(func(p *melody.Session, _ []byte) { connOf(p).session.close(closeProtocol) })
+	m.HandleSentMessage(func(p *melody.Session, _ []byte) { connOf(p).sent() })
+	m.HandleError(func(p *melody.Session, err error) {
+		if errors.Is(err, melody.ErrMessageBufferFull) { // a lost frame is a gap: let the client resume
+			connOf(p).session.close(closeSlow)
+		}
+	})
+	return m
+}
+
+// serveWS takes the connection away from net/http before melody sees it, and returns: the buffers, the
+// request and the stack of net/http go, and an idle session costs less than half.
+func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) error {
+	if err := checkHandshake(r); err != nil {
+		return err
+	}
+	c := &conn{addr: s.addrOf(r), stranger: true}
+	c.session = newSession(s, c, "ws", true)
+	if err := s.gate.enter(c.addr); err != nil {
+		return err
+	}
+	raw, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		s.gate.known(c)
+		s.gate.leave()
+		return gateway.Errorf(gateway.CodeInvalid, "a WebSocket needs HTTP/1.1: %w", err)
+	}
+	if buffered.Reader.Buffered() > 0 { // it talks before it was answered: nothing that we want to know
+		_ = raw.Close()
+		s.gate.known(c)
+		s.gate.leave()
+		return nil
+	}
+	go c.serve(raw, &http.Request{Method: r.Method, Host: r.Host, URL: r.URL, RemoteAddr: r.RemoteAddr, Header: r.Header})
+	return nil
+}
+
+// checkHandshake refuses what gorilla would refuse, and a protocol that is not ours, while there still is
+// somebody to answer. A client that offers no protocol gets this one.
+func checkHandshake(r *http.Request) error {
+	if r.Method != http.MethodGet || !websocket.IsWebSocketUpgrade(r) {
+		return gateway.Errorf(gateway.CodeInvalid, "here a WebSocket is spoken; if the client asked for one, a proxy has removed the Upgrade header")
+	}
+	key, err := base64.StdEncoding.DecodeString(r.Header.Get("Sec-Websocket-Key"))
+	if err != nil || len(key) != 16 || r.Header.Get("Sec-Websocket-Version") != "13" {
+		return gateway.Errorf(gateway.CodeInvalid, "not a WebSocket handshake of version 13")
+	}
+	if offered := websocket.Subprotocols(r); len(offered) > 0 && !slices.Contains(offered, subprotocol) {
+		return gateway.Errorf(gateway.CodeInvalid, "the subprotocol is %s", subprotocol)
+	}
+	return nil
+}
+
+// serve is the connection's life.
+func (c *conn) serve(raw net.Conn, r *http.Request) {
+	server := c.session.server
+	defer server.gate.leave()
+	defer func() {
+		_ = raw.Close()
+		if c.stranger {
+			server.gate.known(c)
+		}
+		c.session.end()
+	}()
+	defer c.session.guard()
+	_ = raw.SetDeadline(time.Time{}) // net/http's; on a dead connection the next write tells
+	if err := server.melody.HandleRequestWithKeys(&hijacked{raw}, r, map[string]any{connKey: c}); err != nil {
+		server.log.Debug("websocket upgrade failed", "error", err)
+	}
+}
+
+// connected begins the wait for the hello. melody's writer is not running yet.
+func (c *conn) connected(pump *melody.Session) {
+	defer c.session.guard()
+	pump.Request = nil // it would live as long as the connection
+	c.pump, c.socket = pump, pump.WebsocketConnection()
+	if err := c.session.server.gate.await(c); err != nil {
+		c.session.close(closeFor(err))
+		return
+	}
+	c.session.closeAfter(c.session.server.limits.HelloWait, closeProtocol)
+}
+
+// received handles one frame, on a goroutine that is gone afterwards: the reader's stack stays small for
+// the life of the connection. A command runs on without the reader.
+func (c *conn) received(data []byte) {
+	handled := make(chan struct{})
+	c.session.server.gate.running.Go(func() {
+		defer c.session.guard()
+		command := func() *inbound {
+			defer close(handled)
+			return c.handle(data)
+		}()
+		if command != nil {
+			c.command(command)
+		}
+	})
+	<-handled
+}
+
+// handle does what is quick and must be in order, and returns a command that remains to be carried out.
+func (c *conn) handle(data []byte) *inbound {
+	s := &c.session
+	if s.over() {
+		return nil
+	}
+	limit := maxFrame
+	if c.stranger {
+		limit = maxHello
+	}
+	in := &inbound{}
+	if len(data) > limit || !c.withinRate(time.Now()) || json.Unmarshal(data, in) != nil {
+		s.close(closeProtocol)
+		return nil
+	}
+	var err error
+	switch {
+	case in.Type == "hello" && c.stranger:
+		err = c.hello(in)
+	case in.Type == "hello":
+		err = s.renew(in.Token)
+	case c.stranger || in.Type != "":
+		err = gateway.Errorf(gateway.CodeInvalid, "a frame of type %q does not belong here", in.Type)
+	case in.Action == "renew":
+		if err = s.renew(in.Token); err == nil {
+			s.reply(gateway.Reply{ID: in.ID, OK: true})
+		}
+	default:
+		return in
+	}
+	if err != nil {
+		s.server.metrics.Refused(gateway.CodeOf(err))
+		s.server.log.Debug("session refused", "rung", s.rung, "account", s.account, "user", s.user, "error", err)
+		s.close(closeFor(err))
+	}
+	return nil
+}
+
+func (c *conn) hello(in *inbound) error {
+	s := &c.session
+	who, user, err := s.server.authorize(in.Token)
+	if err != nil {
+		return err
+	}
+	client := in.Client
+	if client == "" {
+		client = rand.Text() // so that its claims end with the session
+	}
+	if err := checkClient(client); err != nil {
+		return err
+	}
+	c.stranger = false
+	s.server.gate.known(c)
+	return s.open(who, user, client, in.Cursor)
+}
+
+func (c *conn) command(in *inbound) {
+	s := &c.session
+	reply, err := s.server.command(identity{account: s.account, user: s.user}, s.client, in)
+	if err != nil {
+		reply = refusal(in.ID, err)
+	}
+	s.reply(reply)
+}
+
+func (c *conn) withinRate(now time.Time) bool {
+	if now.Sub(c.window) > frameWindow {
+		c.window, c.frames = now, 0
+	}
+	c.frames++
+	return c.frames <= framesPerWindow
+}
+
+// wake hands the next frame to melody's writer.
+func (c *conn) wake() {
+	if frame, _, ok := c.session.take(); ok {
+		_ = c.pump.Write(frame) // fails only when the connection is over, and then its reader ends the session
+	}
+}
+
+func (c *conn) sent() {
+	defer c.session.guard()
+	c.session.server.metrics.MessagesSent(c.session.rung, 1)
+	c.wake()
+}
+
+// close says why on the socket itself: melody would queue it behind what a slow client does not read. It
+// waits, elsewhere, for the frame that is being written, and a little for the client's answer, so that the
+// code is not lost with the connection.
+func (c *conn) close(code closeCode) {
+	if c.socket == nil { // a panic before the upgrade: serve closes
+		return
+	}
+	go func() {
+		deadline := time.Now().Add(c.session.server.limits.WriteWait)
+		if err := c.socket.WriteControl(websocket.CloseMessage, code.frame(), deadline); err != nil {
+			_ = c.socket.Close()
+			return
+		}
+		time.AfterFunc(closeGrace, func() { _ = c.socket.Close() })
+	}()
+}
+
+// hijacked is a response whose connection was taken over before. Its buffers are too small for gorilla to
+// keep.
+type hijacked struct{ conn net.Conn }
+
+func (h *hijacked) Header() http.Header         { return nil }
+func (h *hijacked) Write(p []byte) (int, error) { return len(p), nil } // the handshake was checked: gorilla has nothing to say
+func (h *hijacked) WriteHeader(int)             {}
+
+func (h *hijacked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return h.conn, bufio.NewReadWriter(bufio.NewReaderSize(h.conn, 16), bufio.NewWriterSize(h.conn, 16)), nil
+}
