@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"ringcast/gateway"
+	"ringcast/gateway/asterisk"
+	"ringcast/gateway/natslog"
+	"ringcast/gateway/push"
+)
+
+const (
+	checkTimeout = 10 * time.Second
+	clockSkew    = 30 * time.Second // tokens are refused from 60 s on
+)
+
+// check tries everything that the config names so far: the log, each PBX's login, each CRM's address,
+// certificate and clock, and whether its pages may connect.
+func (a *app) check(ctx context.Context, flags *flag.FlagSet, args []string) error {
+	file := flags.String("config", "", "the config `file`")
+	if err := parse(flags, args, "config"); err != nil {
+		return err
+	}
+	cfg, err := LoadConfig(*file, a.env)
+	if err != nil {
+		return err
+	}
+	r := &report{app: a}
+	r.say("config", nil)
+	for _, w := range cfg.Warnings {
+		fmt.Fprintf(a.stdout, "  note: %v\n", w)
+	}
+	r.say("log in "+cfg.DataDir, checkLog(ctx, cfg))
+	for _, account := range cfg.Accounts {
+		r.account(ctx, cfg, account)
+	}
+	if r.bad > 0 {
+		return fmt.Errorf("%d of %d checks failed", r.bad, r.all)
+	}
+	fmt.Fprintf(a.stdout, "all %d checks passed\n", r.all)
+	return nil
+}
+
+// report prints a line a check.
+type report struct {
+	app      *app
+	all, bad int
+}
+
+func (r *report) say(what string, err error) {
+	r.all++
+	if err == nil {
+		fmt.Fprintf(r.app.stdout, "ok    %s\n", what)
+		return
+	}
+	r.bad++
+	fmt.Fprintf(r.app.stdout, "FAIL  %s: %v\n", what, err)
+}
+
+func (r *report) account(ctx context.Context, cfg *Config, account AccountConfig) {
+	for _, pbx := range account.PBX {
+		name := fmt.Sprintf("account %s, pbx %s", account.ID, pbx.ID)
+		if pbx.Asterisk == nil {
+			r.say(name+": waits for events at "+cfg.PublicURL+"/v1/accounts/"+account.ID+"/events", nil)
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+		directory := gateway.NewAccounts(cfg.GatewayAccounts()...)
+		r.say(name+": Asterisk at "+pbx.Asterisk.Address,
+			asterisk.Check(ctx, asteriskConfig(account.ID, pbx, directory, slog.New(slog.DiscardHandler))))
+		cancel()
+	}
+	if len(account.Users) == 0 {
+		r.say("account "+account.ID+": users", errors.New("it has none: nobody would see a call"))
+	}
+	if crm := account.AmoCRM; crm != nil {
+		name := "account " + account.ID + ", amoCRM at " + crm.BaseURL
+		r.say(name+": its pages may connect", checkOrigin(cfg, crm.BaseURL))
+		r.say(name+": answers, with a certificate and a clock to rely on", checkSite(ctx, crm.BaseURL))
+	}
+}
+
+func checkLog(ctx context.Context, cfg *Config) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	db, err := natslog.Open(ctx, natslog.Config{Dir: filepath.Join(cfg.DataDir, "log"), Durability: natslog.Durability(cfg.Durability)})
+	if err != nil {
+		return err
+	}
+	return errors.Join(db.Healthy(ctx), db.Close())
+}
+
+func checkOrigin(cfg *Config, origin string) error {
+	origins, err := push.NewOrigins(cfg.Origins)
+	if err != nil {
+		return err
+	}
+	if !origins.Allowed(origin) {
+		return fmt.Errorf("the widget will be refused: add %q to origins", origin)
+	}
+	return nil
+}
+
+// checkSite looks at the certificate by using it, and at the clock by the answer's Date.
+func checkSite(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, url, nil)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultTransport.RoundTrip(req) // a redirect is an answer
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	theirs, err := http.ParseTime(res.Header.Get("Date"))
+	if err != nil {
+		return nil // it does not tell the time
+	}
+	if skew := time.Since(theirs).Abs(); skew > clockSkew {
+		return fmt.Errorf("its clock and this machine's differ by %v: set this machine's clock (NTP), or its tokens will be refused", skew.Round(time.Second))
+	}
+	return nil
+}

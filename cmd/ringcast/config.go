@@ -1,0 +1,296 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"ringcast/gateway"
+)
+
+// The defaults of the config file.
+const (
+	defaultListen     = "127.0.0.1:8080"
+	defaultOpsListen  = "127.0.0.1:9090"
+	defaultDataDir    = "ringcast-data"
+	defaultDurability = durabilityStrict
+
+	defaultTechnology  = "PJSIP"
+	defaultContext     = "from-internal"
+	defaultRingTimeout = 30 * time.Second
+)
+
+// The values of durability (design §2).
+const (
+	durabilityStrict = "strict" // on disk before it is acknowledged
+	durabilityFast   = "fast"   // a power cut may take the last 250 ms
+)
+
+const (
+	minSigningKey = 32 // bytes: HMAC-SHA256 gains nothing from more and loses strength with less
+	shortSecret   = 16 // bytes: a shorter bearer key is worth a warning
+)
+
+// Config is a config file, checked, with its defaults filled in and its secrets read.
+type Config struct {
+	Listen     string   // host:port of the main listener; port 0 takes a free one
+	PublicURL  string   // what the outside sees: scheme, host, port; no slash at the end
+	DataDir    string   // where the log, the store and a made session key live
+	Durability string   // durabilityStrict or durabilityFast
+	OpsListen  string   // host:port for health and metrics
+	AdminKey   Secret   // "": there is no /admin
+	SessionKey Secret   // "": LoadSessionKey makes one
+	Origins    []string // exact, or https://*.domain; lower case
+	Accounts   []AccountConfig
+
+	// Warnings are what works and is still better changed, by line.
+	Warnings []Problem
+
+	publicURLGiven bool
+}
+
+// AccountConfig is one account: a company's CRM, its telephone systems and its users.
+type AccountConfig struct {
+	ID         string
+	Region     string // ISO 3166 alpha-2; "" if numbers always carry their country code
+	BackendKey Secret // "": the account's own server cannot sign tokens
+	PBX        []PBXConfig
+	AmoCRM     *AmoCRMConfig // nil: no CRM
+	Users      []gateway.User
+}
+
+// PBXConfig is one telephone system of an account. The field that is set says which kind it is.
+type PBXConfig struct {
+	ID       string
+	Webhook  *WebhookConfig
+	Asterisk *AsteriskConfig
+}
+
+// WebhookConfig is a PBX that posts its events.
+type WebhookConfig struct {
+	Key Secret // its bearer key
+}
+
+// AsteriskConfig is an Asterisk, reached over AMI.
+type AsteriskConfig struct {
+	Address  string // host:port of AMI
+	TLS      bool
+	Username string
+	Secret   Secret
+
+	// Of click-to-call: how the telephones are connected, the dialplan context it dials in, how long the
+	// caller's own telephone rings, and what is set on its channel, each NAME=VALUE.
+	Technology  string
+	Context     string
+	RingTimeout time.Duration
+	Variables   []string
+}
+
+// AmoCRMConfig is an integration in an amoCRM or Kommo account.
+type AmoCRMConfig struct {
+	Domain        string
+	ClientID      string
+	ClientSecrets []Secret // the current one first; more than one while it is being changed
+	RedirectURI   string
+	AccountID     int64  // 0: learned when the administrator connects the account
+	BaseURL       string // scheme and host of the CRM, no slash at the end
+}
+
+// LoadConfig reads a config file. Secrets named env: are asked of env, which is os.LookupEnv outside of
+// tests; relative paths in the file start at its folder. The error is a *ConfigError with everything
+// that is wrong, unless the file could not be read.
+func LoadConfig(path string, env func(name string) (string, bool)) (*Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("config file: %w", err)
+	}
+	return parseConfig(path, data, env, os.ReadFile)
+}
+
+func parseConfig(file string, data []byte, env func(string) (string, bool), readFile func(string) ([]byte, error)) (*Config, error) {
+	doc := &document{dir: filepath.Dir(file), env: env, readFile: readFile}
+	c := &Config{}
+	if root := doc.parse(data); root != nil {
+		c.read(root)
+	}
+	if len(doc.problems) > 0 {
+		return nil, &ConfigError{File: file, Problems: byLine(doc.problems)}
+	}
+	c.Warnings = byLine(doc.warnings)
+	return c, nil
+}
+
+// GatewayAccounts returns the accounts as package gateway knows them.
+func (c *Config) GatewayAccounts() []gateway.Account {
+	accounts := make([]gateway.Account, 0, len(c.Accounts))
+	for _, a := range c.Accounts {
+		accounts = append(accounts, gateway.Account{ID: a.ID, Region: a.Region, Users: a.Users})
+	}
+	return accounts
+}
+
+// Account returns an account by its id.
+func (c *Config) Account(id string) (AccountConfig, bool) {
+	for _, a := range c.Accounts {
+		if a.ID == id {
+			return a, true
+		}
+	}
+	return AccountConfig{}, false
+}
+
+// ListensOn tells the config which address Listen became. A PublicURL that the file leaves out follows it.
+func (c *Config) ListensOn(addr net.Addr) {
+	if !c.publicURLGiven {
+		c.PublicURL = urlOf(addr.String())
+	}
+}
+
+func (c *Config) read(s *section) {
+	c.Listen = parsed(s.get("listen"), defaultListen, parseListen)
+	c.OpsListen = parsed(s.get("ops_listen"), defaultOpsListen, parseListen)
+	if c.OpsListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
+		s.get("ops_listen").fail("%s is the address of listen, too", c.Listen)
+	}
+	c.publicURLGiven = s.get("public_url").given()
+	c.PublicURL = parsed(s.get("public_url"), urlOf(c.Listen), parseBaseURL)
+	if strings.HasPrefix(c.PublicURL, "http:") && c.publicURLGiven && !isLoopback(c.PublicURL) {
+		s.get("public_url").warn("without https, pages on https (every CRM's) cannot connect")
+	}
+	c.DataDir = s.doc.resolve(parsed(s.get("data_dir"), defaultDataDir, notEmpty))
+	c.Durability = parsed(s.get("durability"), defaultDurability, oneOf(durabilityStrict, durabilityFast))
+	c.AdminKey = s.get("admin_key").secret(0)
+	s.get("admin_key").warnIfShort(c.AdminKey)
+	c.SessionKey = s.get("session_key").secret(minSigningKey)
+	for _, v := range s.get("origins").list() {
+		c.Origins = append(c.Origins, parsed(v, "", parseOrigin))
+	}
+
+	nats := s.get("nats").section()
+	nats.get("url").notYet()
+	nats.done()
+	tls := s.get("tls").section()
+	tls.get("domains").notYet()
+	tls.get("email").notYet()
+	tls.done()
+
+	ids := firsts{}
+	for _, v := range s.get("accounts").list() {
+		s := v.section()
+		account := readAccount(s)
+		ids.claim(s.get("id"), "account id", account.ID)
+		c.Accounts = append(c.Accounts, account)
+	}
+	s.done()
+}
+
+func readAccount(s *section) AccountConfig {
+	a := AccountConfig{
+		ID:         parsed(s.need("id"), "", parseAccountID),
+		Region:     parsed(s.get("region"), "", parseRegion),
+		BackendKey: s.get("backend_key").secret(minSigningKey),
+	}
+
+	pbxIDs := firsts{}
+	for _, v := range s.get("pbx").list() {
+		s := v.section()
+		pbx := readPBX(s)
+		pbxIDs.claim(s.get("id"), "pbx id", pbx.ID)
+		a.PBX = append(a.PBX, pbx)
+	}
+
+	phonet := s.get("phonet").section()
+	phonet.get("domain").notYet()
+	phonet.get("api_key").notYet()
+	phonet.done()
+
+	if s.get("crm").given() {
+		a.AmoCRM = readCRM(s.get("crm").section())
+	}
+
+	userIDs, extensions := firsts{}, firsts{}
+	for _, v := range s.get("users").list() {
+		s := v.section()
+		user := readUser(s, extensions)
+		userIDs.claim(s.get("id"), "user id", user.ID)
+		if a.AmoCRM != nil && !amoUserForm.MatchString(user.ID) {
+			s.get("id").warn("amoCRM's user ids are numbers: nobody there has this one")
+		}
+		a.Users = append(a.Users, user)
+	}
+	s.done()
+	return a
+}
+
+// readUser reads a user of an account whose extensions so far are taken.
+func readUser(s *section, taken firsts) gateway.User {
+	u := gateway.User{ID: parsed(s.need("id"), "", parseUserID)}
+	u.Name = parsed(s.get("name"), u.ID, notEmpty)
+	for _, v := range s.get("extensions").list() {
+		ext := parsed(v, "", parseExtension)
+		taken.claim(v, "extension", ext)
+		u.Extensions = append(u.Extensions, ext)
+	}
+	s.done()
+	return u
+}
+
+func readPBX(s *section) PBXConfig {
+	p := PBXConfig{ID: parsed(s.need("id"), "", parseName)}
+	switch kindOf(s, []string{"webhook", "asterisk"}, []string{"phonet"}) {
+	case "webhook":
+		p.Webhook = &WebhookConfig{Key: s.need("key").secret(0)}
+		s.get("key").warnIfShort(p.Webhook.Key)
+		s.done()
+	case "asterisk":
+		p.Asterisk = &AsteriskConfig{
+			Address:  parsed(s.need("address"), "", parseAddress),
+			TLS:      s.get("tls").flag(false),
+			Username: parsed(s.need("username"), "", parseAMIText),
+			Secret:   s.need("secret").secret(0),
+
+			Technology:  parsed(s.get("technology"), defaultTechnology, parseTechnology),
+			Context:     parsed(s.get("context"), defaultContext, parseAMIText),
+			RingTimeout: parsed(s.get("ring_timeout"), defaultRingTimeout, parseTimeout),
+		}
+		for _, v := range s.get("variables").list() {
+			p.Asterisk.Variables = append(p.Asterisk.Variables, parsed(v, "", parseVariable))
+		}
+		s.done()
+	}
+	return p
+}
+
+func readCRM(s *section) *AmoCRMConfig {
+	if kindOf(s, []string{"amocrm"}, []string{"bitrix24"}) != "amocrm" {
+		return nil
+	}
+	crm := &AmoCRMConfig{
+		Domain:      parsed(s.need("domain"), "", parseDomain),
+		ClientID:    parsed(s.need("client_id"), "", notEmpty),
+		RedirectURI: parsed(s.need("redirect_uri"), "", parseURL),
+		AccountID:   parsed(s.get("account_id"), 0, parsePositive),
+	}
+	crm.BaseURL = parsed(s.get("base_url"), "https://"+crm.Domain, parseBaseURL)
+	for _, v := range s.need("client_secret").oneOrList() {
+		crm.ClientSecrets = append(crm.ClientSecrets, v.secret(0))
+	}
+	s.done()
+	return crm
+}
+
+// kindOf returns the section's kind if it is one of those known, and "" after saying what is wrong. The
+// keys of an unknown kind are not known either, so they are let be.
+func kindOf(s *section, known, later []string) string {
+	return parsed(s.need("kind"), "", func(kind string) (string, error) {
+		for _, k := range later {
+			if k == kind {
+				return "", fmt.Errorf("%q is not in this version yet: wants %s", kind, listed(known))
+			}
+		}
+		return oneOf(known...)(kind)
+	})
+}

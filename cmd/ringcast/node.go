@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"ringcast/gateway"
+	"ringcast/gateway/amocrm"
+	"ringcast/gateway/asterisk"
+	"ringcast/gateway/natslog"
+	"ringcast/gateway/push"
+	"ringcast/gateway/webhook"
+)
+
+// How long a node takes to leave. An orchestrator's grace should be longer than both together.
+const (
+	drainTime    = 10 * time.Second
+	shutdownTime = 5 * time.Second
+)
+
+// node is one gateway process: everything that a config file names, wired together.
+type node struct {
+	cfg      *Config
+	logger   *slog.Logger
+	db       *natslog.DB
+	gateway  *gateway.Gateway
+	push     *push.Server
+	tokens   *push.Tokens
+	metrics  *metrics
+	mux      *http.ServeMux // of the main listener; what is added before run is served
+	web, ops *server
+	draining atomic.Bool
+}
+
+// openNode binds the listeners and opens the log; it serves nothing yet.
+func openNode(ctx context.Context, cfg *Config, logger *slog.Logger) (_ *node, err error) {
+	n := &node{cfg: cfg, logger: logger, metrics: newMetrics(), mux: http.NewServeMux()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.abandon())
+		}
+	}()
+	if n.web, err = listen(cfg.Listen, n.mux, logger); err != nil {
+		return nil, err
+	}
+	cfg.ListensOn(n.web.addr())
+	if n.ops, err = listen(cfg.OpsListen, n.opsHandler(), logger); err != nil {
+		return nil, err
+	}
+	if n.db, err = natslog.Open(ctx, natslog.Config{
+		Dir: filepath.Join(cfg.DataDir, "log"), Durability: natslog.Durability(cfg.Durability), Logger: logger,
+	}); err != nil {
+		return nil, err
+	}
+	directory := gateway.NewAccounts(cfg.GatewayAccounts()...)
+	n.gateway = gateway.New(gateway.Config{
+		Log: n.db.Log(), Store: n.db.Store(), Directory: directory, Logger: logger, Metrics: n.metrics.gateway(),
+	})
+	n.attach(directory)
+	if err = n.openPush(directory); err != nil {
+		return nil, err
+	}
+	n.metrics.watch(n.gateway.Links)
+	n.routes()
+	return n, nil
+}
+
+// attach adds the PBXes that the node itself connects to.
+func (n *node) attach(directory *gateway.Accounts) {
+	for _, account := range n.cfg.Accounts {
+		for _, pbx := range account.PBX {
+			if pbx.Asterisk != nil {
+				n.gateway.Attach(account.ID, pbx.ID, asterisk.New(asteriskConfig(account.ID, pbx, directory, n.logger)))
+			}
+		}
+	}
+}
+
+func asteriskConfig(account string, pbx PBXConfig, directory *gateway.Accounts, logger *slog.Logger) asterisk.Config {
+	ami := pbx.Asterisk
+	cfg := asterisk.Config{
+		ID: pbx.ID, Address: ami.Address, Username: ami.Username, Secret: string(ami.Secret),
+		Technology: ami.Technology, Context: ami.Context, RingTimeout: ami.RingTimeout, Variables: ami.Variables,
+		IsExtension: func(endpoint string) bool {
+			_, ok := directory.ByExtension(account, endpoint)
+			return ok
+		},
+		Logger: logger.With("account", account),
+	}
+	if ami.TLS {
+		host, _, _ := net.SplitHostPort(ami.Address)
+		cfg.TLS = &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+	}
+	return cfg
+}
+
+func (n *node) openPush(directory gateway.Directory) error {
+	key, err := n.cfg.LoadSessionKey()
+	if err != nil {
+		return err
+	}
+	n.tokens, err = push.NewTokens(push.TokensConfig{
+		SessionKey: []byte(key), PublicURL: n.cfg.PublicURL,
+		BackendKey: func(account string) ([]byte, bool) {
+			a, ok := n.cfg.Account(account)
+			return []byte(a.BackendKey), ok && a.BackendKey != ""
+		},
+	})
+	if err != nil {
+		return err
+	}
+	origins, err := push.NewOrigins(n.cfg.Origins)
+	if err != nil {
+		return err
+	}
+	exchanger, err := n.amoExchanger()
+	if err != nil {
+		return err
+	}
+	n.push, err = push.New(push.Config{
+		Gateway: n.gateway, Directory: directory, Tokens: n.tokens, Origins: origins,
+		Exchangers: map[string]push.Exchanger{"amocrm": exchanger}, Logger: n.logger, Metrics: n.metrics,
+	})
+	return err
+}
+
+func (n *node) amoExchanger() (*amocrm.Verifier, error) {
+	var installs []amocrm.Install
+	for _, a := range n.cfg.Accounts {
+		if crm := a.AmoCRM; crm != nil {
+			install := amocrm.Install{
+				Account: a.ID, Domain: crm.Domain, BaseURL: crm.BaseURL, AccountID: crm.AccountID,
+				ClientID: crm.ClientID, RedirectURI: crm.RedirectURI,
+			}
+			for _, s := range crm.ClientSecrets {
+				install.Secrets = append(install.Secrets, string(s))
+			}
+			installs = append(installs, install)
+		}
+	}
+	return amocrm.NewVerifier(installs...)
+}
+
+// webhooks is the handler of the PBXes that post their events.
+func (n *node) webhooks() *webhook.Handler {
+	var accounts []string
+	var pbxes []webhook.PBX
+	for _, a := range n.cfg.Accounts {
+		accounts = append(accounts, a.ID)
+		for _, p := range a.PBX {
+			if p.Webhook != nil {
+				pbxes = append(pbxes, webhook.PBX{Account: a.ID, ID: p.ID, Key: string(p.Webhook.Key)})
+			}
+		}
+	}
+	return webhook.New(n.gateway, accounts, pbxes, time.Now)
+}
+
+// run serves until ctx ends, then leaves in order: no longer ready, the sessions sent away, the requests
+// under way finished, the engine, and the log last. ready is called when the log has answered and the
+// node serves.
+func (n *node) run(ctx context.Context, ready func()) error {
+	engineCtx, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopEngine()
+	engine := make(chan error, 1)
+	go func() { engine <- n.gateway.Run(engineCtx) }()
+	failed := make(chan error, 2)
+	n.ops.serve(failed)
+
+	var err error
+	select {
+	case <-n.gateway.Ready():
+		n.web.serve(failed)
+		ready()
+		select {
+		case err = <-failed:
+		case err = <-engine:
+			engine <- nil
+		case <-ctx.Done():
+			n.logger.Info("leaving")
+		}
+	case err = <-engine:
+		engine <- nil
+	case <-ctx.Done():
+	}
+	n.draining.Store(true)
+	err = errors.Join(err, n.leave())
+	stopEngine()
+	err = errors.Join(err, <-engine, n.abandon())
+	n.logger.Info("stopped")
+	return err
+}
+
+func (n *node) leave() error {
+	drain, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	if err := n.push.Drain(drain); err != nil {
+		n.logger.Warn("some sessions did not leave in time", "err", err)
+	}
+	shutdown, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	defer cancel()
+	return n.web.shutdown(shutdown)
+}
+
+// abandon closes whatever is open.
+func (n *node) abandon() error {
+	var errs []error
+	if n.push != nil {
+		n.push.Close()
+	}
+	for _, s := range []*server{n.web, n.ops} {
+		if s != nil {
+			errs = append(errs, s.close())
+		}
+	}
+	if n.db != nil {
+		errs = append(errs, n.db.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// server is an HTTP server on a listener that was bound before there was anything to serve.
+type server struct {
+	http     *http.Server
+	listener net.Listener
+}
+
+func listen(addr string, handler http.Handler, logger *slog.Logger) (*server, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("%w: is it in use by another program? Choose another address", err)
+	}
+	return &server{listener: l, http: &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug), // clients' broken connections
+	}}, nil
+}
+
+func (s *server) addr() net.Addr { return s.listener.Addr() }
+
+func (s *server) serve(failed chan<- error) {
+	go func() {
+		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			failed <- err
+		}
+	}()
+}
+
+func (s *server) shutdown(ctx context.Context) error { return s.http.Shutdown(ctx) }
+
+func (s *server) close() error {
+	err := s.http.Close()
+	if lerr := s.listener.Close(); lerr != nil && !errors.Is(lerr, net.ErrClosed) {
+		err = errors.Join(err, lerr)
+	}
+	return err
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"ringcast/gateway"
+	"ringcast/static"
+)
+
+// routes assembles the main listener.
+func (n *node) routes() {
+	n.mux.Handle("POST /v1/accounts/{account}/events", gateway.Handle(n.logger, n.webhooks().ServeEvents))
+	n.mux.Handle("/v1/", n.push.Handler())
+	n.mux.HandleFunc("GET /client.js", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-cache")
+		http.ServeContent(w, r, "client.js", time.Time{}, bytes.NewReader(static.ClientJS))
+	})
+	n.mux.Handle("/", gateway.Handle(n.logger, func(_ http.ResponseWriter, r *http.Request) error {
+		return gateway.Errorf(gateway.CodeNotFound, "there is nothing at %s", r.URL.Path)
+	}))
+}
+
+// opsHandler is the operator's side (design §4.4).
+func (n *node) opsHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]string{"status": "alive"})
+	})
+	mux.HandleFunc("GET /readyz", n.readyz)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(n.metrics.registry, promhttp.HandlerOpts{}))
+	return mux
+}
+
+type readiness struct {
+	Ready bool       `json:"ready"`
+	Log   string     `json:"log"`
+	Store string     `json:"store"`
+	PBX   []pbxState `json:"pbx"`
+}
+
+type pbxState struct {
+	Account string         `json:"account"`
+	ID      string         `json:"id"`
+	State   string         `json:"state"`
+	Since   gateway.Millis `json:"since"`
+	Reason  string         `json:"reason,omitempty"`
+}
+
+// readyz: a PBX that is down shows, and does not make the node unready.
+func (n *node) readyz(w http.ResponseWriter, r *http.Request) {
+	answer := readiness{Log: "ok", Store: "ok", PBX: []pbxState{}}
+	select {
+	case <-n.gateway.Ready():
+		answer.Ready = !n.draining.Load()
+	default:
+		answer.Log = "starting"
+	}
+	if err := n.db.Healthy(r.Context()); err != nil {
+		answer.Ready, answer.Log, answer.Store = false, err.Error(), err.Error()
+	}
+	for _, l := range n.gateway.Links() {
+		s := l.PBX.State()
+		answer.PBX = append(answer.PBX, pbxState{l.Account, l.ID, s.State, gateway.Millis(s.Since), s.Reason})
+	}
+	status := http.StatusOK
+	if !answer.Ready {
+		status = http.StatusServiceUnavailable
+	}
+	writeJSON(w, status, answer)
+}
+
+func writeJSON(w http.ResponseWriter, status int, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(value) // the client went: nobody to tell
+}

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"context"
+	"flag"
+)
+
+func (a *app) serve(ctx context.Context, flags *flag.FlagSet, args []string) error {
+	file := flags.String("config", "", "the config `file`")
+	level := flags.String("log-level", "info", "what to log: debug, info, warn or error")
+	if err := parse(flags, args, "config"); err != nil {
+		return err
+	}
+	logger, err := a.logger(*level)
+	if err != nil {
+		return err
+	}
+	cfg, err := LoadConfig(*file, a.env)
+	if err != nil {
+		return err
+	}
+	for _, w := range cfg.Warnings {
+		logger.Warn("config", "problem", w)
+	}
+	n, err := openNode(ctx, cfg, logger)
+	if err != nil {
+		return err
+	}
+	return n.run(ctx, func() {
+		logger.Info("serving", "listen", n.web.addr(), "ops", n.ops.addr(), "public_url", cfg.PublicURL)
+		if a.started != nil {
+			a.started(n)
+		}
+	})
+}
