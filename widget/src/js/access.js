@@ -1,0 +1,42 @@
+/* What the widget knows through the CRM's widget object: the proof of who the user is, and the settings. */
+define([], function () {
+  'use strict';
+
+  /* A function that gets session tokens for the client: the CRM's disposable token, carried by $authorizedAjax,
+     is exchanged for one of the gateway's. It fails with {code, status}; fatal: asking again will not help. */
+  const tokens = (widget, url) => async () => {
+    try {
+      return await Promise.resolve(
+        widget.$authorizedAjax({ url: url + '/v1/sessions/amocrm', method: 'POST', dataType: 'json', timeout: 15000 }),
+      );
+    } catch (xhr) {
+      const { code, detail } = xhr.responseJSON || {};
+      const fatal = xhr.status === 401 || xhr.status === 403;
+      throw Object.assign(new Error(detail || 'no session token: HTTP ' + xhr.status), {
+        code: code || (fatal ? 'bad_token' : 'offline'),
+        status: xhr.status,
+        fatal,
+      });
+    }
+  };
+
+  /* The field "extensions": the CRM gives an object, or the same as a JSON string. */
+  const extensions = (widget) => {
+    const value = (widget.get_settings() || {}).extensions;
+    try {
+      return (typeof value === 'string' ? JSON.parse(value) : value) || {};
+    } catch {
+      return {};
+    }
+  };
+
+  /* extension → the colleague's name or ''. Only for names that the gateway does not tell: settings may be half
+     an hour old. */
+  const colleagues = (widget, app) => (extension) => {
+    const owner = Object.entries(extensions(widget)).find(([, value]) => String(value).trim() === String(extension));
+    const manager = owner && (app.constant('managers') || {})[owner[0]];
+    return (manager && manager.title) || '';
+  };
+
+  return { tokens, colleagues };
+});

@@ -1,0 +1,183 @@
+'use strict';
+const test = require('node:test');
+const assert = require('node:assert/strict');
+const { load } = require('./amd.js');
+const { Clock, Client, translator, call, settle } = require('./fakes.js');
+
+const Desk = load('js/desk.js');
+
+const ivan = { id: '1', type: 'contact', name: 'Иван Петров', url: '/contacts/detail/1' };
+
+const make = (over = {}) => {
+  const seen = { cards: new Map(), status: [], notes: [], results: [] };
+  const client = new Client();
+  const clock = new Clock();
+  const desk = new Desk({
+    client,
+    clock,
+    t: translator('en'),
+    deck: { show: (id, model) => seen.cards.set(id, model), close: (id) => seen.cards.delete(id) },
+    contacts: { find: async (number) => (number.endsWith('9005550111') ? ivan : null) },
+    notices: { incoming: async (who, to) => seen.notes.push([who, to]) },
+    results: { open: async (ended, who) => seen.results.push([ended.id, who]) },
+    sdk: { setCallingStatus: (on) => seen.status.push(on) },
+    me: () => 'Anna',
+    colleague: () => '',
+    visible: () => true,
+    ...over,
+  });
+  desk.start();
+  return { desk, client, clock, seen };
+};
+
+test('a known caller: card, status, notification, result window', async () => {
+  const { client, clock, seen } = make();
+  client.tell('call.dial', call());
+  assert.equal(seen.cards.get('c1').who.kind, 'looking');
+  await settle();
+  assert.deepEqual(
+    [seen.cards.get('c1').who.name, seen.cards.get('c1').link.href, seen.cards.get('c1').label],
+    ['Иван Петров', '/contacts/detail/1', 'Incoming call'],
+  );
+  assert.deepEqual(client.claims, ['notify', 'notify done']);
+  assert.equal(seen.notes.length, 1);
+  assert.equal(seen.notes[0][1], 'Anna');
+
+  client.tell('call.bridge', call({ state: 'talking', answered_at: '2023-11-14T22:13:25.000Z' }));
+  assert.equal(seen.cards.get('c1').since, clock.now(), 'the clock of this machine counts, not the server’s');
+  client.tell('call.hold', call({ state: 'held' }));
+  client.tell('call.unhold', call({ state: 'talking' }));
+  client.tell('call.hangup', call({ state: 'ended', outcome: 'answered', talk_seconds: 65 }));
+  assert.deepEqual(seen.status, [false, true, false]);
+  assert.equal(seen.cards.get('c1').state, 'ended');
+  await clock.pass(2000);
+  assert.equal(seen.cards.size, 0);
+  assert.deepEqual(seen.results.map(([id, who]) => [id, who.entity]), [['c1', ivan]]);
+  assert.deepEqual(client.claims.slice(2), ['result', 'result done']);
+});
+
+test('an unknown caller is offered as a new contact, with the plus encoded', async () => {
+  const { client, seen } = make();
+  client.tell('call.dial', call({ phone: '+79990000000' }));
+  await settle();
+  assert.equal(seen.cards.get('c1').link.href, '/contacts/add/?phone=%2B79990000000');
+  assert.equal(seen.notes[0][0].kind, 'unknown');
+});
+
+test('a search that failed offers no new contact: there may be one', async () => {
+  const { client, seen } = make({ contacts: { find: async () => Promise.reject(new Error('500')) } });
+  client.tell('call.dial', call());
+  await settle();
+  assert.deepEqual([seen.cards.get('c1').who.kind, seen.cards.get('c1').link], ['unclear', null]);
+});
+
+test('a hidden number and a colleague are shown and never searched', async () => {
+  const { client, seen } = make({ contacts: { find: () => assert.fail('asked') } });
+  client.tell('call.dial', call({ phone: null, phone_raw: '' }));
+  client.tell('call.dial', call({ id: 'c2', direction: 'internal', phone: null, phone_raw: '102', peer: { user: '9', name: 'Boris', extension: '102' } }));
+  await settle();
+  assert.equal(seen.cards.get('c1').who.name, 'Hidden number');
+  assert.deepEqual([seen.cards.get('c2').who.name, seen.cards.get('c2').who.number], ['Boris', 'ext. 102']);
+  assert.equal(seen.notes.length, 1, 'colleagues raise no stored notification');
+});
+
+test('answered elsewhere: the card closes at once', async () => {
+  const { client, seen } = make();
+  client.tell('call.dial', call());
+  client.tell('call.bridge', call({ state: 'ended', outcome: 'elsewhere', answered_by: { name: 'Boris' } }));
+  assert.equal(seen.cards.size, 0);
+  await settle();
+  assert.deepEqual(seen.results, []);
+});
+
+test('two calls are two cards, and the status ends with the last talk', () => {
+  const { client, seen } = make();
+  client.tell('call.dial', call());
+  client.tell('call.bridge', call({ state: 'talking' }));
+  client.tell('call.dial', call({ id: 'c2' }));
+  assert.equal(seen.cards.size, 2);
+  client.tell('call.hold', call({ state: 'held' }));
+  client.tell('call.bridge', call({ id: 'c2', state: 'talking' }));
+  client.tell('call.hangup', call({ id: 'c2', state: 'ended', outcome: 'answered' }));
+  assert.deepEqual(seen.status, [false, true]);
+  client.tell('call.hangup', call({ state: 'ended', outcome: 'answered' }));
+  assert.deepEqual(seen.status, [false, true, false]);
+});
+
+test('another tab has the claim: no second notification, no second window', async () => {
+  const { client, clock, seen } = make();
+  client.refuse = { 'claim:notify': 'taken', 'claim:result': 'taken' };
+  client.tell('call.dial', call());
+  client.tell('call.bridge', call({ state: 'talking' }));
+  client.tell('call.hangup', call({ state: 'ended', outcome: 'answered' }));
+  await clock.pass(60000);
+  assert.deepEqual([seen.notes, seen.results], [[], []]);
+  assert.deepEqual(client.claims, ['notify', 'result']);
+});
+
+test('the tab that had the claim was closed: another raises the notification while it still rings', async () => {
+  const { client, clock, seen } = make();
+  client.refuse = { 'claim:notify': 'taken' };
+  client.tell('call.dial', call());
+  await settle();
+  client.refuse = {};
+  await clock.pass(6000);
+  assert.equal(seen.notes.length, 1);
+});
+
+test('a hidden tab lets the visible one open the result window', async () => {
+  const { client, clock } = make({ visible: () => false });
+  client.tell('call.dial', call({ state: 'talking', direction: 'outbound' }));
+  client.tell('call.hangup', call({ state: 'ended', outcome: 'answered', direction: 'outbound' }));
+  await clock.pass(999);
+  assert.deepEqual(client.claims, []);
+  await clock.pass(1);
+  assert.deepEqual(client.claims.slice(0, 1), ['result']);
+});
+
+test('reloaded in the middle of a talk: the snapshot brings card and status back, with the time so far', () => {
+  const { client, clock, seen } = make();
+  const answered = new Date(clock.now() - 90000).toISOString();
+  client.tell('', call({ state: 'talking', answered_at: answered }), false);
+  client.emit('state', { name: 'live' });
+  assert.deepEqual(seen.status, [false, true]);
+  assert.equal(seen.cards.get('c1').since, clock.now() - 90000);
+});
+
+test('a call that ended unseen is gone after the reset, and so is the status', () => {
+  const { client, seen } = make();
+  client.tell('call.dial', call({ state: 'talking' }));
+  client.calls.clear();
+  client.emit('state', { name: 'live' });
+  assert.deepEqual([seen.cards.size, seen.status.at(-1)], [0, false]);
+});
+
+test('refused or stopped: no card and no status is left behind', () => {
+  for (const end of [({ client }) => client.emit('state', { name: 'refused' }), ({ desk }) => desk.stop()]) {
+    const all = make();
+    all.client.tell('call.dial', call({ state: 'talking' }));
+    end(all);
+    assert.deepEqual([all.seen.cards.size, all.seen.status.at(-1)], [0, false]);
+  }
+});
+
+test('a contact made during the talk is found for the result window', async () => {
+  let known = null;
+  const { client, clock, seen } = make({ contacts: { find: async () => known } });
+  client.tell('call.dial', call({ state: 'talking' }));
+  await settle();
+  known = ivan;
+  client.tell('call.hangup', call({ state: 'ended', outcome: 'answered' }));
+  await clock.pass(0);
+  assert.equal(seen.results[0][1].entity, ivan);
+});
+
+test('missed, busy, rejected: no result window', async () => {
+  for (const outcome of ['missed', 'busy', 'cancelled', 'rejected', 'failed', 'transferred']) {
+    const { client, clock, seen } = make();
+    client.tell('call.dial', call());
+    client.tell('call.hangup', call({ state: 'ended', outcome }));
+    await clock.pass(60000);
+    assert.deepEqual([seen.results, seen.cards.size], [[], 0]);
+  }
+});
