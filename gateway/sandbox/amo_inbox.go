@@ -1,0 +1,203 @@
+package sandbox
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"html"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// AmoNotification is an entry of the notification centre: amoCRM stores it and shows it in every tab of its user.
+type AmoNotification struct {
+	ID      int64       `json:"id"`
+	User    int64       `json:"user"`
+	Type    string      `json:"type"` // call, error
+	Header  string      `json:"header"`
+	Text    string      `json:"text"` // HTML, as it came
+	From    string      `json:"from,omitempty"`
+	To      string      `json:"to,omitempty"`
+	Date    int64       `json:"date"` // Unix seconds
+	Element *AmoElement `json:"element,omitempty"`
+	Server  bool        `json:"-"` // raised by POST /api/v2/events, not by a page
+}
+
+// AmoElement is the entity that a notification is about.
+type AmoElement struct {
+	ID   int64  `json:"id"`
+	Type string `json:"type"` // contact, lead, company
+}
+
+// amoPush is what an open page is told as it happens.
+type amoPush struct {
+	Kind string // the event's name: notification, note
+	Data any
+}
+
+// streamBuffer is how far an open page may lag behind before its stream is cut; the browser opens it anew.
+const streamBuffer = 64
+
+// push tells the open pages of the given users, or with nil of all. The caller holds the lock.
+func (a *Amo) push(p amoPush, users []int64) {
+	for stream, user := range a.streams {
+		if users != nil && !slices.Contains(users, user) {
+			continue
+		}
+		select {
+		case stream <- p:
+		default:
+			delete(a.streams, stream)
+			close(stream)
+		}
+	}
+}
+
+func (a *Amo) serveStream(w http.ResponseWriter, r *http.Request) {
+	user, ok := a.user(r.URL.Query().Get("user"))
+	if !ok {
+		writeAmoProblem(w, amoProblem{Status: http.StatusUnauthorized, Detail: "Unauthorized"})
+		return
+	}
+	stream := make(chan amoPush, streamBuffer)
+	a.mu.Lock()
+	a.streams[stream] = user.ID
+	a.mu.Unlock()
+	defer func() {
+		a.mu.Lock()
+		delete(a.streams, stream)
+		a.mu.Unlock()
+	}()
+
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	out := http.NewResponseController(w)
+	if _, err := fmt.Fprint(w, "event: open\ndata: {}\n\n"); err != nil || out.Flush() != nil {
+		return
+	}
+	for {
+		select {
+		case <-r.Context().Done():
+			return
+		case p, open := <-stream:
+			if !open {
+				return
+			}
+			data, err := json.Marshal(p.Data)
+			if err != nil {
+				a.log.ErrorContext(r.Context(), "sandbox amoCRM: push not encoded", "err", err)
+				return
+			}
+			if _, err := fmt.Fprintf(w, "event: %s\ndata: %s\n\n", p.Kind, data); err != nil || out.Flush() != nil {
+				return
+			}
+		}
+	}
+}
+
+// notify stores a notification for each user and shows it in their pages. The caller holds the lock.
+func (a *Amo) notify(n AmoNotification, users []int64) {
+	for _, user := range users {
+		n.ID, n.User = a.nextID(), user
+		a.inbox = append(a.inbox, n)
+		a.push(amoPush{Kind: "notification", Data: n}, []int64{user})
+	}
+}
+
+// addToInbox is where APP.notifications.add_call and add_error post: it addresses the user himself and nobody else.
+func (a *Amo) addToInbox(w http.ResponseWriter, r *http.Request, user AmoUser) error {
+	var n AmoNotification
+	if err := readAmo(r, &n); err != nil {
+		return err
+	}
+	if n.User != user.ID {
+		return amoProblem{Status: http.StatusForbidden, Detail: "Only your own inbox"}
+	}
+	if n.Text == "" || n.Type != "call" && n.Type != "error" {
+		return badRequest("A notification needs a text and a type")
+	}
+	a.mu.Lock()
+	a.notify(n, []int64{user.ID})
+	id := a.lastID
+	a.mu.Unlock()
+	writeAmo(w, http.StatusOK, "application/json", map[string]any{"id": id})
+	return nil
+}
+
+// addEvents is the call notification raised by a back end. The CRM looks the number up itself, by its last eight
+// digits, the oldest contact first.
+func (a *Amo) addEvents(w http.ResponseWriter, r *http.Request, _ AmoUser) error {
+	var body struct {
+		Add []struct {
+			Type  string        `json:"type"`
+			Phone string        `json:"phone_number"`
+			Users []json.Number `json:"users"`
+		} `json:"add"`
+	}
+	if err := readAmo(r, &body); err != nil {
+		return err
+	}
+	recipients := make([][]int64, len(body.Add))
+	for i, item := range body.Add {
+		if item.Type != "phone_call" || amoDigits(item.Phone) == "" {
+			return badRequest("type must be phone_call, and phone_number a number")
+		}
+		for _, id := range item.Users {
+			user, ok := a.user(id.String())
+			if !ok {
+				return badRequest("There is no user " + id.String())
+			}
+			recipients[i] = append(recipients[i], user.ID)
+		}
+		if item.Users == nil { // as documented: for everybody
+			for _, user := range a.cfg.Users {
+				recipients[i] = append(recipients[i], user.ID)
+			}
+		}
+	}
+	items := []map[string]any{}
+	a.mu.Lock()
+	for i, item := range body.Add {
+		n := AmoNotification{
+			Type: "call", Header: html.EscapeString(item.Phone), From: item.Phone, Text: "<p>" + html.EscapeString(item.Phone) + "</p>",
+			Date: time.Now().Unix(), Server: true,
+		}
+		reply := map[string]any{"element_id": nil, "element_type": nil, "uid": amoUUID(), "phone_number": item.Phone}
+		if c, ok := a.byPhone(item.Phone, 8); ok {
+			n.Text = "<p>" + html.EscapeString(c.Name) + "</p>"
+			n.Element = &AmoElement{ID: c.ID, Type: "contact"}
+			reply["element_id"], reply["element_type"] = c.ID, 1
+		}
+		a.notify(n, recipients[i])
+		items = append(items, reply)
+	}
+	a.mu.Unlock()
+	writeAmo(w, http.StatusOK, halJSON, map[string]any{
+		"_links":    map[string]any{"self": map[string]any{"href": "/api/v2/events", "method": "post"}},
+		"_embedded": map[string]any{"items": items},
+	})
+	return nil
+}
+
+// byPhone finds the oldest contact by the last digits of a number. The caller holds the lock.
+func (a *Amo) byPhone(phone string, last int) (amoContact, bool) {
+	tail := func(s string) string {
+		d := amoDigits(s)
+		return d[max(0, len(d)-last):]
+	}
+	for _, c := range a.contacts {
+		if slices.ContainsFunc(c.Phones, func(p string) bool { return tail(p) == tail(phone) }) {
+			return c, true
+		}
+	}
+	return amoContact{}, false
+}
+
+// amoUUID returns a random UUID, version 4.
+func amoUUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:16])
+}

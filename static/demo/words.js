@@ -1,0 +1,88 @@
+// Words says what happens at the telephones, with the names of those who sit at them.
+
+const ENDS = {
+  normal: 'The call is over',
+  no_answer: 'Nobody answered',
+  busy: 'Busy',
+  cancelled: 'Given up before the answer',
+  rejected: 'Declined',
+  failed: 'Could not be reached'
+}
+
+const digits = number => number.replace(/\D/g, '')
+
+export class Words {
+  #users
+  #callers
+
+  constructor ({ users, callers }) {
+    this.#users = users
+    this.#callers = callers
+  }
+
+  // user is the name at an extension, else the extension.
+  user (extension) {
+    return this.#users.find(u => u.extension === extension)?.name ?? extension
+  }
+
+  // number is written as people write it.
+  number (raw) {
+    if (!raw) return 'Withheld number'
+    const caller = this.#callers.find(c => digits(c.number) === digits(raw))
+    if (caller) return caller.number
+    return raw.replace(/^(\+7)(\d{3})(\d{3})(\d\d)(\d\d)$/, '$1 $2 $3-$4-$5')
+  }
+
+  // name is who has a number: a colleague or a caller of the demo, else ''.
+  name (raw) {
+    const user = this.#users.find(u => u.extension === raw)
+    return user?.name ?? this.#callers.find(c => raw && digits(c.number) === digits(raw))?.name ?? ''
+  }
+
+  // party is the name, or else the number.
+  party (raw) {
+    return this.name(raw) || this.number(raw)
+  }
+
+  end (cause) {
+    return ENDS[cause] ?? 'The call is over'
+  }
+
+  // tell puts one line of the story into words, and says of what kind it is: ring, talk, hold, end, link.
+  tell ({ what, direction, from, to, extensions = [], cause, target }) {
+    const who = extensions.map(e => this.user(e)).join(' and ')
+    switch (what) {
+      case 'call.dial':
+        if (direction === 'inbound') return { kind: 'ring', text: `${this.party(from)} rings ${who}` }
+        if (direction === 'internal' && extensions[0] === from) return { kind: 'ring', text: `${who}’s telephone rings, to call ${this.party(to)}` }
+        return { kind: 'ring', text: `${this.user(from)} calls ${this.party(to)}` }
+      case 'call.bridge':
+        if (direction === 'outbound') return { kind: 'talk', text: `${this.party(to)} answers ${who}` }
+        return { kind: 'talk', text: `${who} answers` }
+      case 'call.hold':
+        return { kind: 'hold', text: `${who} puts the call on hold` }
+      case 'call.unhold':
+        return { kind: 'talk', text: `${who} takes the call back` }
+      case 'call.transfer':
+        return { kind: 'ring', text: `${who} hands the call to ${this.user(target)}` }
+      case 'call.hangup':
+        if (!extensions.length) return { kind: 'end', text: this.end(cause) }
+        return { kind: 'end', text: `${who}’s telephone ${this.#legEnd(cause)}` }
+      case 'link.cut':
+        return { kind: 'link', text: 'The PBX link is cut' }
+      case 'link.restore':
+        return { kind: 'link', text: 'The PBX link is back' }
+      default:
+        return { kind: 'end', text: what }
+    }
+  }
+
+  #legEnd (cause) {
+    switch (cause) {
+      case 'elsewhere': return 'stops ringing'
+      case 'busy': return 'is engaged'
+      case 'rejected': return 'declines'
+      default: return 'is not connected'
+    }
+  }
+}
