@@ -16,6 +16,7 @@ const (
 	rememberIDs   = 10 * time.Minute // repeated events and commands are known by their ids
 	rememberCalls = 24 * time.Hour   // ended calls, for late events
 	rememberUsers = 24 * time.Hour   // a user's last position: an idle agent's reconnect is never a reset
+	maxEnded      = 10_000           // ended calls of a shard; a node that busy forgets sooner
 )
 
 // Feed is this node's tail of the log: every call, the recent messages of each user, who listens. Its

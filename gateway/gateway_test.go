@@ -104,6 +104,7 @@ type tab struct {
 
 func (b *bundle) open(user, cursor string) *tab {
 	b.t.Helper()
+	synctest.Wait() // the feed has come up to what was emitted
 	s := &tab{b: b}
 	hello, stop, err := b.Subscribe("acme", user, cursor, s.take)
 	if err != nil {
@@ -428,6 +429,47 @@ func TestIdleUsersOldCursorResumesAfterPurgeAndRestart(t *testing.T) {
 		defer b.stop()
 		if back := b.open("u1", anna.hello.Cursor); !back.hello.Resumed {
 			t.Errorf("reset for %q", back.hello.Reason)
+		}
+	})
+}
+
+func TestCallsThatEndedAreKnownAfterARestart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log, store := newMemLog(), &memStore{}
+		b := begin(t, log, store)
+		b.emit("dial 101", "bridge 101", "hangup")
+		for i := range 3 { // long enough for the log to forget the call
+			b.emit(fmt.Sprintf("k%d: dial 102", i), fmt.Sprintf("k%d: hangup", i))
+			time.Sleep(resumeWindow)
+		}
+		b.stop()
+		if n := len(log.entries); n > 3 {
+			t.Fatalf("%d entries were not purged", n)
+		}
+		b = begin(t, log, store)
+		s := b.open("u1", "")
+		b.emit("dial 101", "recording rec=https://rec.example/1.mp3")
+		s.expect("recording ended answered") // the dial is late: no ghost of it
+		time.Sleep(rememberCalls + time.Hour)
+		b.stop()
+		for key := range store.data {
+			if strings.HasPrefix(key, keyEnded) {
+				t.Errorf("%s is kept for ever", key)
+			}
+		}
+	})
+}
+
+func TestSnapshotsDoNotPileUp(t *testing.T) {
+	inGateway(t, func(t *testing.T, b *bundle) {
+		for i := range 20 {
+			b.emit(fmt.Sprintf("k%d: dial 101", i))
+			time.Sleep(snapshotEvery * housekeeping)
+		}
+		synctest.Wait()
+		if n := len(b.store.data); n > 4 { // head, live calls, users
+			t.Errorf("%d keys in the store", n)
 		}
 	})
 }

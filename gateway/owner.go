@@ -148,7 +148,7 @@ func unavailable(err error) *Error {
 // fold makes a draft of the requests, and of more that wait if there are any and there is room. It
 // answers those that refuse and returns the others.
 func (o *owner) fold(group []*request, more bool) (*draft, []*request) {
-	d := newDraft(o, o.now())
+	d := newDraft(o, o.now().UTC().Truncate(time.Microsecond))
 	d.data = append(d.data, entryHead...)
 	room := o.log.Info().MaxEntry
 	var kept []*request

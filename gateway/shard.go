@@ -17,10 +17,9 @@ type shard struct {
 	events    map[eventKey]time.Time
 	commands  map[commandKey]doneCommand
 	claims    map[claimKey]doneClaim
-	forgotten Position              // the last position of any user that was dropped
-	dirty     map[callKey]struct{}  // calls to write into the next snapshot
-	moved     map[string]struct{}   // accounts whose users' last positions changed since
-	gone      map[callKey]time.Time // calls to delete from the next snapshot
+	forgotten Position  // the last position of any user that was dropped
+	ended     []*Call   // since the last snapshot
+	oldest    []endedAt // the calls that ended, the first to end first
 }
 
 type (
@@ -30,6 +29,11 @@ type (
 	commandKey struct{ account, user, id string }
 	claimKey   struct{ account, user, call, what string }
 )
+
+type endedAt struct {
+	key callKey
+	at  time.Time
+}
 
 type doneCommand struct {
 	reply *Reply
@@ -69,7 +73,6 @@ type subscriber struct{ deliver func(Message) }
 func (s *shard) init() {
 	s.calls, s.live, s.users = map[callKey]*Call{}, map[string]map[string]struct{}{}, map[userKey]*userFeed{}
 	s.events, s.commands, s.claims = map[eventKey]time.Time{}, map[commandKey]doneCommand{}, map[claimKey]doneClaim{}
-	s.dirty, s.moved, s.gone = map[callKey]struct{}{}, map[string]struct{}{}, map[callKey]time.Time{}
 }
 
 func (s *shard) user(account, user string, now time.Time) *userFeed {
@@ -90,6 +93,9 @@ func (s *shard) applyCall(pos Position, r *Record, f *Feed) {
 	}
 	if was := s.calls[key]; was == nil || r.Call.Version >= was.Version {
 		s.put(key, r.Call, r.At)
+		if r.Call.Over() {
+			s.ended = append(s.ended, r.Call)
+		}
 	}
 	for _, name := range r.Users {
 		view, ok := r.Call.For(name)
@@ -108,7 +114,6 @@ func (s *shard) applyCall(pos Position, r *Record, f *Feed) {
 		}
 		u.seen = r.At
 		u.ring.add(pos, r.At, msg)
-		s.moved[r.Account] = struct{}{}
 		for sub := range u.subs {
 			sub.deliver(msg)
 		}
@@ -117,9 +122,10 @@ func (s *shard) applyCall(pos Position, r *Record, f *Feed) {
 
 // put makes c the call's state: among all calls, among the live ones and with its users.
 func (s *shard) put(key callKey, c *Call, now time.Time) {
+	if was := s.calls[key]; c.Over() && (was == nil || !was.Over()) {
+		s.oldest = append(s.oldest, endedAt{key, now})
+	}
 	s.calls[key] = c
-	s.dirty[key] = struct{}{}
-	delete(s.gone, key)
 	switch live := s.live[key.account]; {
 	case !c.Over() && live == nil:
 		s.live[key.account] = map[string]struct{}{key.id: {}}
@@ -143,12 +149,9 @@ func (s *shard) put(key callKey, c *Call, now time.Time) {
 func (s *shard) forget(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for key, c := range s.calls {
-		if c.Over() && now.Sub(c.EndedAt) > rememberCalls {
-			delete(s.calls, key)
-			delete(s.dirty, key)
-			s.gone[key] = now
-		}
+	for len(s.oldest) > 0 && (len(s.oldest) > maxEnded || now.Sub(s.oldest[0].at) > rememberCalls) {
+		delete(s.calls, s.oldest[0].key)
+		s.oldest = s.oldest[1:]
 	}
 	for key, at := range s.events {
 		if now.Sub(at) > rememberIDs {
@@ -172,7 +175,57 @@ func (s *shard) forget(now time.Time) {
 				s.forgotten = u.last
 			}
 			delete(s.users, key)
-			s.moved[key.account] = struct{}{}
 		}
 	}
+}
+
+// shardState is what a snapshot keeps of a shard.
+type shardState struct {
+	live, ended []*Call
+	users       []userPosition
+	forgotten   Position
+}
+
+// state returns what a snapshot keeps, and begins a new list of ended calls.
+func (s *shard) state() shardState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state := shardState{ended: s.ended, forgotten: s.forgotten}
+	s.ended = nil
+	for account, ids := range s.live {
+		for id := range ids {
+			state.live = append(state.live, s.calls[callKey{account, id}])
+		}
+	}
+	for key, u := range s.users {
+		if u.last.Compare(s.forgotten) > 0 { // what has none is as good as forgotten
+			state.users = append(state.users, userPosition{key.account, key.user, u.last})
+		}
+	}
+	return state
+}
+
+// endedAgain puts back what a failed snapshot took.
+func (s *shard) endedAgain(ended []*Call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = append(ended, s.ended...)
+}
+
+// restoreCall takes a call from a snapshot.
+func (s *shard) restoreCall(c *Call, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := callKey{c.Account, c.ID}
+	if was := s.calls[key]; was == nil || c.Version > was.Version {
+		s.put(key, c, now)
+	}
+}
+
+// restoreUser takes a user's position from a snapshot. The ring's floor follows with the log's first entry.
+func (s *shard) restoreUser(p userPosition, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.user(p.Account, p.User, now)
+	u.last, u.ring.floor = p.Last, p.Last
 }

@@ -2,49 +2,90 @@ package gateway
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
+	"strconv"
+	"strings"
 	"time"
 )
 
-// A snapshot lets a start begin near the log's end. It is a key for each call, one for the last
-// positions of each account's users, and, written after all of those, the position that they hold for:
-// they may be newer than that, never older, and records applied over them again change nothing.
+// A snapshot lets a start begin near the log's end. Calls are kept packed, many to a value: a write to a
+// strict store costs a sync of the disk. Each snapshot writes the live calls and the users' last
+// positions anew, as a generation of their own, and the calls that ended since the one before; the head
+// names the generation once all of it is there. What a snapshot holds may be newer than the head's
+// position, never older, and records applied over it again change nothing.
 const (
-	keySnapshot = "snapshot"
-	keyCalls    = "call"
-	keyUsers    = "users"
+	keyHead  = "snapshot"
+	keyLive  = "live"  // live.GENERATION.N: calls
+	keyUsers = "users" // users.GENERATION.N: positions
+	keyEnded = "ended" // ended.TIME.N: calls, kept for 24 hours
+
+	packSize = 1 << 20 // bytes of a value, about
 )
 
 // resumeWindow is how much of the log is kept for browsers to resume from after a restart.
 const resumeWindow = 15 * time.Minute
 
 type snapshotHead struct {
-	Epoch     string   `json:"epoch"`
-	Seq       uint64   `json:"seq"`
-	Forgotten Position `json:"forgotten"` // the last position of any user that is no longer remembered
+	Epoch      string   `json:"epoch"`
+	Seq        uint64   `json:"seq"`
+	Generation string   `json:"generation"`
+	Forgotten  Position `json:"forgotten"` // the last position of any user that is no longer remembered
 }
 
-// snapshot writes what has changed since the last one, then purges from the log what nobody needs.
-func (g *Gateway) snapshot(ctx context.Context) error {
-	f, store := g.feed, g.cfg.Store
-	head := snapshotHead{Epoch: f.epoch, Seq: f.head.Load()}
+// userPosition is a user's last position in a snapshot.
+type userPosition struct {
+	Account string   `json:"account"`
+	User    string   `json:"user"`
+	Last    Position `json:"last"`
+}
+
+// snapshot writes a snapshot, then purges from the log what nobody needs.
+func (g *Gateway) snapshot(ctx context.Context) (err error) {
+	f := g.feed
+	now := g.cfg.Now()
+	head := snapshotHead{Epoch: f.epoch, Seq: f.head.Load(), Generation: strconv.FormatInt(now.UnixNano(), 36)}
+	live := packer{ctx: ctx, store: g.cfg.Store, prefix: keyLive + "." + head.Generation}
+	users := packer{ctx: ctx, store: g.cfg.Store, prefix: keyUsers + "." + head.Generation}
+	ended := packer{ctx: ctx, store: g.cfg.Store, prefix: keyEnded + "." + strconv.FormatInt(now.Unix(), 10)}
 	for i := range f.shards {
-		if err := f.shards[i].save(ctx, store, &head); err != nil {
-			return err
+		state := f.shards[i].state()
+		if state.forgotten.Compare(head.Forgotten) > 0 {
+			head.Forgotten = state.forgotten
 		}
+		for _, c := range state.live {
+			live.add(c)
+		}
+		for _, c := range state.ended {
+			ended.add(c)
+		}
+		for _, u := range state.users {
+			users.add(u)
+		}
+		defer func() {
+			if err != nil {
+				f.shards[i].endedAgain(state.ended)
+			}
+		}()
+	}
+	if err := errors.Join(live.flush(), users.flush(), ended.flush()); err != nil {
+		return fmt.Errorf("write snapshot: %w", err)
 	}
 	data, err := json.Marshal(head)
 	if err != nil {
 		return fmt.Errorf("encode snapshot: %w", err)
 	}
-	if _, err := store.Put(ctx, keySnapshot, data, AnyRevision); err != nil {
+	if _, err := g.cfg.Store.Put(ctx, keyHead, data, AnyRevision); err != nil {
 		return fmt.Errorf("write snapshot: %w", err)
 	}
-	before := min(head.Seq, f.times.before(g.cfg.Now().Add(-resumeWindow)))
+	g.obsolete.add(live.keys...)
+	g.obsolete.add(users.keys...)
+	g.obsolete.add(ended.keys...)
+	if err := g.obsolete.drop(ctx, g.cfg.Store, head.Generation, now.Add(-rememberCalls)); err != nil {
+		return fmt.Errorf("delete old snapshots: %w", err)
+	}
+	before := min(head.Seq, f.times.before(now.Add(-resumeWindow)))
 	for p := range g.owners {
 		if err := g.cfg.Log.Purge(ctx, p, before); err != nil {
 			return fmt.Errorf("purge the log: %w", err)
@@ -53,76 +94,77 @@ func (g *Gateway) snapshot(ctx context.Context) error {
 	return nil
 }
 
-// save writes the shard's changes. What could not be written stays marked for the next time.
-func (s *shard) save(ctx context.Context, store Store, head *snapshotHead) (err error) {
-	s.mu.Lock()
-	dirty, moved, gone := s.dirty, s.moved, s.gone
-	s.dirty, s.moved, s.gone = map[callKey]struct{}{}, map[string]struct{}{}, map[callKey]time.Time{}
-	calls := make([]*Call, 0, len(dirty))
-	for key := range dirty {
-		calls = append(calls, s.calls[key])
-	}
-	last := map[string]map[string]Position{}
-	for account := range moved {
-		last[account] = map[string]Position{}
-	}
-	for key, u := range s.users {
-		if users, ok := last[key.account]; ok {
-			users[key.user] = u.last
-		}
-	}
-	if s.forgotten.Compare(head.Forgotten) > 0 {
-		head.Forgotten = s.forgotten
-	}
-	s.mu.Unlock()
-
-	defer func() {
-		if err != nil {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			maps.Copy(s.dirty, dirty)
-			maps.Copy(s.moved, moved)
-			maps.Copy(s.gone, gone)
-		}
-	}()
-	for _, c := range calls {
-		if err := putJSON(ctx, store, callStoreKey(c.Account, c.ID), c); err != nil {
-			return err
-		}
-	}
-	for account, users := range last {
-		if err := putJSON(ctx, store, keyUsers+"."+storeKey(account), accountUsers{account, users}); err != nil {
-			return err
-		}
-	}
-	for key := range gone {
-		if err := store.Delete(ctx, callStoreKey(key.account, key.id), AnyRevision); err != nil {
-			return fmt.Errorf("forget call: %w", err)
-		}
-	}
-	return nil
+// packer writes values as JSON lines, many to a key. Its first error sticks.
+type packer struct {
+	ctx    context.Context //nolint:containedctx // lives for one snapshot
+	store  Store
+	prefix string
+	keys   []string
+	data   []byte
+	err    error
 }
 
-type accountUsers struct {
-	Account string              `json:"account"`
-	Users   map[string]Position `json:"users"`
-}
-
-func putJSON(ctx context.Context, store Store, key string, value any) error {
-	data, err := json.Marshal(value)
+func (p *packer) add(value any) {
+	line, err := json.Marshal(value)
 	if err != nil {
-		return fmt.Errorf("encode %s: %w", key, err)
+		p.err = errors.Join(p.err, err)
+		return
 	}
-	if _, err := store.Put(ctx, key, data, AnyRevision); err != nil {
-		return fmt.Errorf("write %s: %w", key, err)
+	if len(p.data) > 0 && len(p.data)+len(line) > packSize {
+		p.put()
 	}
-	return nil
+	p.data = append(append(p.data, line...), '\n')
+}
+
+func (p *packer) put() {
+	key := p.prefix + "." + strconv.Itoa(len(p.keys))
+	if p.err == nil {
+		_, p.err = p.store.Put(p.ctx, key, p.data, AnyRevision)
+	}
+	p.keys, p.data = append(p.keys, key), nil
+}
+
+func (p *packer) flush() error {
+	if len(p.data) > 0 {
+		p.put()
+	}
+	return p.err
+}
+
+// obsolete are the keys of snapshots that will be dropped once they are of no use.
+type obsolete []string
+
+func (o *obsolete) add(keys ...string) { *o = append(*o, keys...) }
+
+// drop deletes what belongs to other generations than the current, and ended calls from before oldest.
+func (o *obsolete) drop(ctx context.Context, store Store, generation string, oldest time.Time) error {
+	kept := (*o)[:0:0]
+	var errs []error
+	for _, key := range *o {
+		kind, rest, _ := strings.Cut(key, ".")
+		of, _, _ := strings.Cut(rest, ".")
+		keep := of == generation
+		if kind == keyEnded {
+			at, err := strconv.ParseInt(of, 10, 64)
+			keep = err == nil && time.Unix(at, 0).After(oldest)
+		}
+		if !keep {
+			err := store.Delete(ctx, key, AnyRevision)
+			errs = append(errs, err)
+			keep = err != nil
+		}
+		if keep {
+			kept = append(kept, key)
+		}
+	}
+	*o = kept
+	return errors.Join(errs...)
 }
 
 // restore loads the last snapshot, if there is one.
 func (g *Gateway) restore(ctx context.Context) error {
-	f, store := g.feed, g.cfg.Store
-	value, err := store.Get(ctx, keySnapshot)
+	f := g.feed
+	value, err := g.cfg.Store.Get(ctx, keyHead)
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
@@ -140,43 +182,47 @@ func (g *Gateway) restore(ctx context.Context) error {
 		}
 	}
 	now := g.cfg.Now()
-	err = store.List(ctx, keyCalls, func(v Value) error {
+	putCall := func(line string) error {
 		c := new(Call)
-		if err := json.Unmarshal(v.Data, c); err != nil {
-			return fmt.Errorf("snapshot, %s: %w", v.Key, err)
+		if err := json.Unmarshal([]byte(line), c); err != nil {
+			return err
 		}
-		s := f.shard(c.Account)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.put(callKey{c.Account, c.ID}, c, now)
-		delete(s.dirty, callKey{c.Account, c.ID})
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if !f.restored {
+		f.shard(c.Account).restoreCall(c, now)
 		return nil
 	}
-	return store.List(ctx, keyUsers, func(v Value) error {
-		var users accountUsers
-		if err := json.Unmarshal(v.Data, &users); err != nil {
-			return fmt.Errorf("snapshot, %s: %w", v.Key, err)
+	putUser := func(line string) error {
+		var u userPosition
+		if err := json.Unmarshal([]byte(line), &u); err != nil {
+			return err
 		}
-		s := f.shard(users.Account)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		for name, last := range users.Users {
-			u := s.user(users.Account, name, now)
-			u.last, u.ring.floor = last, last
+		if f.restored {
+			f.shard(u.Account).restoreUser(u, now)
+		}
+		return nil
+	}
+	for _, part := range []struct {
+		prefix, generation string
+		put                func(line string) error
+	}{{keyEnded, "", putCall}, {keyLive, head.Generation, putCall}, {keyUsers, head.Generation, putUser}} {
+		if err := g.unpack(ctx, part.prefix, part.generation, part.put); err != nil {
+			return fmt.Errorf("snapshot: %w", err)
+		}
+	}
+	return nil
+}
+
+// unpack calls put for each line of a generation's values ("": any), and notes all keys for later.
+func (g *Gateway) unpack(ctx context.Context, prefix, generation string, put func(line string) error) error {
+	return g.cfg.Store.List(ctx, prefix, func(v Value) error {
+		g.obsolete.add(v.Key)
+		if generation != "" && !strings.HasPrefix(v.Key, prefix+"."+generation+".") {
+			return nil
+		}
+		for line := range strings.Lines(string(v.Data)) {
+			if err := put(line); err != nil {
+				return fmt.Errorf("%s: %w", v.Key, err)
+			}
 		}
 		return nil
 	})
 }
-
-func callStoreKey(account, id string) string {
-	return keyCalls + "." + storeKey(account) + "." + storeKey(id)
-}
-
-// storeKey makes any text fit to be one level of a store's key.
-func storeKey(s string) string { return "_" + base64.RawURLEncoding.EncodeToString([]byte(s)) }
