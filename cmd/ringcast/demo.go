@@ -63,7 +63,7 @@ func (a *app) playDemo(ctx context.Context, addr, crmAddr, dir string, logger *s
 	streams, endStreams := context.WithCancel(context.WithoutCancel(ctx))
 	defer endStreams()
 	var crm swappable
-	crmServer, err := listen(crmAddr, &crm, logger)
+	crmServer, err := listen(ctx, crmAddr, &crm, logger)
 	if err != nil {
 		return err
 	}

@@ -48,11 +48,11 @@ func openNode(ctx context.Context, cfg *Config, logger *slog.Logger) (_ *node, e
 			err = errors.Join(err, n.abandon())
 		}
 	}()
-	if n.web, err = listen(cfg.Listen, n.mux, logger); err != nil {
+	if n.web, err = listen(ctx, cfg.Listen, n.mux, logger); err != nil {
 		return nil, err
 	}
 	cfg.ListensOn(n.web.addr())
-	if n.ops, err = listen(cfg.OpsListen, n.opsHandler(), logger); err != nil {
+	if n.ops, err = listen(ctx, cfg.OpsListen, n.opsHandler(), logger); err != nil {
 		return nil, err
 	}
 	if n.db, err = natslog.Open(ctx, natslog.Config{
@@ -192,20 +192,20 @@ func (n *node) run(ctx context.Context, ready func()) error {
 	case <-ctx.Done():
 	}
 	n.draining.Store(true)
-	err = errors.Join(err, n.leave())
+	err = errors.Join(err, n.leave(context.WithoutCancel(ctx)))
 	stopEngine()
 	err = errors.Join(err, <-engine, n.abandon())
 	n.logger.Info("stopped")
 	return err
 }
 
-func (n *node) leave() error {
-	drain, cancel := context.WithTimeout(context.Background(), drainTime)
+func (n *node) leave(ctx context.Context) error {
+	drain, cancel := context.WithTimeout(ctx, drainTime)
 	defer cancel()
 	if err := n.push.Drain(drain); err != nil {
 		n.logger.Warn("some sessions did not leave in time", "err", err)
 	}
-	shutdown, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	shutdown, cancel := context.WithTimeout(ctx, shutdownTime)
 	defer cancel()
 	return n.web.shutdown(shutdown)
 }
@@ -233,8 +233,8 @@ type server struct {
 	listener net.Listener
 }
 
-func listen(addr string, handler http.Handler, logger *slog.Logger) (*server, error) {
-	l, err := net.Listen("tcp", addr)
+func listen(ctx context.Context, addr string, handler http.Handler, logger *slog.Logger) (*server, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("%w: is it in use by another program? Choose another address", err)
 	}
