@@ -45,6 +45,7 @@ type eventLog struct {
 	stream jetstream.Stream
 	info   gateway.LogInfo
 	logger *slog.Logger
+	closed chan struct{} // closed with the connection that js uses
 }
 
 var _ gateway.Log = (*eventLog)(nil)
@@ -55,7 +56,8 @@ func openLog(ctx context.Context, db *DB, renew bool) (*eventLog, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &eventLog{js: db.js, append: appends, logger: db.cfg.Logger}
+	l := &eventLog{js: db.js, append: appends, logger: db.cfg.Logger, closed: make(chan struct{})}
+	db.work.SetClosedHandler(func(*nats.Conn) { close(l.closed) })
 
 	l.stream, err = db.js.Stream(ctx, logStream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {

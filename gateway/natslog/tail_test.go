@@ -1,13 +1,17 @@
 package natslog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"ringcast/gateway"
 )
@@ -71,6 +75,33 @@ func TestTailOutlivesItsConsumer(t *testing.T) {
 	}
 }
 
+// TestTailKeepsItsConsumer reads more than one request may have, in entries and in bytes.
+func TestTailKeepsItsConsumer(t *testing.T) {
+	t.Parallel()
+	var said bytes.Buffer
+	db := open(t, Config{Dir: t.TempDir(), Durability: Fast, Logger: slog.New(slog.NewTextHandler(&said, nil))})
+	defer closeDB(t, db)
+	said.Reset()
+	var last uint64
+	for i := range 3*tailBatch + 10 {
+		var data []byte
+		if i < 10 {
+			data = make([]byte, maxEntry)
+		}
+		seq, err := db.log.Append(t.Context(), gateway.Entry{ID: fmt.Sprint(i), Data: data}, last)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = seq
+	}
+	if n := len(readAll(t, db.log, last)); n != 3*tailBatch+10 {
+		t.Errorf("%d entries", n)
+	}
+	if said.Len() > 0 {
+		t.Errorf("the tail was interrupted: %s", said.String())
+	}
+}
+
 func TestTailLeavesNoConsumerBehind(t *testing.T) {
 	t.Parallel()
 	db := open(t, Config{Dir: t.TempDir(), Durability: Fast})
@@ -109,6 +140,38 @@ func TestWatchLeavesNoConsumerBehind(t *testing.T) {
 	}
 	if n := stream.CachedInfo().State.Consumers; n != 0 {
 		t.Errorf("%d consumers are left", n)
+	}
+}
+
+func TestWatchOutlivesItsConnection(t *testing.T) {
+	t.Parallel()
+	db := open(t, Config{Dir: t.TempDir(), Durability: Fast})
+	defer closeDB(t, db)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	put := func(data string) {
+		if _, err := db.store.Put(ctx, "a", []byte(data), gateway.AnyRevision); err != nil {
+			t.Error(err)
+		}
+	}
+	reconnected := make(chan struct{})
+	db.work.SetReconnectHandler(func(*nats.Conn) { close(reconnected) })
+	var last string
+	errEnd := errors.New("end")
+	err := db.store.Watch(ctx, "a", func(v gateway.Value) error {
+		if last = string(v.Data); last == "after" {
+			return errEnd
+		}
+		return nil
+	}, func() {
+		if err := db.work.ForceReconnect(); err != nil {
+			t.Error(err)
+		}
+		<-reconnected
+		put("after")
+	})
+	if !errors.Is(err, errEnd) {
+		t.Errorf("Watch = %v, the last change seen was %q", err, last)
 	}
 }
 
