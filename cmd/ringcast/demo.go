@@ -31,6 +31,9 @@ var ( // fixed
 		{ID: 1003619, Name: "Ivan Petrov", Phones: []string{"+7 900 555-01-11"}, Company: "Petrov & Sons", Responsible: 88888},
 		{ID: 1003620, Name: "Maria Sokolova", Phones: []string{"+7 (900) 555-01-22"}, Company: "Northern Lights", Responsible: 99999},
 		{ID: 1003621, Name: "Olga Kim", Phones: []string{"8 900 555 01 33", "+7 495 555-01-33"}, Company: "Kim Studio", Responsible: 88888},
+		{ID: 1003622, Name: "Pavel Orlov", Phones: []string{"+7 900 555-01-44"}, Company: "Orlov Logistics", Responsible: 99999},
+		{ID: 1003623, Name: "Elena Vlasova", Phones: []string{"+380 99 555 01 55"}, Company: "Vlasova Design", Responsible: 88888},
+		{ID: 1003624, Name: "Timur Akhmetov", Phones: []string{"+7 701 555 01 66"}, Company: "Steppe Energy", Responsible: 99999},
 	}
 )
 
@@ -154,7 +157,7 @@ func (n *node) demoRoutes(pbx *sandbox.PBX, crm net.Addr) {
 		{"+7 900 555-09-99", "", false},
 	}}
 	for _, u := range demoUsers {
-		at := url.URL{Scheme: "http", Host: crm.String(), Path: "/leads/", RawQuery: url.Values{"user": {u.ID}}.Encode()}
+		at := url.URL{Scheme: "http", Host: crm.String(), Path: "/contacts/list/", RawQuery: url.Values{"user": {u.ID}}.Encode()}
 		page.Users = append(page.Users, user{u.ID, u.Name, u.Extensions[0], at.String()})
 	}
 	n.mux.Handle("GET /{$}", http.RedirectHandler("/demo/", http.StatusFound))

@@ -282,7 +282,7 @@ func (p *PBX) emit(c *pbxCall, e gateway.Event) {
 	heard := p.link.queue(c, e)
 	p.story.add(PBXHappening{
 		At: gateway.Millis(e.At), What: string(e.Type), Call: c.id, Direction: c.direction, From: c.from.Raw, To: c.to.Raw,
-		Extensions: e.Extensions, Cause: e.Cause, Target: e.Target, Unheard: !heard,
+		Extensions: e.Extensions, Cause: e.Cause, Target: e.Target, Clicked: e.Type == gateway.EventDial && c.key != "", Unheard: !heard,
 	})
 	p.log.Debug("sandbox telephone", "call", c.id, "event", e.Type, "extensions", e.Extensions, "cause", e.Cause, "heard", heard)
 }

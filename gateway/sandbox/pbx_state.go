@@ -79,6 +79,7 @@ type PBXHappening struct {
 	Extensions []string          `json:"extensions,omitempty"`
 	Cause      gateway.Cause     `json:"cause,omitempty"`
 	Target     string            `json:"target,omitempty"`
+	Clicked    bool              `json:"clicked,omitempty"` // its own user ordered the call by a click
 	Unheard    bool              `json:"unheard,omitempty"` // the link was down
 }
 

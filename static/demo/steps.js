@@ -12,7 +12,7 @@ export class Steps {
       ['Ring both', 'A card in both windows', event(l => l.what === 'call.dial' && l.direction === 'inbound' && l.extensions.length > 1)],
       [`Answer on ${users[0].extension}`, `${boris}’s card closes`, event(l => l.what === 'call.bridge' && l.direction === 'inbound')],
       ['Hang up', `${anna} notes the result`, event(l => l.what === 'call.hangup' && l.cause === 'normal')],
-      ['Click to call', 'Any number in a CRM', ({ phones }) => phones.some(p => p.clicked)],
+      ['Click to call', 'Any number in a CRM', event(l => l.clicked)],
       ['Cut the link mid-call', 'Restore: all comes right', event(l => l.what === 'link.restore')]
     ].map(([title, text, done], i) => ({
       done,

@@ -48,7 +48,7 @@ export class Words {
     return ENDS[cause] ?? 'The call is over'
   }
 
-  // tell puts one line of the story into words, and says of what kind it is: ring, talk, hold, end, link.
+  // tell puts one line of the story into words, and says of what kind it is: ring, talk, hold, end, link, link back.
   tell ({ what, direction, from, to, extensions = [], cause, target }) {
     const who = extensions.map(e => this.user(e)).join(' and ')
     switch (what) {
@@ -71,7 +71,7 @@ export class Words {
       case 'link.cut':
         return { kind: 'link', text: 'The PBX link is cut' }
       case 'link.restore':
-        return { kind: 'link', text: 'The PBX link is back' }
+        return { kind: 'link back', text: 'The PBX link is back' }
       default:
         return { kind: 'end', text: what }
     }
