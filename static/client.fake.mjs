@@ -1,0 +1,314 @@
+// Fakes for the tests of client.js: a clock that moves only when told, and a gateway in process that speaks the wire.
+//
+// To script a case, from most to least common:
+//   gateway.append('call.dial', call)   something happens: it goes into the log and to every line
+//   gateway.ws / gateway.http           how the next connections fare (see FakeSocket.begin and FakeGateway.fetch)
+//   gateway.lines                       the open sockets: cut(code), freeze() for a half-open line, push(message)
+//   gateway.newEpoch(calls)             the log is lost; these calls live in the new one
+//   gateway.execute = (frame) => reply  how commands are answered; null: not at all
+// Everything a client sent is in gateway.hellos, gateway.polls, gateway.commands and gateway.urls.
+import { createRequire } from 'node:module';
+
+export const Ringcast = createRequire(import.meta.url)('./client.js');
+
+export const SECOND = 1000;
+export const MINUTE = 60 * SECOND;
+
+const settle = () => new Promise((resolve) => setImmediate(resolve));
+
+export class FakeClock {
+  constructor() {
+    this.time = Date.parse('2026-11-21T10:00:00Z');
+    this.timers = new Map();
+    this.ids = 0;
+    this.now = () => this.time;
+    this.setTimeout = (fn, ms) => {
+      this.timers.set(++this.ids, { at: this.time + Math.max(0, ms), fn, id: this.ids });
+      return this.ids;
+    };
+    this.clearTimeout = (id) => this.timers.delete(id);
+  }
+
+  /** Lets ms pass, running what is due on the way. */
+  async advance(ms = 0) {
+    const until = this.time + ms;
+    for (;;) {
+      await settle();
+      const due = [...this.timers.values()].filter((t) => t.at <= until).sort((a, b) => a.at - b.at || a.id - b.id)[0];
+      if (!due) break;
+      this.timers.delete(due.id);
+      this.time = Math.max(this.time, due.at);
+      due.fn();
+    }
+    this.time = Math.max(this.time, until);
+    await settle();
+  }
+
+  /** The computer sleeps: time passes and nothing runs. */
+  sleep(ms) {
+    this.time += ms;
+  }
+}
+
+/** A repeatable source of numbers in [0, 1). */
+export function seeded(seed) {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+export class FakePage extends EventTarget {
+  visibilityState = 'visible';
+  listeners = 0;
+
+  addEventListener(...args) {
+    this.listeners++;
+    super.addEventListener(...args);
+  }
+
+  removeEventListener(...args) {
+    this.listeners--;
+    super.removeEventListener(...args);
+  }
+
+  fire(type) {
+    this.dispatchEvent(new Event(type));
+  }
+}
+
+export function fakeStorage() {
+  const items = new Map();
+  return {
+    items,
+    getItem: (key) => items.get(key) ?? null,
+    setItem: (key, value) => items.set(key, value),
+    removeItem: (key) => items.delete(key),
+  };
+}
+
+/** An unsigned JWT: the client reads only its times. */
+export function jwt(claims) {
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  return `${part({ alg: 'HS256' })}.${part(claims)}.x`;
+}
+
+export function call(id, version, state, more) {
+  return { id, version, state, direction: 'inbound', phone: '+79991112233', outcome: null, ended_at: null, ...more };
+}
+
+export class FakeGateway {
+  constructor(clock) {
+    this.clock = clock;
+    this.ws = 'ok'; // or: stripped, hang, mute, a close code, or bye
+    this.http = 'ok'; // or: down, or {status, problem, headers}
+    this.epoch = 1;
+    this.log = [];
+    this.live = new Map();
+    this.lines = [];
+    this.waiting = new Set(); // long polls
+    this.hellos = [];
+    this.polls = [];
+    this.commands = [];
+    this.urls = [];
+    this.refuses = () => null; // token -> problem code
+    this.execute = (frame) => ({ id: frame.id, ok: true, call: 'office:1' });
+    const gateway = this;
+    this.WebSocket = class extends FakeSocket {
+      constructor(url, protocols) {
+        super(gateway, url, protocols);
+      }
+    };
+    this.fetch = (url, request) => this.answer(url, request);
+  }
+
+  cursor(index = this.log.length) {
+    return `${this.epoch}-${index}`;
+  }
+
+  append(event, changed) {
+    const message = { type: 'call', cursor: this.cursor(this.log.length + 1), prev: this.cursor(), event, call: changed };
+    this.log.push(message);
+    if (changed.state === 'ended') this.live.delete(changed.id);
+    else this.live.set(changed.id, changed);
+    for (const line of [...this.lines]) if (line.greeted) line.push(message);
+    for (const wake of [...this.waiting]) wake();
+    return message;
+  }
+
+  newEpoch(calls = []) {
+    this.epoch++;
+    this.log = [];
+    this.live = new Map(calls.map((c) => [c.id, c]));
+  }
+
+  /** The messages a client with this cursor gets first; a resumed hello only where the rung has one. */
+  since(cursor, withHello) {
+    const [epoch, index] = String(cursor).split('-').map(Number);
+    const hello = { type: 'hello', user: { id: '88888', name: 'Anna', extensions: ['101'] }, ping: 25 };
+    if (cursor !== undefined && epoch === this.epoch) {
+      const missed = this.log.slice(index);
+      return withHello ? [{ ...hello, cursor, resumed: true, calls: [] }, ...missed] : missed;
+    }
+    const reason = cursor === undefined ? 'new' : 'epoch';
+    return [{ ...hello, cursor: this.cursor(), resumed: false, reason, calls: [...this.live.values()] }];
+  }
+
+  take({ token, client, ...frame }) {
+    this.commands.push(frame);
+    const reply = this.execute(frame);
+    return reply && { type: 'reply', ...reply };
+  }
+
+  async answer(url, { method, headers, body, signal }) {
+    this.urls.push(url);
+    if (method !== 'POST' || !headers['Content-Type'].startsWith('text/plain')) throw new Error('would need a preflight');
+    if (this.http === 'down') throw new TypeError('Failed to fetch');
+    if (this.http === 'hang') return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+    if (this.http !== 'ok') return respond(this.http.status, this.http.problem, this.http.headers);
+    const request = JSON.parse(body);
+    const problem = this.refuses(request.token);
+    if (problem) return respond(problem === 'revoked' ? 403 : 401, { code: problem, title: problem });
+    if (url.endsWith('/v1/actions')) {
+      const reply = this.take(request);
+      if (!reply) throw new TypeError('Failed to fetch');
+      return respond(200, reply);
+    }
+    this.polls.push(request);
+    let messages = this.since(request.cursor, false);
+    if (!messages.length) {
+      await this.wait(request.wait * 1000, signal);
+      messages = this.since(request.cursor, false);
+    }
+    const last = messages[messages.length - 1];
+    return respond(200, { cursor: last ? last.cursor : request.cursor, messages });
+  }
+
+  wait(ms, signal) {
+    return new Promise((resolve, reject) => {
+      const done = (fn) => () => {
+        this.clock.clearTimeout(timer);
+        this.waiting.delete(wake);
+        fn();
+      };
+      const wake = done(resolve);
+      const timer = this.clock.setTimeout(wake, ms);
+      this.waiting.add(wake);
+      signal.addEventListener('abort', done(() => reject(signal.reason)));
+    });
+  }
+}
+
+function respond(status, body, headers = {}) {
+  return new Response(JSON.stringify(body), { status, headers });
+}
+
+class FakeSocket {
+  constructor(gateway, url, protocols) {
+    gateway.urls.push(url);
+    if (protocols[0] !== 'ringcast.v1') throw new Error('no subprotocol');
+    this.gateway = gateway;
+    this.readyState = 0;
+    this.greeted = false;
+    this.frozen = false;
+    this.received = [];
+    gateway.lines.push(this);
+    queueMicrotask(() => this.begin(gateway.ws));
+  }
+
+  begin(fate) {
+    if (this.readyState !== 0 || fate === 'hang') return;
+    if (fate === 'stripped') return this.cut(1006);
+    this.mute = fate === 'mute';
+    this.readyState = 1;
+    this.onopen?.();
+    if (fate === 'bye') this.push({ type: 'bye', code: 'draining', retry_in: [5000, 9000] });
+    else if (typeof fate === 'number') this.cut(fate);
+  }
+
+  send(text) {
+    const frame = JSON.parse(text);
+    this.received.push(frame);
+    if (this.frozen || this.mute) return;
+    if (frame.type === 'hello') return this.greet(frame);
+    const reply = this.gateway.take(frame);
+    if (reply) this.push(reply);
+  }
+
+  greet(frame) {
+    this.gateway.hellos.push(frame);
+    const problem = this.gateway.refuses(frame.token);
+    if (problem) return this.cut({ token_expired: 4003, bad_token: 4500, revoked: 4501 }[problem]);
+    if (this.greeted) return;
+    this.greeted = true;
+    for (const message of this.gateway.since(frame.cursor, true)) this.push(message);
+  }
+
+  push(message) {
+    if (!this.frozen && this.readyState === 1) this.onmessage?.({ data: JSON.stringify(message) });
+  }
+
+  /** The line goes half-open: what is sent arrives nowhere, and nobody hears of it. */
+  freeze() {
+    this.frozen = true;
+  }
+
+  cut(code = 1006) {
+    if (this.readyState === 3) return;
+    this.leave();
+    this.onclose?.({ code });
+  }
+
+  close() {
+    this.leave();
+  }
+
+  leave() {
+    this.readyState = 3;
+    this.gateway.lines = this.gateway.lines.filter((line) => line !== this);
+  }
+}
+
+/** A client on a fake gateway, and what it reported. `log` holds the calls as 'event id version state'. */
+export function setup(options = {}) {
+  const clock = options.clock || new FakeClock();
+  const gateway = options.gateway || new FakeGateway(clock);
+  const page = new FakePage();
+  const storage = options.storage || fakeStorage();
+  const seen = { clock, gateway, page, storage, asked: [], calls: [], log: [], states: [], users: [] };
+  seen.client = new Ringcast.Client({
+    url: 'https://gateway.example.com/',
+    token: async ({ renew }) => {
+      seen.asked.push(renew);
+      return `token-${seen.asked.length}`;
+    },
+    WebSocket: gateway.WebSocket,
+    fetch: gateway.fetch,
+    setTimeout: clock.setTimeout,
+    clearTimeout: clock.clearTimeout,
+    now: clock.now,
+    random: seeded(7),
+    storage,
+    page,
+    ...options.client,
+  });
+  seen.client.on('call', (change) => {
+    seen.calls.push(change);
+    seen.log.push(`${change.event} ${change.call.id} ${change.call.version} ${change.call.state}`);
+  });
+  seen.client.on('state', (state) => seen.states.push(state));
+  seen.client.on('user', (user) => seen.users.push(user));
+  return seen;
+}
+
+export async function started(options) {
+  const seen = setup(options);
+  seen.client.start();
+  await seen.clock.advance();
+  return seen;
+}
+
+export const rungOf = ({ client }) => `${client.state.name} ${client.state.rung}`;
