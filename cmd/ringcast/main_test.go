@@ -93,7 +93,10 @@ type program struct {
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
 	p := &program{t: t, stdout: &transcript{}, stderr: &transcript{}, code: make(chan int, 1)}
-	p.client = &http.Client{Transport: &http.Transport{}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	p.client = &http.Client{
+		Transport:     &http.Transport{ExpectContinueTimeout: patience},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.end = cancel
 	started := make(chan *node, 1)
@@ -113,6 +116,13 @@ func start(t *testing.T, args ...string) *program {
 	}
 	p.web, p.ops = "http://"+p.node.web.addr().String(), "http://"+p.node.ops.addr().String()
 	return p
+}
+
+// as is the program for a subtest: what goes wrong there is its own failure.
+func (p *program) as(t *testing.T) *program {
+	own := *p
+	own.t = t
+	return &own
 }
 
 // stop ends the program as a signal does. It may be called again.
