@@ -103,8 +103,8 @@
   function closeFailure(code) {
     if (code < 4000) return fault('The connection to the gateway broke.');
     const stay = code >= 4500;
-    const did = stay ? 'refused' : 'closed';
-    return new Failure(CLOSE_CODES[code] || did, `The gateway ${did} the connection (${code}).`, { stay });
+    const what = stay ? 'refused' : 'closed';
+    return new Failure(CLOSE_CODES[code] || what, `The gateway ${what} the connection (${code}).`, { stay });
   }
 
   const pollRung = {
@@ -261,9 +261,9 @@
     return { add, reply, sendAll, failAll };
   }
 
-  /** The session token. Whoever uses it renews it when it is `due`, at about 80 % of its life, waits for that when it
-   * `expires` (ms of now()), and lends his timers: when they are cleared, the page's answer is not heard any more. */
-  function makeTokens(env, timers, owner) {
+  /** The session token: to be renewed when `due`, at about 80 % of its life, and not to be used once it `expires` (ms).
+   * on.renewed() tells of a new one, on.fatal(failure) that there will be none. Clearing the timers stops it. */
+  function makeTokens(env, timers, owner, on) {
     const tokens = { value: undefined, due: 0, expires: 0, renew };
     let question; // its timer's key
     let renewal;
@@ -290,8 +290,11 @@
         tokens.value = token;
         tokens.due = env.now() + life * (0.7 + 0.2 * env.random());
         tokens.expires = env.now() + life;
+        on.renewed();
       } catch (err) {
-        throw new Failure((err.fatal && err.code) || 'token', err.message, { stay: err.fatal });
+        const why = new Failure((err.fatal && err.code) || 'token', err.message, { stay: err.fatal });
+        if (err.fatal) on.fatal(why);
+        throw why;
       }
     }
 
@@ -317,7 +320,7 @@
   function makeConnection(env, owner, on) {
     const { now, random, page } = env;
     const timers = makeTimers(env); // patience, try (a retry or climb), watch, and the token's
-    const tokens = makeTokens(env, timers, owner);
+    const tokens = makeTokens(env, timers, owner, { renewed: () => line && line.link.renew(), fatal: refuse });
     const key = `ringcast.rung:${env.base}`; // of the storage: a rung that worked lately
     const rungs = RUNGS.filter(({ needs }) => typeof env[needs] === 'function');
     const last = rungs.length - 1;
@@ -353,11 +356,10 @@
       show(name, why);
     }
 
-    const stop = () => halt('stopped');
-    const refuse = (why) => {
+    function refuse(why) {
       tokens.expires = 0;
       halt('refused', why);
-    };
+    }
 
     async function attempt(index) {
       if (next) return;
@@ -365,7 +367,7 @@
       const end = (why) => fail(trial, why);
       next = trial;
       try {
-        await (now() < tokens.expires || renew());
+        await (now() < tokens.expires || tokens.renew());
         if (next !== trial) return;
         const { patience, open } = rungs[index];
         timers.set('patience', patience, () => end(fault('The gateway did not answer in time.', 'no_hello')));
@@ -457,7 +459,7 @@
         const late = Math.abs(now() - due) >= TICK;
         const silent = line && now() - line.heard > 2 * ping + 5 * SECOND;
         watch();
-        if (now() >= tokens.due) renew().catch(() => {}); // a failure has set the next time
+        if (now() >= tokens.due) tokens.renew().catch(() => {}); // a failure has set the next time
         if (late) wake();
         else if (silent) fail(line, new Failure('silent', 'The gateway has not been heard for too long.'));
       });
@@ -500,10 +502,8 @@
 
     const stored = (fn) => tryTo(() => fn(env.storage === undefined ? root.localStorage : env.storage));
     const send = (frame) => line && line.link.send(frame);
-    const renewed = () => line && line.link.renew();
-    const renew = () => tokens.renew().then(renewed, (why) => (why.stay ? refuse(why) : Promise.reject(why)));
     show('stopped');
-    return { start, stop, send, token: () => tokens.value };
+    return { start, stop: () => halt('stopped'), send, token: () => tokens.value };
   }
 
   /** What the page deals with; the head of this file is its manual. */

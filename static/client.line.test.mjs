@@ -76,6 +76,33 @@ test('rung change in mid-call misses nothing: ws to poll and back up, one cursor
   assert.ok(s.gateway.hellos.every((hello, i) => i === 0 || hello.cursor), 'no hello without the cursor');
 });
 
+test('a socket that is cut again and again gives way to long-poll, and is tried less and less often', async () => {
+  const s = await started();
+  const cutAfter = async (seconds) => {
+    while (!s.gateway.lines.length) await s.clock.advance(SECOND);
+    await s.clock.advance(seconds * SECOND);
+    s.gateway.lines[0].cut();
+    await s.clock.advance(SECOND);
+  };
+  for (let i = 0; i < 4; i++) await cutAfter(15);
+  assert.equal(rungOf(s), 'live ws');
+  await cutAfter(15);
+  assert.equal(rungOf(s), 'live poll');
+  const stays = [];
+  for (let i = 0; i < 3; i++) {
+    const since = s.clock.now();
+    while (!s.gateway.lines.length) await s.clock.advance(SECOND);
+    stays.push(s.clock.now() - since);
+    await cutAfter(15);
+    assert.equal(rungOf(s), 'live poll');
+  }
+  assert.ok(stays[2] > 2 * stays[0], `${stays}`);
+  await cutAfter(40);
+  assert.equal(rungOf(s), 'live ws', 'a long life is trusted again');
+  await cutAfter(15);
+  assert.equal(rungOf(s), 'live ws');
+});
+
 test('climbing: what the poll brings while the socket opens is not applied again', async () => {
   const s = setup();
   s.gateway.ws = 'hang';
@@ -94,6 +121,25 @@ test('climbing: what the poll brings while the socket opens is not applied again
   assert.equal(rungOf(s), 'live ws');
   assert.deepEqual(s.log, ['call.dial a 1 ringing', 'call.bridge a 2 talking', 'call.hangup a 3 ended']);
   assert.equal(s.gateway.hellos.length, 1);
+});
+
+test('climbing: a bye instead of the hello does not disturb the poll; a change of network has it tried soon', async () => {
+  const s = setup();
+  s.gateway.ws = 'hang';
+  s.client.start();
+  await s.clock.advance(5 * SECOND);
+  while (!s.gateway.lines.length) await s.clock.advance(100);
+  s.gateway.lines[0].readyState = 1;
+  s.gateway.lines[0].push({ type: 'bye', code: 'draining', retry_in: [5000, 9000] });
+  s.gateway.ws = 'stripped';
+  await s.clock.advance(60 * MINUTE);
+  assert.equal(rungOf(s), 'live poll');
+  assert.deepEqual(s.states.map((state) => state.name), ['connecting', 'live']);
+  assert.equal(s.storage.items.size, 1, 'the socket has not worked');
+  s.gateway.ws = 'ok';
+  s.page.fire('online');
+  await s.clock.advance(20 * SECOND);
+  assert.equal(rungOf(s), 'live ws');
 });
 
 test('climbing is tried every few minutes and does not disturb the poll', async () => {
@@ -218,6 +264,27 @@ test('the old line breaks while the new one is on its way: the new one goes on',
   await s.clock.advance(2 * SECOND);
   assert.equal(rungOf(s), 'live ws');
   assert.equal(s.gateway.hellos.length, 2, 'and no third was tried');
+});
+
+test('refused on the old line while a new one is on its way: refused', async () => {
+  const s = await started();
+  const [old] = s.gateway.lines;
+  s.gateway.ws = 'hang';
+  s.page.fire('online');
+  await s.clock.advance(SECOND);
+  old.cut(4501);
+  assert.equal(s.client.state.code, 'revoked');
+  assert.equal(s.gateway.lines.length, 0);
+  assert.equal(s.clock.timers.size, 0);
+});
+
+test('a page that becomes hidden asks for nothing', async () => {
+  const s = await started();
+  s.page.visibilityState = 'hidden';
+  s.clock.sleep(40 * SECOND);
+  s.page.fire('visibilitychange');
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(s.gateway.hellos.length, 1);
 });
 
 test('online cuts the backoff short, but not what the gateway asked for', async () => {

@@ -103,6 +103,17 @@ test('epoch reset closes ghosts, reports what is live, and versions start anew',
   assert.equal(s.log.at(-1), 'call.unhold b 3 talking');
 });
 
+test('epoch reset: a call that has ended does not end again, and its id may come back', async () => {
+  const s = await started();
+  s.gateway.append('call.hangup', call('a', 5, 'ended', { outcome: 'answered' }));
+  s.gateway.lines[0].cut();
+  s.gateway.newEpoch([]);
+  await s.clock.advance(SECOND);
+  assert.equal(s.client.calls.get('a').outcome, 'answered');
+  s.gateway.append('call.dial', call('a', 1, 'ringing'));
+  assert.deepEqual(s.log, ['call.hangup a 5 ended', 'call.dial a 1 ringing']);
+});
+
 test('a snapshot from the same log reports only what changed, and revives a call ended by mistake', async () => {
   const s = await started();
   s.gateway.append('call.dial', call('same', 1, 'ringing'));
@@ -188,6 +199,38 @@ test('the token function: one call at a time, a failure is retried, a hanging on
   assert.equal(s.client.state.name, 'refused');
   assert.equal(s.client.state.code, 'logged_out');
   assert.equal(s.clock.timers.size, 0);
+});
+
+test('a fatal error of the token function is obeyed at once, also beside a good line, and reported once', async () => {
+  let asked = 0;
+  const s = await started({
+    client: {
+      token: async () => {
+        if (++asked > 1) throw Object.assign(new Error('Logged out.'), { fatal: true, code: 'logged_out' });
+        return jwt({ iat: 0, exp: 60 });
+      },
+    },
+  });
+  await s.clock.advance(60 * SECOND);
+  assert.equal(asked, 2);
+  assert.deepEqual(s.states.map((state) => state.code), [null, null, 'logged_out']);
+  assert.equal(s.gateway.lines.length, 0);
+  assert.equal(s.clock.timers.size, 0);
+});
+
+test('the token function is given up after 30 s also when it renews, and what it answers then is not heard', async () => {
+  const answers = [];
+  const s = await started({
+    client: { token: () => (answers.length ? new Promise((resolve) => answers.push(resolve)) : answers.push(0) && jwt({ iat: 0, exp: 60 })) },
+  });
+  for (let i = 0; i < 24; i++) {
+    await s.clock.advance(5 * SECOND);
+    if (s.gateway.lines[0]) s.gateway.lines[0].push({ type: 'ping' });
+  }
+  assert.ok(answers.length >= 3 && answers.length <= 4, `${answers.length} questions in two minutes`);
+  answers[1](jwt({ iat: 0, exp: 3600, jti: 'late' }));
+  await s.clock.advance();
+  assert.ok(s.gateway.lines.every((line) => line.received.length === 1));
 });
 
 test('a token never stands in a URL', async () => {
@@ -319,6 +362,24 @@ test('start again after stop resumes from the cursor', async () => {
   await s.clock.advance();
   assert.deepEqual(s.log, ['call.dial a 1 ringing']);
   assert.equal(s.gateway.hellos[1].cursor, '1-0');
+});
+
+test('start and stop in one breath, and start twice', async () => {
+  for (const more of [{}, { WebSocket: null }]) {
+    const s = await started({ client: more });
+    s.client.stop();
+    s.client.start();
+    s.client.stop();
+    await s.clock.advance();
+    assert.equal(s.gateway.lines.length + s.gateway.waiting.size + s.clock.timers.size, 0);
+    s.client.start();
+    s.client.start();
+    await s.clock.advance();
+    s.client.start();
+    await s.clock.advance();
+    assert.equal(s.gateway.lines.length + s.gateway.waiting.size, 1, 'one line, and on poll it waits at once');
+    assert.equal(s.page.listeners, 7);
+  }
 });
 
 test('a listener that throws harms nobody; off takes a listener off; unknown events are refused', async () => {

@@ -1,8 +1,9 @@
 // Package static holds what Ringcast serves to browsers as files, embedded in the binary.
 //
-// client.js is the browser client: one file without dependencies or a build step that pages load with a script
-// tag or through an AMD loader. Its own head comment is its manual. It speaks the wire that package push serves,
-// and its tests run on a fake of it: node --test static/, or go test ./static, which does the same.
+// client.js is the browser client: one file without dependencies or a build step that pages load with a script tag
+// or through an AMD loader. Its head comment is the short manual, examples/page/README.md the long one. It speaks
+// the wire that package push serves, and its tests run on a fake of it: node --test static/, or go test ./static,
+// which does the same.
 //
 // The package imports nothing but the standard library.
 package static
