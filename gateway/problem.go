@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -30,6 +31,27 @@ func Handle(logger *slog.Logger, fn HandlerFunc) http.Handler {
 		logger.Log(r.Context(), level, "request refused", "method", r.Method, "path", r.URL.Path, "err", err)
 		WriteProblem(w, err)
 	})
+}
+
+// bodyTime is how long a client may take to send a request's body.
+const bodyTime = 10 * time.Second
+
+// ReadBody reads a request's body of at most limit bytes. It fails with CodeTooLarge, or CodeInvalid when
+// the body does not arrive whole and in time.
+func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	// Who trickles would hold the connection. Not every writer has a deadline; real connections do.
+	deadline := http.NewResponseController(w)
+	_ = deadline.SetReadDeadline(time.Now().Add(bodyTime))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, Errorf(CodeTooLarge, "a request's body has at most %d bytes here", limit)
+	case err != nil:
+		return nil, Errorf(CodeInvalid, "the body did not arrive whole: %w", err)
+	}
+	_ = deadline.SetReadDeadline(time.Time{})
+	return body, nil
 }
 
 // problem is an RFC 9457 document; code and errors are our extensions.

@@ -37,7 +37,12 @@ func (a *app) check(ctx context.Context, flags *flag.FlagSet, args []string) err
 	for _, w := range cfg.Warnings {
 		fmt.Fprintf(a.stdout, "  note: %v\n", w)
 	}
-	r.say("log in "+cfg.DataDir, checkLog(ctx, cfg))
+	switch err := checkLog(ctx, cfg); {
+	case errors.Is(err, natslog.ErrInUse):
+		r.say("log in "+cfg.DataDir+": a running ringcast has it", nil)
+	default:
+		r.say("log in "+cfg.DataDir, err)
+	}
 	for _, account := range cfg.Accounts {
 		r.account(ctx, cfg, account)
 	}

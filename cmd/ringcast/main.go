@@ -62,6 +62,8 @@ func (a *app) run(ctx context.Context, args []string) int {
 		switch err := c.run(ctx, flags, args[1:]); {
 		case err == nil, errors.Is(err, flag.ErrHelp):
 			return 0
+		case ctx.Err() != nil && errors.Is(err, context.Canceled): // told to end before it had begun
+			return 0
 		case errors.Is(err, errUsage):
 			return 2
 		default:
@@ -112,7 +114,8 @@ func parse(flags *flag.FlagSet, args []string, need ...string) error {
 func (a *app) logger(level string) (*slog.Logger, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return nil, fmt.Errorf("-log-level: %q is none of debug, info, warn, error", level)
+		fmt.Fprintf(a.stderr, "ringcast: -log-level: %q is none of debug, info, warn, error\n", level)
+		return nil, errUsage
 	}
 	return slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: l})), nil
 }

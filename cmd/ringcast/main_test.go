@@ -101,7 +101,10 @@ func start(t *testing.T, args ...string) *program {
 	p.end = cancel
 	started := make(chan *node, 1)
 	a := &app{stdout: p.stdout, stderr: p.stderr, env: noEnv, started: func(n *node) { started <- n }}
-	go func() { p.code <- a.run(ctx, args) }()
+	go func() {
+		p.code <- a.run(ctx, args)
+		close(p.code)
+	}()
 	t.Cleanup(func() {
 		p.client.CloseIdleConnections()
 		p.stop()
@@ -109,7 +112,6 @@ func start(t *testing.T, args ...string) *program {
 	select {
 	case p.node = <-started:
 	case code := <-p.code:
-		p.code <- code
 		t.Fatalf("ringcast %q ended with %d:\n%s", args, code, p.stderr)
 	case <-time.After(patience):
 		t.Fatalf("ringcast %q does not serve:\n%s", args, p.stderr)
@@ -130,8 +132,7 @@ func (p *program) stop() {
 	p.t.Helper()
 	p.end()
 	select {
-	case code := <-p.code:
-		p.code <- code
+	case code := <-p.code: // 0 when it was told before
 		if code != 0 {
 			p.t.Errorf("exit code %d:\n%s", code, p.stderr)
 		}

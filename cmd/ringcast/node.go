@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -192,14 +193,14 @@ func (n *node) run(ctx context.Context, ready func()) error {
 	case <-ctx.Done():
 	}
 	n.draining.Store(true)
-	err = errors.Join(err, n.leave(context.WithoutCancel(ctx)))
+	n.leave(context.WithoutCancel(ctx))
 	stopEngine()
 	err = errors.Join(err, <-engine, n.abandon())
 	n.logger.Info("stopped")
 	return err
 }
 
-func (n *node) leave(ctx context.Context) error {
+func (n *node) leave(ctx context.Context) {
 	drain, cancel := context.WithTimeout(ctx, drainTime)
 	defer cancel()
 	if err := n.push.Drain(drain); err != nil {
@@ -207,7 +208,9 @@ func (n *node) leave(ctx context.Context) error {
 	}
 	shutdown, cancel := context.WithTimeout(ctx, shutdownTime)
 	defer cancel()
-	return n.web.shutdown(shutdown)
+	if err := n.web.shutdown(shutdown); err != nil {
+		n.logger.Warn("some requests did not end in time", "err", err)
+	}
 }
 
 // abandon closes whatever is open.
@@ -231,6 +234,7 @@ func (n *node) abandon() error {
 type server struct {
 	http     *http.Server
 	listener net.Listener
+	unused   sync.Map // connections on which nothing was asked yet
 }
 
 func listen(ctx context.Context, addr string, handler http.Handler, logger *slog.Logger) (*server, error) {
@@ -238,13 +242,29 @@ func listen(ctx context.Context, addr string, handler http.Handler, logger *slog
 	if err != nil {
 		return nil, fmt.Errorf("%w: is it in use by another program? Choose another address", err)
 	}
-	return &server{listener: l, http: &http.Server{
+	s := &server{listener: l, http: &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug), // clients' broken connections
-	}}, nil
+	}}
+	s.http.ConnState = func(c net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			s.unused.Store(c, nil)
+		} else {
+			s.unused.Delete(c)
+		}
+	}
+	s.http.RegisterOnShutdown(func() { // Shutdown would wait 5 s for what browsers open in advance
+		s.unused.Range(func(c, _ any) bool {
+			if conn, ok := c.(net.Conn); ok {
+				_ = conn.Close()
+			}
+			return true
+		})
+	})
+	return s, nil
 }
 
 func (s *server) addr() net.Addr { return s.listener.Addr() }

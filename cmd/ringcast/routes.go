@@ -14,7 +14,7 @@ import (
 
 // routes assembles the main listener.
 func (n *node) routes() {
-	n.mux.Handle("POST /v1/accounts/{account}/events", gateway.Handle(n.logger, n.webhooks().ServeEvents))
+	n.mux.Handle("POST /v1/accounts/{account}/events", gateway.Handle(n.logger, n.counted(n.webhooks().ServeEvents)))
 	n.mux.Handle("/v1/", n.push.Handler())
 	n.mux.HandleFunc("GET /client.js", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-cache")
@@ -23,6 +23,17 @@ func (n *node) routes() {
 	n.mux.Handle("/", gateway.Handle(n.logger, func(_ http.ResponseWriter, r *http.Request) error {
 		return gateway.Errorf(gateway.CodeNotFound, "there is nothing at %s", r.URL.Path)
 	}))
+}
+
+// counted counts what a handler refuses.
+func (n *node) counted(h gateway.HandlerFunc) gateway.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		err := h(w, r)
+		if err != nil {
+			n.metrics.Refused(gateway.CodeOf(err))
+		}
+		return err
+	}
 }
 
 // opsHandler is the operator's side (design §4.4).

@@ -21,6 +21,9 @@ const (
 // them, so it must refuse the directory, as this package refuses one of a cluster.
 const standalone = "standalone"
 
+// ErrInUse: another process has the directory open.
+var ErrInUse = errors.New("in use by another process")
+
 // dir is an open, locked directory.
 type dir struct {
 	path string
@@ -38,7 +41,7 @@ func openDir(path string) (*dir, error) {
 	}
 	d := &dir{path: path, lock: lock}
 	if err := tryLock(lock); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s is in use by another process: %w", path, err), lock.Close())
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, ErrInUse), lock.Close())
 	}
 	if err := d.claim(); err != nil {
 		return nil, errors.Join(err, d.close())

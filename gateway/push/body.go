@@ -2,8 +2,6 @@ package push
 
 import (
 	"encoding/json"
-	"errors"
-	"io"
 	"net/http"
 
 	"ringcast/gateway"
@@ -11,13 +9,9 @@ import (
 
 // readJSON decodes a request's body of at most limit bytes, whatever content type it claims to be.
 func readJSON(w http.ResponseWriter, r *http.Request, limit int64, into any) error {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return gateway.Errorf(gateway.CodeTooLarge, "the body may have %d bytes", limit)
-	case err != nil:
-		return gateway.Errorf(gateway.CodeInvalid, "reading the body: %w", err)
+	body, err := gateway.ReadBody(w, r, limit)
+	if err != nil {
+		return err
 	}
 	if err := json.Unmarshal(body, into); err != nil {
 		return &gateway.Error{Code: gateway.CodeInvalid, Message: "the body is not the JSON that belongs here", Err: err}

@@ -108,6 +108,9 @@ func (s *Server) routes(origins *Origins, exchangers map[string]Exchanger) http.
 	for kind, exchanger := range exchangers {
 		handle("POST /v1/sessions/"+kind, s.exchange(exchanger))
 	}
+	handle("/", func(_ http.ResponseWriter, r *http.Request) error {
+		return gateway.Errorf(gateway.CodeNotFound, "there is nothing at %s %s", r.Method, r.URL.Path)
+	})
 	reflect := cors.New(cors.Options{
 		AllowOriginFunc: origins.Allowed,
 		AllowedMethods:  []string{http.MethodGet, http.MethodPost},

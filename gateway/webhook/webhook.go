@@ -17,8 +17,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
-	"errors"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -82,13 +80,9 @@ func (h *Handler) ServeEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return gateway.Errorf(gateway.CodeTooLarge, "a request carries at most %d bytes: send fewer events at a time", MaxBody)
-	case err != nil:
-		return gateway.Errorf(gateway.CodeInvalid, "the body did not arrive whole: %w", err)
+	body, err := gateway.ReadBody(w, r, MaxBody)
+	if err != nil {
+		return err
 	}
 	events, err := Parse(body, h.now())
 	if err != nil {
@@ -100,7 +94,8 @@ func (h *Handler) ServeEvents(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusAccepted)
-	return json.NewEncoder(w).Encode(answer(result))
+	_ = json.NewEncoder(w).Encode(answer(result)) // the events are in the log, whether the answer arrives or not
+	return nil
 }
 
 // authorise finds the PBX by its key. Every key of the account is compared, each in constant time.
