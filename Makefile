@@ -11,6 +11,7 @@ lint: tools
 # The measurements, as long as they need to mean something.
 bench:
 	go test -run '^$$' -bench . -benchmem -p 1 -timeout 30m ./...
+	go run ./examples/load -durability both -saturate
 
 # Only what runs against a real Asterisk.
 test-asterisk:

@@ -413,7 +413,7 @@
 
     /** A line is no good, on trial or in use. */
     function fail(bad, err) {
-      const why = err instanceof Failure ? err : fault(`The gateway cannot be reached: ${err.message}`);
+      const why = err instanceof Failure ? err : fault("The gateway cannot be reached, or refuses this page's origin.");
       if (bad.link) bad.link.close();
       if (why.code === 'token_expired') tokens.expires = 0;
       if (bad === next) return failed(why);
