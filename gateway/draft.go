@@ -8,13 +8,13 @@ import (
 // draft is the tentative state of a partition's owner while it makes a group of records: what it adds
 // lies over what the log already holds and becomes true, or is forgotten, with the append.
 type draft struct {
-	now    time.Time
-	below  reader // what holds without this draft
-	calls  map[callKey]*Call
-	events map[eventKey]struct{}
-	data   []byte // encoded records
-	count  int    // of records
-	err    error  // the first record that could not be encoded
+	now     time.Time
+	below   reader // what holds without this draft
+	calls   map[callKey]*Call
+	events  map[eventKey]struct{}
+	records []*Record
+	data    []byte // the records, encoded
+	err     error  // the first record that could not be encoded
 }
 
 // reader is a state that a draft lies over: another draft, or what the owner has appended.
@@ -138,8 +138,7 @@ func (d *draft) record(r *Record) {
 	if err != nil && d.err == nil {
 		d.err = err
 	}
-	d.data = data
-	d.count++
+	d.data, d.records = data, append(d.records, r)
 }
 
 // take adds what another draft over this one holds.
@@ -150,6 +149,5 @@ func (d *draft) take(over *draft) {
 		maps.Copy(d.calls, over.calls)
 		maps.Copy(d.events, over.events)
 	}
-	d.data = append(d.data, over.data...)
-	d.count += over.count
+	d.data, d.records = append(d.data, over.data...), append(d.records, over.records...)
 }

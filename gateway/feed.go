@@ -16,6 +16,7 @@ const (
 	rememberIDs   = 10 * time.Minute // repeated events and commands are known by their ids
 	rememberCalls = 24 * time.Hour   // ended calls, for late events
 	rememberUsers = 24 * time.Hour   // a user's last position: an idle agent's reconnect is never a reset
+	settleAfter   = 10 * time.Minute // after its end a call's events are settled, which leaves a quarter of it
 	maxEnded      = 10_000           // ended calls of a shard; a node that busy forgets sooner
 )
 
@@ -38,6 +39,7 @@ type Feed struct {
 	waiters   waiters       // who waits for head
 	times     timeline      // which entry was the head when
 	restored  bool          // state came from a snapshot
+	local     local         // what this node's owners append
 
 	onApplied func(records int, appended time.Time) // for metrics
 }
@@ -64,19 +66,21 @@ func (f *Feed) run(ctx context.Context) error {
 			begun[e.Partition] = true
 			f.begin(e)
 		}
-		n := 0
-		err := decodeEntry(e.Data, func(index int, r *Record) {
+		records, ok := f.local.take(e.ID)
+		if !ok {
+			var err error
+			if records, err = decodeEntry(e.Data); err != nil {
+				return fmt.Errorf("log entry %d: %w", e.Seq, err)
+			}
+		}
+		for index, r := range records {
 			f.apply(Position{Seq: e.Seq, Index: index}, r)
-			n++
-		})
-		if err != nil {
-			return fmt.Errorf("log entry %d: %w", e.Seq, err)
 		}
 		f.times.add(e.Time, e.Seq)
 		f.head.Store(e.Seq)
 		f.waiters.reached(e.Seq)
 		if f.onApplied != nil {
-			f.onApplied(n, e.Time)
+			f.onApplied(len(records), e.Time)
 		}
 		return nil
 	})

@@ -40,6 +40,7 @@ type Gateway struct {
 	links    map[string][]*Link // by account; fixed before Run
 	replies  replies
 	claims   claims
+	numbers  numbers
 	obsolete obsolete // belongs to whoever writes snapshots
 }
 
@@ -146,7 +147,10 @@ func (g *Gateway) Emit(ctx context.Context, account, pbx string, events []Event)
 	prepared := make([]Event, len(events))
 	for i, e := range events {
 		e.Account, e.PBX = account, pbx
-		e.From, e.To = ParseNumber(e.From.Raw, acc.Region), ParseNumber(e.To.Raw, acc.Region)
+		if !e.At.IsZero() {
+			e.At = e.At.UTC().Truncate(time.Microsecond)
+		}
+		e.From, e.To = g.numbers.parse(e.From.Raw, acc.Region), g.numbers.parse(e.To.Raw, acc.Region)
 		e.People, unknown = g.people(e, unknown)
 		prepared[i] = e
 	}

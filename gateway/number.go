@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"strings"
+	"sync"
 
 	"github.com/nyaruka/phonenumbers"
 )
@@ -30,6 +31,35 @@ func ParseNumber(raw, region string) Number {
 		n.E164 = "+" + digits
 	}
 	return n
+}
+
+// numbers remembers the numbers it has parsed: a company's own come with every call, and parsing one takes
+// longer than all else that is done with its event.
+type numbers struct {
+	mu    sync.Mutex
+	known map[numberKey]Number
+}
+
+type numberKey struct{ raw, region string }
+
+const maxNumbers = 4096
+
+func (n *numbers) parse(raw, region string) Number {
+	key := numberKey{raw, region}
+	n.mu.Lock()
+	parsed, ok := n.known[key]
+	n.mu.Unlock()
+	if ok {
+		return parsed
+	}
+	parsed = ParseNumber(raw, region)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.known) >= maxNumbers || n.known == nil {
+		n.known = map[numberKey]Number{}
+	}
+	n.known[key] = parsed
+	return parsed
 }
 
 // Digits returns the digits of a number and nothing else.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -111,11 +113,11 @@ func (o *owner) serve(ctx context.Context, r *request) {
 			if len(group) == 0 {
 				return
 			}
-			if d.count == 0 {
+			if len(d.records) == 0 {
 				answer(group, nil)
 				return
 			}
-			err = o.append(ctx, id, d)
+			err = o.append(ctx, entryID(id, try), d)
 		}
 		if err == nil {
 			answer(group, nil)
@@ -189,16 +191,18 @@ func (o *owner) fold(group []*request, more bool) (*draft, []*request) {
 func (o *owner) append(ctx context.Context, id string, d *draft) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, appendTimeout, fmt.Errorf("append to the log took more than %v", appendTimeout))
 	defer cancel()
+	o.feed.local.leave(id, d.records)
 	begun := time.Now()
 	seq, err := o.log.Append(ctx, Entry{Partition: o.partition, ID: id, Data: d.data}, o.last)
 	if o.onAppend != nil {
-		o.onAppend(d.count, time.Since(begun), err)
+		o.onAppend(len(d.records), time.Since(begun), err)
 	}
 	if err != nil {
+		o.feed.local.take(id)
 		return err
 	}
 	o.last = seq
-	d.data, d.below = nil, nil
+	d.data, d.records, d.below = nil, nil, nil
 	o.ahead = append(o.ahead, appended{seq, d})
 	return nil
 }
@@ -221,7 +225,10 @@ func (o *owner) sync(ctx context.Context) error {
 	return nil
 }
 
-// find looks for an entry of ours whose append was not confirmed.
+// entryID names one try to append a group, so that what its entry holds is known.
+func entryID(group string, try int) string { return group + "-" + strconv.Itoa(try) }
+
+// find looks for an entry of a group of ours whose append was not confirmed.
 func (o *owner) find(ctx context.Context, id string) bool {
 	ctx, cancel := context.WithTimeoutCause(ctx, appendTimeout, errors.New("the log did not answer"))
 	defer cancel()
@@ -231,7 +238,7 @@ func (o *owner) find(ctx context.Context, id string) bool {
 	}
 	errFound := errors.New("found")
 	err = o.log.Tail(ctx, o.last, func(e Entry) error {
-		if e.ID == id {
+		if group, _, _ := strings.Cut(e.ID, "-"); group == id {
 			return errFound
 		}
 		if e.Seq >= end {

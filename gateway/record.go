@@ -88,20 +88,19 @@ func appendRecord(data []byte, r *Record) ([]byte, error) {
 	return append(append(data, line...), '\n'), nil
 }
 
-// decodeEntry calls fn for each record of an entry.
-func decodeEntry(data []byte, fn func(index int, r *Record)) error {
+// decodeEntry returns the records of an entry.
+func decodeEntry(data []byte) ([]*Record, error) {
 	rest, ok := strings.CutPrefix(string(data), entryHead)
 	if !ok {
-		return fmt.Errorf("entry of an unknown format: %.20q", data)
+		return nil, fmt.Errorf("entry of an unknown format: %.20q", data)
 	}
-	index := 0
+	var records []*Record
 	for line := range strings.Lines(rest) {
 		r := new(Record)
 		if err := json.Unmarshal([]byte(line), r); err != nil {
-			return fmt.Errorf("record %d: %w", index, err)
+			return nil, fmt.Errorf("record %d: %w", len(records), err)
 		}
-		fn(index, r)
-		index++
+		records = append(records, r)
 	}
-	return nil
+	return records, nil
 }

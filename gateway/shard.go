@@ -20,6 +20,7 @@ type shard struct {
 	forgotten Position  // the last position of any user that was dropped
 	ended     []*Call   // since the last snapshot
 	oldest    []endedAt // the calls that ended, the first to end first
+	unsettled []endedAt // those of them whose events are kept
 }
 
 type (
@@ -124,6 +125,7 @@ func (s *shard) applyCall(pos Position, r *Record, f *Feed) {
 func (s *shard) put(key callKey, c *Call, now time.Time) {
 	if was := s.calls[key]; c.Over() && (was == nil || !was.Over()) {
 		s.oldest = append(s.oldest, endedAt{key, now})
+		s.unsettled = append(s.unsettled, endedAt{key, now})
 	}
 	s.calls[key] = c
 	switch live := s.live[key.account]; {
@@ -149,6 +151,12 @@ func (s *shard) put(key callKey, c *Call, now time.Time) {
 func (s *shard) forget(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for len(s.unsettled) > 0 && now.Sub(s.unsettled[0].at) > settleAfter {
+		if c := s.calls[s.unsettled[0].key]; c != nil {
+			s.calls[s.unsettled[0].key] = c.settled()
+		}
+		s.unsettled = s.unsettled[1:]
+	}
 	for len(s.oldest) > 0 && (len(s.oldest) > maxEnded || now.Sub(s.oldest[0].at) > rememberCalls) {
 		delete(s.calls, s.oldest[0].key)
 		s.oldest = s.oldest[1:]

@@ -31,7 +31,7 @@ func (t Tracker) Apply(c Call, e Event) (Call, bool) {
 	for at < len(c.Events) && compareEvents(c.Events[at], e) == 0 { // equals keep the order of arrival
 		at++
 	}
-	if at == 0 && c.Settled != nil {
+	if at == 0 && c.Settled != nil && len(c.Events) > 0 {
 		return c, false
 	}
 	c.Events = slices.Insert(slices.Clone(c.Events), at, e)
@@ -58,6 +58,16 @@ func (t Tracker) refold(c Call) Known {
 		k = k.after(e)
 	}
 	return k
+}
+
+// settled returns an ended call without its events. What happened before its end comes too late then.
+func (c *Call) settled() *Call {
+	if len(c.Events) == 0 {
+		return c
+	}
+	short, known := *c, c.Known
+	short.Settled, short.Events = &known, nil
+	return &short
 }
 
 func (c Call) base() Known {
