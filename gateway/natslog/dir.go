@@ -21,7 +21,7 @@ const (
 // them, so it must refuse the directory, as this package refuses one of a cluster.
 const standalone = "standalone"
 
-// ErrInUse: another process has the directory open.
+// ErrInUse means that another process has the directory open.
 var ErrInUse = errors.New("in use by another process")
 
 // dir is an open, locked directory.
