@@ -17,6 +17,8 @@ type Call struct {
 	// before them added up to: an event that happened before all of Events comes too late to count.
 	Events  []Event `json:"events"`
 	Settled *Known  `json:"settled,omitempty"`
+
+	Seen time.Time `json:"seen,omitzero"` // when the gateway last heard of it, whatever time the event bore
 }
 
 // Known is what a call's events add up to.
@@ -46,6 +48,7 @@ type Leg struct {
 	Held         bool          `json:"held,omitempty"`
 	EndedAt      time.Time     `json:"ended_at,omitzero"`
 	Outcome      Outcome       `json:"outcome,omitempty"`
+	TakenBy      *Person       `json:"taken_by,omitempty"` // who answered while it rang
 }
 
 // Live says whether the leg rings or talks.
@@ -66,10 +69,11 @@ func (k Known) after(e Event) Known {
 	if e.Recording != "" {
 		k.Recording = e.Recording
 	}
+	k.Legs = slices.Clone(k.Legs)
 	if k.Over() { // settled: whatever else comes is late
+		k.late(e)
 		return k
 	}
-	k.Legs = slices.Clone(k.Legs)
 	switch e.Type {
 	case EventDial:
 		k.dial(e)
@@ -79,6 +83,8 @@ func (k Known) after(e Event) Known {
 		k.hold(e)
 	case EventTransfer:
 		k.transfer(e)
+	case EventJoin:
+		k.join(e)
 	case EventMerge:
 		for i := range k.Legs {
 			k.Legs[i].end(e.At, Transferred)
@@ -102,6 +108,27 @@ func (k *Known) dial(e Event) {
 		leg := k.ring(e.person(ext), e.At)
 		leg.Caller = leg.Caller || first && e.Direction == Outbound
 	}
+	if first && !k.AnsweredAt.IsZero() { // its answer was heard first
+		k.taken(k.AnsweredBy, e.At)
+	}
+}
+
+// late notes who was rung by an event that came to lie after the end: a card that was shown for it ends.
+func (k *Known) late(e Event) {
+	var rung []string
+	switch e.Type {
+	case EventDial, EventBridge, EventJoin:
+		rung = e.Extensions
+	case EventTransfer:
+		rung = []string{e.Target}
+	}
+	for _, ext := range rung {
+		if k.leg(ext) == nil && e.person(ext).User != "" {
+			leg := Leg{Person: e.person(ext), RangAt: k.EndedAt}
+			leg.end(k.EndedAt, leg.outcome("", !k.AnsweredAt.IsZero()))
+			k.Legs = append(k.Legs, leg)
+		}
+	}
 }
 
 // ring begins a leg, or begins it anew when it had ended: a queue that tries a member again.
@@ -112,38 +139,65 @@ func (k *Known) ring(p Person, at time.Time) *Leg {
 		return &k.Legs[len(k.Legs)-1]
 	}
 	if !leg.Live() {
-		leg.RangAt, leg.EndedAt, leg.Outcome = at, time.Time{}, ""
+		leg.RangAt, leg.EndedAt, leg.Outcome, leg.TakenBy = at, time.Time{}, "", nil
 	}
 	return leg
 }
 
 func (k *Known) bridge(e Event) {
-	closes := false
+	var by *Person
 	for _, ext := range e.Extensions {
 		leg := k.ring(e.person(ext), e.At)
 		if !leg.ringing() {
 			continue
 		}
 		leg.talk(e.At)
-		closes = closes || !leg.Caller
-		if !leg.Caller && k.AnsweredBy == nil {
+		if !leg.Caller && by == nil {
 			p := leg.Person
-			k.AnsweredBy = &p
+			by = &p
 		}
 	}
 	if k.AnsweredAt.IsZero() {
-		k.AnsweredAt = e.At
+		k.AnsweredAt, k.AnsweredBy = e.At, by
 	}
-	if !closes {
-		return
+	if by != nil {
+		k.taken(by, e.At)
 	}
+}
+
+// taken ends the ringing of those who did not answer: at the answer, not at their hangup. The caller of an
+// internal call talks now.
+func (k *Known) taken(by *Person, at time.Time) {
 	for i := range k.Legs {
 		switch leg := &k.Legs[i]; {
 		case !leg.ringing():
 		case leg.Caller:
-			leg.talk(e.At)
+			leg.talk(at)
 		default:
-			leg.end(e.At, Elsewhere) // the others' cards close at the answer, not at their hangup
+			leg.end(at, leg.outcome(CauseElsewhere, true))
+			leg.TakenBy = by
+		}
+	}
+}
+
+// join takes over legs of a call that was merged into this one, and who is at the other end: a call among
+// colleagues that a customer's is merged into is the customer's then.
+func (k *Known) join(e Event) {
+	if k.StartedAt.IsZero() || k.Direction == Internal && e.Direction != Internal {
+		k.Direction, k.From, k.To, k.Line, k.Name = e.Direction, e.From, e.To, e.Line, e.Name
+	}
+	if k.StartedAt.IsZero() {
+		k.StartedAt = e.At
+	}
+	for _, ext := range e.Extensions {
+		leg := k.ring(e.person(ext), e.At)
+		if e.Joins != Talking || !leg.ringing() {
+			continue
+		}
+		leg.talk(e.At)
+		if k.AnsweredAt.IsZero() {
+			p := leg.Person
+			k.AnsweredAt, k.AnsweredBy = e.At, &p
 		}
 	}
 }
@@ -166,22 +220,26 @@ func (k *Known) transfer(e Event) {
 	}
 }
 
-// transferor is the leg that hands the call on: the one named, else the last that began to talk.
+// transferor is the leg that hands the call on: the one named, else the last that began to talk, else the
+// only one that rings.
 func (k *Known) transferor(extensions []string) *Leg {
-	var found *Leg
+	var talks, rings *Leg
+	ringing := 0
 	for i := range k.Legs {
 		leg := &k.Legs[i]
 		switch {
-		case !leg.Live():
-		case len(extensions) > 0:
-			if slices.Contains(extensions, leg.Extension) {
-				return leg
-			}
-		case !leg.TalkingSince.IsZero() && (found == nil || leg.TalkingSince.After(found.TalkingSince)):
-			found = leg
+		case !leg.Live(), len(extensions) > 0 && !slices.Contains(extensions, leg.Extension):
+		case leg.ringing():
+			rings = leg
+			ringing++
+		case talks == nil || leg.TalkingSince.After(talks.TalkingSince):
+			talks = leg
 		}
 	}
-	return found
+	if talks == nil && ringing == 1 {
+		return rings
+	}
+	return talks
 }
 
 func (k *Known) hangup(e Event) {

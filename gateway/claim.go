@@ -19,6 +19,7 @@ const claimGrace = 5 * time.Second
 type claims struct {
 	mu    sync.Mutex
 	held  map[claimKey]heldClaim
+	count map[clientKey]int       // of the claims that a client holds
 	since map[clientKey]time.Time // when a client went; absent while it is there
 }
 
@@ -74,23 +75,39 @@ func (c *claims) take(key claimKey, client string, now time.Time) bool {
 		}
 	}
 	if c.held == nil {
-		c.held = map[claimKey]heldClaim{}
+		c.held, c.count, c.since = map[claimKey]heldClaim{}, map[clientKey]int{}, map[clientKey]time.Time{}
 	}
+	c.drop(key)
 	c.held[key] = heldClaim{client, now}
+	c.count[me]++
 	return true
+}
+
+// drop ends a claim, if it is held.
+func (c *claims) drop(key claimKey) {
+	held, ok := c.held[key]
+	if !ok {
+		return
+	}
+	delete(c.held, key)
+	holder := clientKey{key.account, key.user, held.client}
+	if c.count[holder]--; c.count[holder] == 0 {
+		delete(c.count, holder)
+		delete(c.since, holder)
+	}
+}
+
+func (c *claims) here(client clientKey) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.since, client)
 }
 
 func (c *claims) gone(client clientKey, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for key, held := range c.held {
-		if key.account == client.account && key.user == client.user && held.client == client.client {
-			if c.since == nil {
-				c.since = map[clientKey]time.Time{}
-			}
-			c.since[client] = now
-			return
-		}
+	if c.count[client] > 0 {
+		c.since[client] = now
 	}
 }
 
@@ -100,12 +117,7 @@ func (c *claims) expire(now time.Time) {
 	defer c.mu.Unlock()
 	for key, held := range c.held {
 		if now.Sub(held.at) > rememberCalls {
-			delete(c.held, key)
-		}
-	}
-	for client, at := range c.since {
-		if now.Sub(at) > rememberCalls {
-			delete(c.since, client)
+			c.drop(key)
 		}
 	}
 }

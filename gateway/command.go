@@ -32,6 +32,11 @@ func (g *Gateway) ClientGone(account, user, client string) {
 	g.claims.gone(clientKey{account, user, client}, g.cfg.Now())
 }
 
+// ClientHere says that a client has a session, again or for the first time.
+func (g *Gateway) ClientHere(account, user, client string) {
+	g.claims.here(clientKey{account, user, client})
+}
+
 // Command carries out what a user's client asks for and answers within 5 s. A command repeated with its
 // id gets the same reply and does nothing.
 func (g *Gateway) Command(ctx context.Context, cmd Command) Reply {

@@ -60,13 +60,19 @@ func (d *draft) liveCalls(account, pbx string) map[string]*Call {
 
 // apply folds an event into its call and records that. It returns false for an event that is known.
 func (d *draft) apply(e Event) bool {
-	key := eventKey{e.Account, e.PBX, e.ID}
-	if e.ID != "" && d.knowsEvent(key) {
-		return false
-	}
 	before, ok := d.call(e.Account, callID(e.PBX, e.Call))
 	if !ok {
 		before = &Call{Account: e.Account, ID: callID(e.PBX, e.Call)}
+	} else if before.StartedAt.IsZero() && d.now.Sub(before.Seen) > undialledLife {
+		// What was heard before the dial waits for it so long and no longer: this begins the call anew.
+		before = &Call{Account: e.Account, ID: before.ID, Version: before.Version}
+	}
+	return d.fold(before, e, d.now)
+}
+
+func (d *draft) fold(before *Call, e Event, seen time.Time) bool {
+	if e.ID != "" && d.knowsEvent(eventKey{e.Account, e.PBX, e.ID}) {
+		return false
 	}
 	if e.At.IsZero() {
 		// Without a time, the order of arrival is the order of events.
@@ -79,9 +85,10 @@ func (d *draft) apply(e Event) bool {
 	if !news {
 		return false
 	}
+	after.Seen = seen
 	d.record(&Record{Event: e.Type, EventID: e.ID, Users: concerned(before, &after), Call: &after})
-	if e.Type == EventMerge {
-		d.join(e, before)
+	if after.Into != "" {
+		d.join(e, after)
 	}
 	return true
 }
@@ -92,32 +99,31 @@ func (d *draft) end(c *Call, at time.Time) {
 	if last := c.lastAt(); !at.After(last) {
 		at = last.Add(time.Microsecond)
 	}
-	d.apply(Event{Account: c.Account, PBX: pbx, Call: id, Type: EventHangup, At: at, Cause: CauseNormal})
+	d.fold(c, Event{Account: c.Account, PBX: pbx, Call: id, Type: EventHangup, At: at, Cause: CauseNormal}, c.Seen)
 }
 
-// join moves the legs of a call that was merged into another to that one: who talked talks on there,
-// who rang rings on. The legs are those from before the merge.
-func (d *draft) join(e Event, from *Call) {
-	into := Event{Account: e.Account, PBX: e.PBX, Call: e.Into, At: e.At, Direction: from.Direction}
-	if e.ID != "" {
-		into.ID = e.ID + "+join"
+// join moves the legs that a call had when it was merged into another to that one: who talked talks on
+// there, who rang rings on. It is done after each event of the merged call, since one from before the merge
+// may come late; a leg that is there already is known by the join's id.
+func (d *draft) join(cause Event, from Call) {
+	known, merge, ok := from.merged()
+	if !ok || known.StartedAt.IsZero() { // without its dial it is not known who is at the other end
+		return
 	}
-	talk, ring := into, into
-	talk.Type, ring.Type = EventBridge, EventDial
-	ring.ID = into.ID + "+ring"
-	for _, leg := range from.Legs {
-		switch {
-		case !leg.TalkingSince.IsZero():
-			talk.Extensions, talk.People = append(talk.Extensions, leg.Extension), append(talk.People, leg.Person)
-		case leg.Live():
-			ring.Extensions, ring.People = append(ring.Extensions, leg.Extension), append(ring.People, leg.Person)
+	for _, leg := range known.Legs {
+		if !leg.Live() {
+			continue
 		}
-	}
-	if len(talk.Extensions) > 0 {
-		d.apply(talk)
-	}
-	if len(ring.Extensions) > 0 {
-		d.apply(ring)
+		join := Event{
+			Account: cause.Account, PBX: cause.PBX, Call: merge.Into, Type: EventJoin, At: merge.At, Joins: Ringing,
+			Direction: known.Direction, From: known.From, To: known.To, Line: known.Line, Name: known.Name,
+			Extensions: []string{leg.Extension}, People: []Person{leg.Person},
+		}
+		if !leg.ringing() {
+			join.Joins = Talking
+		}
+		join.ID = "join " + from.ID + " " + leg.Extension + " " + string(join.Joins)
+		d.apply(join)
 	}
 }
 

@@ -16,7 +16,22 @@ const (
 	EventHangup    EventType = "call.hangup"
 	EventRecording EventType = "call.recording"
 	EventUpdate    EventType = "call.update"
+
+	// EventJoin is the gateway's own, too: legs of a call that was merged into this one go on here.
+	EventJoin EventType = "call.join"
 )
+
+// shown is an event's name on the wire to browsers, which know fewer (design §4.3).
+func (t EventType) shown() EventType {
+	switch t {
+	case EventRecording:
+		return EventUpdate
+	case EventMerge, EventJoin:
+		return EventTransfer
+	default:
+		return t
+	}
+}
 
 // Direction of a call, seen from the company.
 type Direction string
@@ -64,6 +79,8 @@ type Event struct {
 	Target     string    `json:"target,omitempty"`     // on transfer: the extension or number it goes to
 	Into       string    `json:"into,omitempty"`       // on merge: the PBX's id of the call that lives on
 	Recording  string    `json:"recording,omitempty"`  // http or https URL
+
+	Joins State `json:"joins,omitempty"` // on join: how the legs come, Ringing or Talking
 
 	// People are the users behind the extensions that the event names. The gateway looks them up when it
 	// takes the event; adapters leave it empty.

@@ -36,12 +36,16 @@ type Gateway struct {
 	feed   *Feed
 	owners []*owner
 	ready  chan struct{} // closed once the log was read to its end
+	full   chan struct{} // the log refused an append
 
-	links    map[string][]*Link // by account; fixed before Run
-	replies  replies
-	claims   claims
-	numbers  numbers
-	obsolete obsolete // belongs to whoever writes snapshots
+	links   map[string][]*Link // by account; fixed before Run
+	replies replies
+	claims  claims
+	numbers numbers
+
+	// These belong to whoever writes snapshots.
+	obsolete   obsolete
+	generation string // of the last one
 }
 
 // New returns a gateway that is not yet running.
@@ -53,12 +57,12 @@ func New(cfg Config) *Gateway {
 		cfg.Now = time.Now
 	}
 	g := &Gateway{
-		cfg: cfg, feed: newFeed(cfg.Log, cfg.Logger, cfg.Now), ready: make(chan struct{}), links: map[string][]*Link{},
+		cfg: cfg, feed: newFeed(cfg.Log, cfg.Logger, cfg.Now), ready: make(chan struct{}), full: make(chan struct{}, 1), links: map[string][]*Link{},
 	}
 	g.feed.onApplied = cfg.Metrics.Applied
 	for p := range cfg.Log.Info().Partitions {
 		o := newOwner(p, cfg.Log, g.feed, cfg.Logger, cfg.Now)
-		o.onAppend = cfg.Metrics.Appended
+		o.onAppend, o.full = cfg.Metrics.Appended, g.full
 		g.owners = append(g.owners, o)
 	}
 	return g
@@ -94,7 +98,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), appendTimeout)
 	defer cancel()
-	if err := g.snapshot(closing); err != nil { // the log has it all: the next start takes a little longer
+	if err := g.snapshot(closing, resumeWindow); err != nil { // the log has it all: the next start takes a little longer
 		g.cfg.Logger.Warn("last snapshot", "err", err)
 	}
 	return nil
@@ -220,16 +224,35 @@ func (g *Gateway) live(ctx context.Context, account, pbx string, calls []string,
 	for _, id := range calls {
 		still[callID(pbx, id)] = true
 	}
-	return g.submit(ctx, account, func(d *draft) error {
-		for id, c := range d.liveCalls(account, pbx) {
-			if !still[id] && c.StartedAt.Before(at) {
-				g.cfg.Logger.Info("ended unseen", "account", account, "call", id)
+	for {
+		var ended []string
+		err := g.submit(ctx, account, func(d *draft) error {
+			ended = ended[:0]
+			for id, c := range d.liveCalls(account, pbx) {
+				if still[id] || !c.StartedAt.Before(at) {
+					continue
+				}
 				d.end(c, at)
+				if ended = append(ended, id); len(ended) == endAtOnce {
+					break
+				}
 			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		return nil
-	})
+		for _, id := range ended {
+			g.cfg.Logger.Info("ended unseen", "account", account, "call", id)
+		}
+		if len(ended) < endAtOnce {
+			return nil
+		}
+	}
 }
+
+// endAtOnce is how many calls are ended in one request, whose records must fit into one entry of the log.
+const endAtOnce = 50
 
 // keepHouse ends calls that nobody will end, forgets what is old, writes snapshots and purges the log.
 func (g *Gateway) keepHouse(ctx context.Context) {
@@ -239,6 +262,12 @@ func (g *Gateway) keepHouse(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-g.full:
+			// To go on is worth more than to resume after a restart: what the snapshot has may go.
+			if err := g.snapshot(ctx, 0); err != nil && ctx.Err() == nil {
+				g.cfg.Logger.Error("make room in the log", "err", err)
+			}
+			continue
 		case <-tick.C:
 		}
 		if err := g.sweep(ctx); err != nil && ctx.Err() == nil {
@@ -250,7 +279,7 @@ func (g *Gateway) keepHouse(ctx context.Context) {
 		g.feed.forget()
 		g.claims.expire(g.cfg.Now())
 		g.replies.expire(g.cfg.Now())
-		if err := g.snapshot(ctx); err != nil && ctx.Err() == nil {
+		if err := g.snapshot(ctx, resumeWindow); err != nil && ctx.Err() == nil {
 			g.cfg.Logger.Warn("snapshot", "err", err)
 		}
 	}
@@ -270,8 +299,9 @@ func (g *Gateway) sweep(ctx context.Context) error {
 	now := g.cfg.Now()
 	var errs []error
 	for _, account := range g.feed.liveAccounts() {
+		// By when it was heard of, not by its events' own times: a PBX may send what it has kept for hours.
 		stale := func(c *Call) bool {
-			switch idle := now.Sub(c.lastAt()); {
+			switch idle := now.Sub(c.Seen); {
 			case c.StartedAt.IsZero():
 				return idle > undialledLife
 			case !c.atADesk():
@@ -282,17 +312,17 @@ func (g *Gateway) sweep(ctx context.Context) error {
 		}
 		var ids []string
 		g.feed.live(account, func(c *Call) {
-			if stale(c) {
+			if len(ids) < endAtOnce && stale(c) { // the others' turn comes
 				ids = append(ids, c.ID)
 			}
 		})
 		if len(ids) == 0 {
 			continue
 		}
+		g.cfg.Logger.Info("ending by age", "account", account, "calls", ids)
 		errs = append(errs, g.submit(ctx, account, func(d *draft) error {
 			for _, id := range ids {
 				if c, ok := d.call(account, id); ok && !c.Over() && stale(c) {
-					g.cfg.Logger.Info("ended by age", "account", account, "call", id)
 					d.end(c, c.lastAt())
 				}
 			}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,11 +23,13 @@ type owner struct {
 	logger    *slog.Logger
 	now       func() time.Time
 	onAppend  func(records int, took time.Duration, err error)
+	full      chan<- struct{} // told when the log refuses
 
 	requests chan *request
-	carried  *request // did not fit into the last group
-	last     uint64   // the partition's last entry
-	synced   bool     // last is known and the feed has come up to it
+	carried  []*request    // did not fit into the last group, the oldest first
+	stopped  chan struct{} // closed once nobody serves requests any more
+	last     uint64        // the partition's last entry
+	synced   bool          // last is known and the feed has come up to it
 	ahead    []appended
 }
 
@@ -51,89 +54,115 @@ const (
 func newOwner(partition int, log Log, feed *Feed, logger *slog.Logger, now func() time.Time) *owner {
 	return &owner{
 		partition: partition, log: log, feed: feed, logger: logger.With("partition", partition), now: now,
-		requests: make(chan *request, 1024),
+		requests: make(chan *request, 1024), stopped: make(chan struct{}),
 	}
 }
 
 // submit hands a request to the owner and waits until its records are durable, or refused.
 func (o *owner) submit(ctx context.Context, build func(d *draft) error) error {
-	r := &request{ctx: ctx, build: build, done: newDone()}
+	r := &request{ctx: ctx, build: build, done: make(chan error, 1)}
 	select {
 	case o.requests <- r:
+	case <-o.stopped:
+		return leaving()
 	case <-ctx.Done():
 		return unavailable(context.Cause(ctx))
 	}
 	select {
 	case err := <-r.done:
 		return err
+	case <-o.stopped:
 	case <-ctx.Done():
 		return unavailable(context.Cause(ctx))
 	}
-}
-
-func newDone() chan error { return make(chan error, 1) }
-
-// run serves requests until ctx ends, and answers those that are left.
-func (o *owner) run(ctx context.Context) {
-	for {
-		r := o.carried
-		o.carried = nil
-		if r == nil {
-			select {
-			case r = <-o.requests:
-			case <-ctx.Done():
-				o.refuse()
-				return
-			}
-		}
-		o.serve(ctx, r)
+	select {
+	case err := <-r.done: // answered while the owner stopped
+		return err
+	default:
+		return leaving()
 	}
 }
 
-func (o *owner) refuse() {
+// run serves requests until ctx ends, and answers those that are left. An append that is under way then is
+// seen through, so that whether it landed is not left open.
+func (o *owner) run(ctx context.Context) {
+	defer close(o.stopped)
+	for {
+		if len(o.carried) == 0 {
+			select {
+			case r := <-o.requests:
+				o.carried = append(o.carried, r)
+			case <-ctx.Done():
+			}
+		}
+		if ctx.Err() != nil {
+			o.refuse(leaving())
+			return
+		}
+		group := o.carried
+		o.carried = nil
+		o.serve(context.WithoutCancel(ctx), group)
+	}
+}
+
+// refuse answers everybody who waits.
+func (o *owner) refuse(err error) {
+	answer(o.carried, err)
+	o.carried = nil
 	for {
 		select {
 		case r := <-o.requests:
-			r.done <- &Error{Code: CodeDraining, Message: "this node is going down", RetryAfter: time.Second}
+			r.done <- err
 		default:
 			return
 		}
 	}
 }
 
-// serve appends one group that begins with r.
-func (o *owner) serve(ctx context.Context, r *request) {
-	group := []*request{r}
+// serve appends one group that begins with these requests.
+//
+// An append whose answer was lost may land at any time until another takes its place. So before each new try
+// the group's entry is looked for up to the very one that the try is conditional on: what landed before is
+// found, and what lands after makes the try fail.
+func (o *owner) serve(ctx context.Context, group []*request) {
 	id := rand.Text()
+	var before uint64 // the partition's last entry at the first try
+	var failure error
 	for try := 1; ; try++ {
-		var d *draft
-		err := o.sync(ctx)
-		if err == nil {
-			d, group = o.fold(group, try == 1)
-			if len(group) == 0 {
-				return
-			}
-			if len(d.records) == 0 {
-				answer(group, nil)
-				return
-			}
-			err = o.append(ctx, entryID(id, try), d)
+		if err := o.sync(ctx); err != nil { // those who wait would fare no better
+			refusal := unavailable(errors.Join(failure, err))
+			answer(group, refusal)
+			o.refuse(refusal)
+			return
 		}
-		if err == nil {
+		if try == 1 {
+			before = o.last
+		} else if found, err := o.find(ctx, id, before); found {
+			answer(group, nil)
+			return
+		} else if err != nil || try > appendTries {
+			answer(group, unavailable(errors.Join(failure, err)))
+			return
+		}
+		var d *draft
+		if d, group = o.fold(group, try == 1); len(d.records) == 0 {
+			answer(group, nil)
+			return
+		}
+		if failure = o.append(ctx, entryID(id, try), d); failure == nil {
 			answer(group, nil)
 			return
 		}
 		o.synced = false
-		found := o.find(ctx, id)
-		if found {
-			answer(group, nil)
+		if errors.Is(failure, ErrLogFull) { // nothing was written
+			select {
+			case o.full <- struct{}{}:
+			default: // it is known
+			}
+			answer(group, unavailable(failure))
 			return
 		}
-		if try == appendTries || ctx.Err() != nil || errors.Is(err, ErrLogFull) {
-			answer(group, unavailable(err))
-			return
-		}
-		o.logger.Warn("append again", "try", try, "err", err)
+		o.logger.Warn("append again", "try", try, "err", failure)
 	}
 }
 
@@ -141,6 +170,10 @@ func answer(group []*request, err error) {
 	for _, r := range group {
 		r.done <- err
 	}
+}
+
+func leaving() error {
+	return &Error{Code: CodeDraining, Message: "this node is going down", RetryAfter: time.Second}
 }
 
 func unavailable(err error) *Error {
@@ -179,7 +212,11 @@ func (o *owner) fold(group []*request, more bool) (*draft, []*request) {
 		case len(entryHead)+len(own.data) > room:
 			r.done <- Errorf(CodeTooLarge, "the request makes %d bytes of records, %d fit: send fewer events at a time", len(own.data), room)
 		case len(d.data)+len(own.data) > room:
-			o.carried = r
+			rest := []*request{r}
+			if next < len(group) { // folded again a group may have grown: times are written as short as they are
+				rest = group[next:]
+			}
+			o.carried = slices.Concat(rest, o.carried)
 			return d, kept
 		default:
 			d.take(own)
@@ -228,25 +265,27 @@ func (o *owner) sync(ctx context.Context) error {
 // entryID names one try to append a group, so that what its entry holds is known.
 func entryID(group string, try int) string { return group + "-" + strconv.Itoa(try) }
 
-// find looks for an entry of a group of ours whose append was not confirmed.
-func (o *owner) find(ctx context.Context, id string) bool {
+// find looks for an entry of a group of ours, whose append was not confirmed, from the one after before to
+// the partition's last.
+func (o *owner) find(ctx context.Context, id string, before uint64) (bool, error) {
+	if o.last <= before {
+		return false, nil
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, appendTimeout, errors.New("the log did not answer"))
 	defer cancel()
-	end, err := o.log.Last(ctx, o.partition)
-	if err != nil || end <= o.last {
-		return false
-	}
-	errFound := errors.New("found")
-	err = o.log.Tail(ctx, o.last, func(e Entry) error {
-		if group, _, _ := strings.Cut(e.ID, "-"); group == id {
-			return errFound
-		}
-		if e.Seq >= end {
-			return ErrNotFound
+	found, errEnd := false, errors.New("read to the end")
+	err := o.log.Tail(ctx, before, func(e Entry) error {
+		group, _, _ := strings.Cut(e.ID, "-")
+		found = found || group == id
+		if found || e.Seq >= o.last {
+			return errEnd
 		}
 		return nil
 	})
-	return errors.Is(err, errFound)
+	if errors.Is(err, errEnd) {
+		return found, nil
+	}
+	return false, err
 }
 
 // The owner as a reader: what it appended, over the feed.

@@ -109,7 +109,7 @@ func (s *shard) applyCall(pos Position, r *Record, f *Feed) {
 			continue
 		}
 		u := s.user(r.Account, name, r.At)
-		msg := Message{Cursor: Cursor{f.epoch, pos}.String(), Event: r.Event, Call: data}
+		msg := Message{Cursor: Cursor{f.epoch, pos}.String(), Event: r.Event.shown(), Call: data}
 		if pos.Compare(u.last) > 0 { // not so for what a snapshot already counts
 			u.last = pos
 		}

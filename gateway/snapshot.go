@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,9 +20,11 @@ const (
 	keyHead  = "snapshot"
 	keyLive  = "live"  // live.GENERATION.N: calls
 	keyUsers = "users" // users.GENERATION.N: positions
-	keyEnded = "ended" // ended.TIME.N: calls, kept for 24 hours
+	keyEnded = "ended" // ended.GENERATION.N: calls, kept for 24 hours
 
 	packSize = 1 << 20 // bytes of a value, about
+
+	maxEndedBytes = 256 << 20 // of ended calls: what a node remembers of them in memory, about
 )
 
 // resumeWindow is how much of the log is kept for browsers to resume from after a restart.
@@ -41,14 +44,18 @@ type userPosition struct {
 	Last    Position `json:"last"`
 }
 
-// snapshot writes a snapshot, then purges from the log what nobody needs.
-func (g *Gateway) snapshot(ctx context.Context) (err error) {
+// snapshot writes a snapshot, then purges from the log what is older than the window and in the snapshot.
+func (g *Gateway) snapshot(ctx context.Context, window time.Duration) (err error) {
 	f := g.feed
 	now := g.cfg.Now()
 	head := snapshotHead{Epoch: f.epoch, Seq: f.head.Load(), Generation: strconv.FormatInt(now.UnixNano(), 36)}
 	live := packer{ctx: ctx, store: g.cfg.Store, prefix: keyLive + "." + head.Generation}
 	users := packer{ctx: ctx, store: g.cfg.Store, prefix: keyUsers + "." + head.Generation}
-	ended := packer{ctx: ctx, store: g.cfg.Store, prefix: keyEnded + "." + strconv.FormatInt(now.Unix(), 10)}
+	ended := packer{ctx: ctx, store: g.cfg.Store, prefix: keyEnded + "." + head.Generation}
+	// Room first: a store that is full takes no snapshot, and without one the log is not purged and fills up too.
+	if err := g.obsolete.drop(ctx, g.cfg.Store, g.generation, now.Add(-rememberCalls)); err != nil {
+		return fmt.Errorf("delete old snapshots: %w", err)
+	}
 	for i := range f.shards {
 		state := f.shards[i].state()
 		if state.forgotten.Compare(head.Forgotten) > 0 {
@@ -69,7 +76,9 @@ func (g *Gateway) snapshot(ctx context.Context) (err error) {
 			}
 		}()
 	}
-	if err := errors.Join(live.flush(), users.flush(), ended.flush()); err != nil {
+	err = errors.Join(live.flush(), users.flush(), ended.flush())
+	g.obsolete = slices.Concat(g.obsolete, live.packs, users.packs, ended.packs) // also those of a failed attempt
+	if err != nil {
 		return fmt.Errorf("write snapshot: %w", err)
 	}
 	data, err := json.Marshal(head)
@@ -79,13 +88,14 @@ func (g *Gateway) snapshot(ctx context.Context) (err error) {
 	if _, err := g.cfg.Store.Put(ctx, keyHead, data, AnyRevision); err != nil {
 		return fmt.Errorf("write snapshot: %w", err)
 	}
-	g.obsolete.add(live.keys...)
-	g.obsolete.add(users.keys...)
-	g.obsolete.add(ended.keys...)
+	g.generation = head.Generation
 	if err := g.obsolete.drop(ctx, g.cfg.Store, head.Generation, now.Add(-rememberCalls)); err != nil {
 		return fmt.Errorf("delete old snapshots: %w", err)
 	}
-	before := min(head.Seq, f.times.before(now.Add(-resumeWindow)))
+	before := head.Seq
+	if window > 0 {
+		before = min(before, f.times.before(now.Add(-window)))
+	}
 	for p := range g.owners {
 		if err := g.cfg.Log.Purge(ctx, p, before); err != nil {
 			return fmt.Errorf("purge the log: %w", err)
@@ -99,7 +109,7 @@ type packer struct {
 	ctx    context.Context //nolint:containedctx // lives for one snapshot
 	store  Store
 	prefix string
-	keys   []string
+	packs  []pack
 	data   []byte
 	err    error
 }
@@ -117,11 +127,11 @@ func (p *packer) add(value any) {
 }
 
 func (p *packer) put() {
-	key := p.prefix + "." + strconv.Itoa(len(p.keys))
+	key := p.prefix + "." + strconv.Itoa(len(p.packs))
 	if p.err == nil {
 		_, p.err = p.store.Put(p.ctx, key, p.data, AnyRevision)
 	}
-	p.keys, p.data = append(p.keys, key), nil
+	p.packs, p.data = append(p.packs, pack{key, len(p.data)}), nil
 }
 
 func (p *packer) flush() error {
@@ -131,30 +141,51 @@ func (p *packer) flush() error {
 	return p.err
 }
 
-// obsolete are the keys of snapshots that will be dropped once they are of no use.
-type obsolete []string
+// pack is a value that a packer wrote.
+type pack struct {
+	key   string
+	bytes int
+}
 
-func (o *obsolete) add(keys ...string) { *o = append(*o, keys...) }
+// written splits a pack's key into its kind, its generation, and when that was begun.
+func (p pack) written() (kind, generation string, at time.Time) {
+	kind, rest, _ := strings.Cut(p.key, ".")
+	generation, _, _ = strings.Cut(rest, ".")
+	nanos, err := strconv.ParseInt(generation, 36, 64)
+	if err != nil { // not one of ours: as old as can be
+		return kind, generation, time.Time{}
+	}
+	return kind, generation, time.Unix(0, nanos)
+}
 
-// drop deletes what belongs to other generations than the current, and ended calls from before oldest.
+// obsolete are the packs of snapshots, each to be dropped once it is of no use.
+type obsolete []pack
+
+// drop deletes what belongs to other generations than the current, and of the ended calls those from before
+// oldest and, the latest first, what is beyond maxEndedBytes.
 func (o *obsolete) drop(ctx context.Context, store Store, generation string, oldest time.Time) error {
-	kept := (*o)[:0:0]
+	slices.SortStableFunc(*o, func(a, b pack) int {
+		_, _, atA := a.written()
+		_, _, atB := b.written()
+		return atB.Compare(atA)
+	})
+	var kept []pack
 	var errs []error
-	for _, key := range *o {
-		kind, rest, _ := strings.Cut(key, ".")
-		of, _, _ := strings.Cut(rest, ".")
+	room := maxEndedBytes
+	for _, p := range *o {
+		kind, of, at := p.written()
 		keep := of == generation
 		if kind == keyEnded {
-			at, err := strconv.ParseInt(of, 10, 64)
-			keep = err == nil && time.Unix(at, 0).After(oldest)
+			room -= p.bytes
+			keep = at.After(oldest) && room >= 0
 		}
 		if !keep {
-			err := store.Delete(ctx, key, AnyRevision)
+			err := store.Delete(ctx, p.key, AnyRevision)
 			errs = append(errs, err)
 			keep = err != nil
 		}
 		if keep {
-			kept = append(kept, key)
+			kept = append(kept, p)
 		}
 	}
 	*o = kept
@@ -175,6 +206,7 @@ func (g *Gateway) restore(ctx context.Context) error {
 	if err := json.Unmarshal(value.Data, &head); err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}
+	g.generation = head.Generation
 	// The calls are true in any case, but positions mean nothing in another incarnation of the log.
 	if f.restored = head.Epoch == f.epoch; f.restored {
 		for i := range f.shards {
@@ -214,7 +246,7 @@ func (g *Gateway) restore(ctx context.Context) error {
 // unpack calls put for each line of a generation's values ("": any), and notes all keys for later.
 func (g *Gateway) unpack(ctx context.Context, prefix, generation string, put func(line string) error) error {
 	return g.cfg.Store.List(ctx, prefix, func(v Value) error {
-		g.obsolete.add(v.Key)
+		g.obsolete = append(g.obsolete, pack{v.Key, len(v.Data)})
 		if generation != "" && !strings.HasPrefix(v.Key, prefix+"."+generation+".") {
 			return nil
 		}

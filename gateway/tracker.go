@@ -11,7 +11,7 @@ import (
 // own, and the same events make the same call in whatever order they come and however often.
 //
 // It keeps a call's latest events sorted by the time at which they happened, and adds them up again when
-// one comes out of turn. What happened at the same instant counts in the order dial, bridge, hold,
+// one comes out of turn. What happened at the same instant counts in the order dial, bridge, join, hold,
 // unhold, transfer, recording, merge, hangup.
 type Tracker struct {
 	// Keep is how many events of a call stay open to late ones; 0 means 64. A call that lives on has its
@@ -60,6 +60,18 @@ func (t Tracker) refold(c Call) Known {
 	return k
 }
 
+// merged returns the event that merged the call into another, and what was known before it.
+func (c Call) merged() (Known, Event, bool) {
+	k := c.base()
+	for _, e := range c.Events {
+		if e.Type == EventMerge && !k.Over() {
+			return k, e, true
+		}
+		k = k.after(e)
+	}
+	return k, Event{}, false
+}
+
 // settled returns an ended call without its events. What happened before its end comes too late then.
 func (c *Call) settled() *Call {
 	if len(c.Events) == 0 {
@@ -95,17 +107,19 @@ func rank(t EventType) int {
 		return 0
 	case EventBridge:
 		return 1
-	case EventHold:
+	case EventJoin:
 		return 2
-	case EventUnhold:
+	case EventHold:
 		return 3
-	case EventTransfer:
+	case EventUnhold:
 		return 4
-	case EventRecording, EventUpdate:
+	case EventTransfer:
 		return 5
-	case EventMerge:
+	case EventRecording, EventUpdate:
 		return 6
-	default:
+	case EventMerge:
 		return 7
+	default:
+		return 8
 	}
 }

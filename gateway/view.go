@@ -14,7 +14,7 @@ func (c *Call) For(user string) (View, bool) {
 	number := c.outside(mine.Caller)
 	v := View{
 		ID: c.ID, Version: c.Version, Direction: c.Direction, PhoneRaw: number.Raw, Name: c.Name, Line: c.Line,
-		Extension: mine.Extension, State: mine.state(), AnsweredBy: c.AnsweredBy, Peer: c.peer(mine),
+		Extension: mine.Extension, State: mine.state(), AnsweredBy: c.answeredBy(mine), Peer: c.peer(mine),
 		StartedAt: Millis(c.StartedAt), Talk: int(c.talked(user) / time.Second),
 	}
 	if number.E164 != "" {
@@ -88,6 +88,23 @@ func (c *Call) outside(caller bool) Number {
 		return c.To
 	}
 	return c.From
+}
+
+// answeredBy is who took the call as the user's leg knew it: he himself, who took it while it rang, or
+// else the first to answer.
+func (c *Call) answeredBy(mine *Leg) *Person {
+	switch {
+	case mine.TakenBy != nil:
+		return mine.TakenBy
+	case mine.Caller:
+		return c.AnsweredBy
+	case !mine.AnsweredAt.IsZero():
+		return &mine.Person
+	case mine.Live():
+		return nil
+	default:
+		return c.AnsweredBy
+	}
 }
 
 // peer is the colleague at the other end of an internal call.

@@ -203,8 +203,8 @@ func readAccount(s *section) AccountConfig {
 	}
 
 	phonet := s.get("phonet").section()
-	phonet.get("domain").notYet()
-	phonet.get("api_key").notYet()
+	phonet.get("domain").later()
+	phonet.get("api_key").later()
 	phonet.done()
 
 	if s.get("crm").given() {

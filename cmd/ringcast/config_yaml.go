@@ -157,19 +157,29 @@ func (v value) flag(fallback bool) bool {
 
 // notYet refuses anything but nothing, for parts of the format that this version does not build.
 func (v value) notYet() {
+	if !v.nothing() {
+		v.fail("is not in this version yet; leave it out")
+	}
+}
+
+// later warns of what the config asks for and this version can do without.
+func (v value) later() {
+	if !v.nothing() {
+		v.warn("is not in this version yet: nothing comes of it")
+	}
+}
+
+func (v value) nothing() bool {
 	switch n := v.node.(type) {
 	case nil:
-		return
+		return true
 	case *ast.StringNode:
-		if n.Value == "" {
-			return
-		}
+		return n.Value == ""
 	case *ast.SequenceNode:
-		if len(n.Values) == 0 {
-			return
-		}
+		return len(n.Values) == 0
+	default:
+		return false
 	}
-	v.fail("is not in this version yet; leave it out")
 }
 
 // list returns the items of a sequence.

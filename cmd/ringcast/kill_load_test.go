@@ -200,7 +200,7 @@ func (p *poster) next(sights map[string][]sight) string {
 	p.sent++
 	for user, show := range s.changes {
 		sights[userName(user)] = append(sights[userName(user)], sight{
-			call: "main:" + c.id, version: c.done, event: gateway.EventType("call." + s.kind),
+			call: "main:" + c.id, version: c.done, event: toldAs(s.kind),
 			state: show.state, outcome: show.outcome, poster: p.number, seq: p.sent,
 		})
 	}
@@ -349,4 +349,12 @@ func (l *load) compareLive(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// toldAs is what a tab is told of an event: it hears of a recording as of anything else that became known.
+func toldAs(kind string) gateway.EventType {
+	if kind == "recording" {
+		return gateway.EventUpdate
+	}
+	return gateway.EventType("call." + kind)
 }

@@ -113,7 +113,10 @@ func (l *Link) flush(ctx context.Context, sink gateway.Sink) error {
 		case code == gateway.CodeInvalid && size > 1:
 			size = 1
 			continue
-		case code == gateway.CodeInvalid:
+		case code == gateway.CodeTooLarge && size > 1: // records of calls with many telephones
+			size /= 2
+			continue
+		case code == gateway.CodeInvalid, code == gateway.CodeTooLarge:
 			l.cfg.Logger.Error("event refused", "call", l.pending[0].Call, "event", l.pending[0].Type, "err", err)
 		case err != nil:
 			return fmt.Errorf("events are not taken: %w", err)

@@ -182,8 +182,12 @@ func (db *DB) Queue(ctx context.Context, name string) (gateway.WorkQueue, error)
 
 // Healthy returns nil if the log and the store answer and neither has met a write error.
 func (db *DB) Healthy(ctx context.Context) error {
-	if _, err := db.log.stream.Info(ctx); err != nil {
+	info, err := db.log.stream.Info(ctx)
+	if err != nil {
 		return fmt.Errorf("natslog: log: %w", err)
+	}
+	if full := uint64(db.cfg.MaxBytes) / 100 * 98; info.State.Bytes > full {
+		return fmt.Errorf("natslog: log: %w: %d of %d bytes", gateway.ErrLogFull, info.State.Bytes, db.cfg.MaxBytes)
 	}
 	if _, err := db.store.kv.Status(ctx); err != nil {
 		return fmt.Errorf("natslog: store: %w", err)

@@ -27,8 +27,8 @@ func (s *Server) serveAction(w http.ResponseWriter, r *http.Request) error {
 		return errDraining()
 	case in.Action == "renew":
 		return gateway.Errorf(gateway.CodeInvalid, "there is no session to renew: send the new token with the next request")
-	case in.Action == "claim" && in.Client == "":
-		return gateway.Errorf(gateway.CodeInvalid, "a claim needs a client, whose it is")
+	case in.Client == "": // its claims are its own, then, and end with its lease
+		in.Client = in.ID
 	}
 	s.hub.lease(clientKey{userKey{who.account, who.user}, in.Client}, s.limits.PollWait+s.limits.PollLease)
 	reply, err := s.command(who, in.Client, &in)

@@ -19,6 +19,9 @@ type Gateway interface {
 	// Command carries out what a user asks for. It answers within 5 s, sooner if ctx ends.
 	Command(ctx context.Context, cmd gateway.Command) gateway.Reply
 
+	// ClientHere says that a client has a session: what it claimed is its own, again.
+	ClientHere(account, user, client string)
+
 	// ClientGone says that a client's last session ended: its claims come free after 5 s.
 	ClientGone(account, user, client string)
 }

@@ -105,6 +105,8 @@ func (g *fakeGateway) Command(_ context.Context, cmd gateway.Command) gateway.Re
 	return gateway.Reply{ID: cmd.ID, OK: true, Call: cmd.Account + "/" + cmd.User + "/" + cmd.Action + "/" + cmd.To}
 }
 
+func (g *fakeGateway) ClientHere(string, string, string) {}
+
 func (g *fakeGateway) ClientGone(account, user, client string) {
 	select {
 	case g.gone <- clientKey{userKey{account, user}, client}:

@@ -83,10 +83,18 @@ func TestTooManyFramesAreClosed(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.Limits.Commands = 100 })
 	tab, _ := r.enter(anna, "") // the hello is one frame
-	for i := range framesPerWindow {
+	for i := range floodPerWindow {
 		tab.send(map[string]any{"id": fmt.Sprint(i), "action": "call"})
 	}
-	tab.wantClose(closeProtocol)
+	refused := 0
+	for _, m := range tab.wantClose(closeProtocol) {
+		if m.Error != nil && m.Error.Code == gateway.CodeTooMany {
+			refused++
+		}
+	}
+	if refused == 0 {
+		t.Error("nothing was refused before the end")
+	}
 }
 
 func TestNoHelloInTime(t *testing.T) {

@@ -33,7 +33,8 @@ const (
 	maxMessage = 16 << 10 // bytes of a frame that are read at all: a longer one ends with 1009
 	maxBody    = 8 << 10
 
-	framesPerWindow = 20
+	framesPerWindow = 20                  // more commands are refused
+	floodPerWindow  = 5 * framesPerWindow // more frames close the session
 	frameWindow     = 10 * time.Second
 
 	batchMessages = 100

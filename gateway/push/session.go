@@ -55,6 +55,9 @@ func (s *session) open(who identity, user gateway.User, client, cursor string) e
 	if err := s.server.hub.add(s); err != nil {
 		return err
 	}
+	if client != "" {
+		s.server.gateway.ClientHere(who.account, who.user, client)
+	}
 	hello, unsubscribe, err := s.server.gateway.Subscribe(who.account, who.user, cursor, s.deliver)
 	if err != nil {
 		return err

@@ -180,7 +180,8 @@ func (c *conn) handle(data []byte) *inbound {
 		limit = maxHello
 	}
 	in := &inbound{}
-	if len(data) > limit || !c.withinRate(time.Now()) || json.Unmarshal(data, in) != nil {
+	frames := c.count(time.Now())
+	if len(data) > limit || frames > floodPerWindow || json.Unmarshal(data, in) != nil {
 		s.close(closeProtocol)
 		return nil
 	}
@@ -196,6 +197,8 @@ func (c *conn) handle(data []byte) *inbound {
 		if err = s.renew(in.Token); err == nil {
 			s.reply(gateway.Reply{ID: in.ID, OK: true})
 		}
+	case frames > framesPerWindow:
+		s.reply(refusal(in.ID, gateway.Errorf(gateway.CodeTooMany, "more than %d commands in %v: slower, please", framesPerWindow, frameWindow)))
 	default:
 		return in
 	}
@@ -234,12 +237,13 @@ func (c *conn) command(in *inbound) {
 	s.reply(reply)
 }
 
-func (c *conn) withinRate(now time.Time) bool {
+// count returns how many frames have come in this window.
+func (c *conn) count(now time.Time) int {
 	if now.Sub(c.window) > frameWindow {
 		c.window, c.frames = now, 0
 	}
 	c.frames++
-	return c.frames <= framesPerWindow
+	return c.frames
 }
 
 // wake hands the next frame to melody's writer.

@@ -14,11 +14,9 @@ import (
 	"ringcast/gateway"
 )
 
-// How far an event's time may lie from the gateway's clock.
-const (
-	maxAge    = 24 * time.Hour  // ended calls are remembered so long
-	maxFuture = 5 * time.Minute // clocks differ
-)
+// maxFuture is how far a PBX's clock may be ahead. How old an event may be has no limit: a PBX may have kept
+// it through an outage.
+const maxFuture = 5 * time.Minute
 
 // wireEvent is an event as it is posted.
 type wireEvent struct {
@@ -217,8 +215,6 @@ func (w wireEvent) at(now time.Time, bad func(field, format string, args ...any)
 	switch {
 	case err != nil:
 		bad("at", "is %.40q, should be RFC 3339, as 2026-01-31T09:15:00.000Z", w.At)
-	case now.Sub(at) > maxAge:
-		bad("at", "is more than %v ago: is the PBX's clock right?", maxAge)
 	case at.Sub(now) > maxFuture:
 		bad("at", "is %v in the future: is the PBX's clock right?", at.Sub(now).Round(time.Second))
 	}

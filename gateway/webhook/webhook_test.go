@@ -164,7 +164,6 @@ func TestBadFieldsAreNamed(t *testing.T) {
 		{"merged into itself", `{"event":"call.merge","call":"c","into":"c"}`, "into"},
 		{"cause", `{"event":"call.hangup","call":"c","cause":"bored"}`, "cause"},
 		{"time", `{"event":"call.hangup","call":"c","at":"yesterday"}`, "at"},
-		{"long ago", `{"event":"call.hangup","call":"c","at":"2026-01-30T11:00:00Z"}`, "at"},
 		{"in the future", `{"event":"call.hangup","call":"c","at":"2026-01-31T13:00:00Z"}`, "at"},
 		{"recording without a URL", `{"event":"call.recording","call":"c"}`, "recording"},
 		{"recording is a script", `{"event":"call.recording","call":"c","recording":"javascript:alert(1)"}`, "recording"},
