@@ -45,8 +45,14 @@ func (d *draft) knowsEvent(key eventKey) bool {
 // liveCalls returns the calls of a PBX that have not ended, by their id in the log.
 func (d *draft) liveCalls(account, pbx string) map[string]*Call {
 	calls := d.below.liveCalls(account, pbx)
-	for key, c := range d.calls {
-		if ownPBX, _, _ := cutCallID(key.id); key.account != account || ownPBX != pbx {
+	overlay(calls, d.calls, account, pbx)
+	return calls
+}
+
+// overlay brings the live calls of a PBX up to date with later versions of calls.
+func overlay(calls map[string]*Call, later map[callKey]*Call, account, pbx string) {
+	for key, c := range later {
+		if own, _, _ := cutCallID(key.id); key.account != account || own != pbx {
 			continue
 		}
 		if c.Over() {
@@ -55,7 +61,6 @@ func (d *draft) liveCalls(account, pbx string) map[string]*Call {
 			calls[key.id] = c
 		}
 	}
-	return calls
 }
 
 // apply folds an event into its call and records that. It returns false for an event that is known.

@@ -329,16 +329,7 @@ func (o *owner) liveCalls(account, pbx string) map[string]*Call {
 		}
 	})
 	for _, a := range o.ahead {
-		for key, c := range a.calls {
-			if own, _, _ := cutCallID(key.id); key.account != account || own != pbx {
-				continue
-			}
-			if c.Over() {
-				delete(calls, key.id)
-			} else {
-				calls[key.id] = c
-			}
-		}
+		overlay(calls, a.calls, account, pbx)
 	}
 	return calls
 }

@@ -126,14 +126,14 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 func (db *DB) open(ctx context.Context) error {
 	boot, err := db.cfg.bootID()
 	if err != nil {
-		db.cfg.Logger.Warn("cannot tell whether the machine was restarted: will assume so after an unclean stop", "error", err)
+		db.cfg.Logger.Warn("cannot tell whether the machine was restarted: will assume so after an unclean stop", "err", err)
 	}
 	if db.dir, err = openDir(db.cfg.Dir); err != nil {
 		return err
 	}
 	last, err := db.dir.lastRun()
 	if err != nil {
-		db.cfg.Logger.Warn("cannot tell how the last run ended: will assume the worst", "error", err)
+		db.cfg.Logger.Warn("cannot tell how the last run ended: will assume the worst", "err", err)
 	}
 	if db.srv, err = startServer(db.cfg); err != nil {
 		return err

@@ -151,7 +151,7 @@ func (q *queue) worker(ctx context.Context, fn func(context.Context, gateway.Ite
 		if ctx.Err() != nil {
 			return
 		}
-		q.logger.Warn("a worker lost its queue and looks for it again", "error", err)
+		q.logger.Warn("a worker lost its queue and looks for it again", "err", err)
 		select {
 		case <-time.After(fetchRetry):
 		case <-ctx.Done():
@@ -185,7 +185,7 @@ func (q *queue) handle(ctx context.Context, msg jetstream.Msg, fn func(context.C
 		err = msg.NakWithDelay(retryDelay(item.Attempt))
 	}
 	if err != nil {
-		q.logger.Error("cannot settle an item: it will be handed out again", "item", item.ID, "error", err)
+		q.logger.Error("cannot settle an item: it will be handed out again", "item", item.ID, "err", err)
 	}
 }
 
@@ -200,7 +200,7 @@ func (q *queue) keepAlive(msg jetstream.Msg) (stop func()) {
 			select {
 			case <-beat.C:
 				if err := msg.InProgress(); err != nil {
-					q.logger.Warn("cannot keep hold of an item", "error", err)
+					q.logger.Warn("cannot keep hold of an item", "err", err)
 				}
 			case <-done:
 				return

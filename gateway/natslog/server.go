@@ -61,12 +61,12 @@ func connect(srv *server.Server, name string, logger *slog.Logger) (*nats.Conn, 
 		nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.ReconnectWait(100*time.Millisecond),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
-				logger.Error("connection to the embedded server lost", "error", err)
+				logger.Error("connection to the embedded server lost", "err", err)
 			}
 		}),
 		nats.ReconnectHandler(func(*nats.Conn) { logger.Info("connected to the embedded server again") }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			logger.Warn("embedded server", "error", err)
+			logger.Warn("embedded server", "err", err)
 		}))
 }
 

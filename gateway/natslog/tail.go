@@ -54,7 +54,7 @@ func (l *eventLog) Tail(ctx context.Context, after uint64, fn func(gateway.Entry
 		if l.js.Conn().IsClosed() {
 			return fmt.Errorf("tail: %w", err)
 		}
-		l.logger.Warn("the tail of the log was interrupted and goes on", "after", t.last, "error", err)
+		l.logger.Warn("the tail of the log was interrupted and goes on", "after", t.last, "err", err)
 		select {
 		case <-time.After(tailRetry):
 		case <-ctx.Done():
@@ -189,7 +189,7 @@ func (t *tail) remove(ctx context.Context, consumer string) {
 	defer cancel()
 	err := t.log.stream.DeleteConsumer(ctx, consumer)
 	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-		t.log.logger.Debug("cannot remove the consumer of an ended tail", "error", err)
+		t.log.logger.Debug("cannot remove the consumer of an ended tail", "err", err)
 	}
 }
 

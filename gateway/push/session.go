@@ -184,7 +184,7 @@ func (s *session) ping(frame []byte) {
 func (s *session) reply(r gateway.Reply) {
 	frame, err := encodeReply(r)
 	if err != nil {
-		s.server.log.Error("encoding a reply", "account", s.account, "user", s.user, "error", err)
+		s.server.log.Error("encoding a reply", "account", s.account, "user", s.user, "err", err)
 		return
 	}
 	s.push(item{raw: frame, live: true})

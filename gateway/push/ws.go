@@ -136,7 +136,7 @@ func (c *conn) serve(raw net.Conn, r *http.Request) {
 	defer c.session.guard()
 	_ = raw.SetDeadline(time.Time{}) // net/http's; on a dead connection the next write tells
 	if err := server.melody.HandleRequestWithKeys(&hijacked{raw}, r, map[string]any{connKey: c}); err != nil {
-		server.log.Debug("websocket upgrade failed", "error", err)
+		server.log.Debug("websocket upgrade failed", "err", err)
 	}
 }
 
@@ -204,7 +204,7 @@ func (c *conn) handle(data []byte) *inbound {
 	}
 	if err != nil {
 		s.server.metrics.Refused(gateway.CodeOf(err))
-		s.server.log.Debug("session refused", "rung", s.rung, "account", s.account, "user", s.user, "error", err)
+		s.server.log.Debug("session refused", "rung", s.rung, "account", s.account, "user", s.user, "err", err)
 		s.close(closeFor(err))
 	}
 	return nil
