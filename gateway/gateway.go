@@ -46,6 +46,7 @@ type Gateway struct {
 	// These belong to whoever writes snapshots.
 	obsolete   obsolete
 	generation string // of the last one
+	saved      uint64 // the entry that it holds for
 }
 
 // New returns a gateway that is not yet running.

@@ -44,18 +44,48 @@ type userPosition struct {
 	Last    Position `json:"last"`
 }
 
-// snapshot writes a snapshot, then purges from the log what is older than the window and in the snapshot.
-func (g *Gateway) snapshot(ctx context.Context, window time.Duration) (err error) {
-	f := g.feed
+// snapshot writes a snapshot, unless nothing has happened since the last one, then purges from the log what
+// is older than the window and in the snapshot.
+func (g *Gateway) snapshot(ctx context.Context, window time.Duration) error {
 	now := g.cfg.Now()
-	head := snapshotHead{Epoch: f.epoch, Seq: f.head.Load(), Generation: strconv.FormatInt(now.UnixNano(), 36)}
-	live := packer{ctx: ctx, store: g.cfg.Store, prefix: keyLive + "." + head.Generation}
-	users := packer{ctx: ctx, store: g.cfg.Store, prefix: keyUsers + "." + head.Generation}
-	ended := packer{ctx: ctx, store: g.cfg.Store, prefix: keyEnded + "." + head.Generation}
 	// Room first: a store that is full takes no snapshot, and without one the log is not purged and fills up too.
+	if err := g.dropObsolete(ctx, now); err != nil {
+		return err
+	}
+	seq := g.feed.head.Load()
+	if seq != g.saved {
+		if err := g.writeSnapshot(ctx, seq, now); err != nil {
+			return fmt.Errorf("write snapshot: %w", err)
+		}
+		if err := g.dropObsolete(ctx, now); err != nil {
+			return err
+		}
+	}
+	if window > 0 {
+		seq = min(seq, g.feed.times.before(now.Add(-window)))
+	}
+	for p := range g.owners {
+		if err := g.cfg.Log.Purge(ctx, p, seq); err != nil {
+			return fmt.Errorf("purge the log: %w", err)
+		}
+	}
+	return nil
+}
+
+func (g *Gateway) dropObsolete(ctx context.Context, now time.Time) error {
 	if err := g.obsolete.drop(ctx, g.cfg.Store, g.generation, now.Add(-rememberCalls)); err != nil {
 		return fmt.Errorf("delete old snapshots: %w", err)
 	}
+	return nil
+}
+
+// writeSnapshot writes the state, which is that of the log's entry seq or newer.
+func (g *Gateway) writeSnapshot(ctx context.Context, seq uint64, now time.Time) (err error) {
+	f := g.feed
+	head := snapshotHead{Epoch: f.epoch, Seq: seq, Generation: strconv.FormatInt(now.UnixNano(), 36)}
+	live := packer{ctx: ctx, store: g.cfg.Store, prefix: keyLive + "." + head.Generation}
+	users := packer{ctx: ctx, store: g.cfg.Store, prefix: keyUsers + "." + head.Generation}
+	ended := packer{ctx: ctx, store: g.cfg.Store, prefix: keyEnded + "." + head.Generation}
 	for i := range f.shards {
 		state := f.shards[i].state()
 		if state.forgotten.Compare(head.Forgotten) > 0 {
@@ -79,28 +109,16 @@ func (g *Gateway) snapshot(ctx context.Context, window time.Duration) (err error
 	err = errors.Join(live.flush(), users.flush(), ended.flush())
 	g.obsolete = slices.Concat(g.obsolete, live.packs, users.packs, ended.packs) // also those of a failed attempt
 	if err != nil {
-		return fmt.Errorf("write snapshot: %w", err)
+		return err
 	}
 	data, err := json.Marshal(head)
 	if err != nil {
-		return fmt.Errorf("encode snapshot: %w", err)
+		return err
 	}
 	if _, err := g.cfg.Store.Put(ctx, keyHead, data, AnyRevision); err != nil {
-		return fmt.Errorf("write snapshot: %w", err)
+		return err
 	}
-	g.generation = head.Generation
-	if err := g.obsolete.drop(ctx, g.cfg.Store, head.Generation, now.Add(-rememberCalls)); err != nil {
-		return fmt.Errorf("delete old snapshots: %w", err)
-	}
-	before := head.Seq
-	if window > 0 {
-		before = min(before, f.times.before(now.Add(-window)))
-	}
-	for p := range g.owners {
-		if err := g.cfg.Log.Purge(ctx, p, before); err != nil {
-			return fmt.Errorf("purge the log: %w", err)
-		}
-	}
+	g.generation, g.saved = head.Generation, seq
 	return nil
 }
 
@@ -209,6 +227,7 @@ func (g *Gateway) restore(ctx context.Context) error {
 	g.generation = head.Generation
 	// The calls are true in any case, but positions mean nothing in another incarnation of the log.
 	if f.restored = head.Epoch == f.epoch; f.restored {
+		g.saved = head.Seq
 		for i := range f.shards {
 			f.shards[i].forgotten = head.Forgotten
 		}

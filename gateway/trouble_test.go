@@ -158,6 +158,24 @@ func TestBacklogIsNotTooOld(t *testing.T) {
 	})
 }
 
+func TestQuietNodeWritesNoSnapshots(t *testing.T) {
+	inGateway(t, func(t *testing.T, b *bundle) {
+		b.emit("dial 101")
+		time.Sleep(2 * snapshotEvery * housekeeping)
+		synctest.Wait()
+		b.store.mu.Lock()
+		before := b.store.rev
+		b.store.mu.Unlock()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		b.store.mu.Lock()
+		defer b.store.mu.Unlock()
+		if before == 0 || b.store.rev != before {
+			t.Errorf("%d writes, then %d more", before, b.store.rev-before)
+		}
+	})
+}
+
 // consult is an attended transfer: Anna talks with a customer in c1, asks Boris in c2, and hands over.
 func consult(merge string) []Event {
 	events := lineEvents("c1: dial 101", "c1: bridge 101", "c2: dial 102 dir=internal from=101", "c2: bridge 102", merge)
