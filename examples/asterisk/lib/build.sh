@@ -12,7 +12,7 @@ give_up() {
 No Asterisk: $1
 The lab takes Debian's packages with apt-get, so it needs Debian or Ubuntu with
   apt, dpkg, tar, python3, util-linux (flock) and debian-archive-keyring
-and access to a Debian mirror (ASTERISK_LAB_MIRROR, else the one of /etc/apt, else deb.debian.org).
+and access to a Debian mirror (ASTERISK_LAB_MIRROR, else the one of /etc/apt).
 T
   exit 1
 }
@@ -23,7 +23,7 @@ keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 [ -r "$keyring" ] || give_up "$keyring is missing; install debian-archive-keyring."
 mirror=${ASTERISK_LAB_MIRROR:-$(sed -n 's/^URIs:[ \t]*\([^ ]*\/debian\)\/*\( .*\)\?$/\1/p; s/^deb \(\[[^]]*\] \)\?\([^ ]*\/debian\)\/* .*/\2/p' \
   /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null | head -n1 || true)}
-mirror=${mirror:-http://deb.debian.org/debian}
+[ -n "$mirror" ] || give_up "/etc/apt names no Debian mirror: set ASTERISK_LAB_MIRROR to one."
 
 echo "downloading Asterisk from Debian $ASTERISK_LAB_SUITE, once, into $ASTERISK_LAB_DIR" >&2
 rm -rf "$apt" "$debs" "$LAB_ROOT"
