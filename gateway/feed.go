@@ -174,6 +174,7 @@ const lastIndex = 1<<31 - 1
 // wait returns when the feed has applied the entry seq.
 func (f *Feed) wait(ctx context.Context, seq uint64) error {
 	reached := f.waiters.add(seq)
+	defer f.waiters.drop(reached)
 	if f.head.Load() >= seq {
 		return nil
 	}

@@ -13,7 +13,7 @@ type waiters struct {
 	all   map[chan struct{}]uint64
 }
 
-func (w *waiters) add(seq uint64) <-chan struct{} {
+func (w *waiters) add(seq uint64) chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.all == nil {
@@ -23,6 +23,15 @@ func (w *waiters) add(seq uint64) <-chan struct{} {
 	w.all[ch] = seq
 	w.count.Add(1)
 	return ch
+}
+
+func (w *waiters) drop(ch chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, ok := w.all[ch]; ok {
+		delete(w.all, ch)
+		w.count.Add(-1)
+	}
 }
 
 func (w *waiters) reached(head uint64) {

@@ -20,7 +20,7 @@ type run struct {
 }
 
 // do runs fn unless it ran for this key within the last 10 minutes.
-func (r *replies) do(ctx context.Context, key commandKey, now func() time.Time, fn func() Reply) (Reply, error) {
+func (r *replies) do(ctx context.Context, key commandKey, now func() time.Time, fn func() Reply) (reply Reply, err error) {
 	mine, first := r.begin(key)
 	if !first {
 		select {
@@ -30,11 +30,14 @@ func (r *replies) do(ctx context.Context, key commandKey, now func() time.Time, 
 			return Reply{}, context.Cause(ctx)
 		}
 	}
-	reply := fn()
-	r.mu.Lock()
-	mine.reply, mine.at = reply, now()
-	r.mu.Unlock()
-	close(mine.done)
+	reply.Error = &ReplyError{CodeInternal, "it broke off"} // for those who wait, should fn panic
+	defer func() {
+		r.mu.Lock()
+		mine.reply, mine.at = reply, now()
+		r.mu.Unlock()
+		close(mine.done)
+	}()
+	reply = fn()
 	return reply, nil
 }
 
