@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base32"
@@ -42,8 +43,8 @@ func (g *Gateway) ClientHere(account, user, client string) {
 func (g *Gateway) Command(ctx context.Context, cmd Command) Reply {
 	ctx, cancel := context.WithTimeoutCause(ctx, commandTimeout, Errorf(CodeTimeout, "the PBX did not answer in time"))
 	defer cancel()
-	if n := utf8.RuneCountInString(cmd.ID); n < 1 || n > maxCommandID {
-		return refuse(cmd, Errorf(CodeInvalid, "a command needs an id of 1 to %d characters", maxCommandID))
+	if err := cmd.Check(); err != nil {
+		return refuse(cmd, err)
 	}
 	if err := g.serving(); err != nil {
 		return refuse(cmd, err)
@@ -57,6 +58,8 @@ func (g *Gateway) Command(ctx context.Context, cmd Command) Reply {
 			return refuse(cmd, Errorf(CodeTimeout, "it was begun before a restart; look at the telephone to see what became of it"))
 		}
 		call, err := g.carryOut(ctx, cmd)
+		g.cfg.Logger.Info("command", "account", cmd.Account, "user", cmd.User, "action", cmd.Action, "command", cmd.ID,
+			"call", cmp.Or(call, cmd.Call), "to", cmd.To, "err", err)
 		if err != nil {
 			return refuse(cmd, err)
 		}
@@ -66,6 +69,14 @@ func (g *Gateway) Command(ctx context.Context, cmd Command) Reply {
 		return refuse(cmd, Errorf(CodeTimeout, "still being carried out: %w", err))
 	}
 	return reply
+}
+
+// Check says what is wrong with a command's id.
+func (cmd Command) Check() error {
+	if n := utf8.RuneCountInString(cmd.ID); n < 1 || n > maxCommandID {
+		return Errorf(CodeInvalid, "a command needs an id of 1 to %d characters", maxCommandID)
+	}
+	return nil
 }
 
 func (g *Gateway) carryOut(ctx context.Context, cmd Command) (call string, err error) {
@@ -113,7 +124,6 @@ func (g *Gateway) placeCall(ctx context.Context, cmd Command, user User) (string
 		}
 		reply = refuse(cmd, err)
 	}
-	g.cfg.Logger.Info("click-to-call", "account", cmd.Account, "user", cmd.User, "call", reply.Call, "extension", user.Extensions[0], "to", to.Raw, "err", err)
 	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), commandTimeout)
 	defer cancel()
 	if logErr := g.recordCommand(after, cmd, &reply); logErr != nil {
@@ -145,9 +155,7 @@ func (g *Gateway) hangUp(ctx context.Context, cmd Command) error {
 	if !ok {
 		return Errorf(CodeNotPermitted, "this PBX only reports calls: hang up at the telephone")
 	}
-	err = control.HangUp(ctx, id, mine.Extension)
-	g.cfg.Logger.Info("hang up", "account", cmd.Account, "user", cmd.User, "call", c.ID, "extension", mine.Extension, "err", err)
-	return err
+	return control.HangUp(ctx, id, mine.Extension)
 }
 
 // ownCall returns a call and the user's own share in it; to him, other people's calls do not exist.

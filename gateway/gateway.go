@@ -69,9 +69,6 @@ func New(cfg Config) *Gateway {
 	return g
 }
 
-// Directory returns who is who.
-func (g *Gateway) Directory() Directory { return g.cfg.Directory }
-
 // Ready is closed once the gateway serves: the snapshot and the log have been read to their end.
 func (g *Gateway) Ready() <-chan struct{} { return g.ready }
 
@@ -105,7 +102,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	return nil
 }
 
-// serve runs owners, links and housekeeping until ctx ends or a link gives up for good.
+// serve reads the log to its end, then runs owners, links and housekeeping until ctx ends.
 func (g *Gateway) serve(ctx context.Context) error {
 	for p := range g.owners {
 		last, err := g.cfg.Log.Last(ctx, p)

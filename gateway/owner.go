@@ -129,10 +129,8 @@ func (o *owner) serve(ctx context.Context, group []*request) {
 	var before uint64 // the partition's last entry at the first try
 	var failure error
 	for try := 1; ; try++ {
-		if err := o.sync(ctx); err != nil { // those who wait would fare no better
-			refusal := unavailable(errors.Join(failure, err))
-			answer(group, refusal)
-			o.refuse(refusal)
+		if err := o.sync(ctx); err != nil {
+			o.giveUp(group, failure, err)
 			return
 		}
 		if try == 1 {
@@ -141,7 +139,7 @@ func (o *owner) serve(ctx context.Context, group []*request) {
 			answer(group, nil)
 			return
 		} else if err != nil || try > appendTries {
-			answer(group, unavailable(errors.Join(failure, err)))
+			o.giveUp(group, failure, err)
 			return
 		}
 		var d *draft
@@ -164,6 +162,13 @@ func (o *owner) serve(ctx context.Context, group []*request) {
 		}
 		o.logger.Warn("append again", "try", try, "err", failure)
 	}
+}
+
+// giveUp refuses a group, and all who wait: while the log is as it is they would fare no better, only later.
+func (o *owner) giveUp(group []*request, errs ...error) {
+	refusal := unavailable(errors.Join(errs...))
+	answer(group, refusal)
+	o.refuse(refusal)
 }
 
 func answer(group []*request, err error) {

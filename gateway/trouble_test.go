@@ -84,6 +84,31 @@ func TestGroupThatGrewWhenFoldedAgainForgetsNobody(t *testing.T) {
 	})
 }
 
+func TestSilentLogRefusesAllWhoWaitAtOnce(t *testing.T) {
+	inGateway(t, func(t *testing.T, b *bundle) {
+		b.log.mu.Lock()
+		b.log.onAppend = func(Entry) error {
+			time.Sleep(appendTimeout)
+			return context.DeadlineExceeded
+		}
+		b.log.mu.Unlock()
+		begun := time.Now()
+		var wg sync.WaitGroup
+		for i := range 20 { // one after another, so that they do not make one group
+			wg.Go(func() {
+				if _, err := b.Emit(t.Context(), "acme", "office", lineEvents(fmt.Sprintf("k%d: dial 101", i))); CodeOf(err) != CodeUnavailable {
+					t.Errorf("post %d: %v", i, err)
+				}
+			})
+			synctest.Wait()
+		}
+		wg.Wait()
+		if took := time.Since(begun); took > (appendTries+1)*appendTimeout {
+			t.Errorf("the last was answered after %v", took)
+		}
+	})
+}
+
 func TestEmitAfterTheEndIsRefusedAtOnce(t *testing.T) {
 	inGateway(t, func(t *testing.T, b *bundle) {
 		b.stop()
@@ -248,6 +273,12 @@ func TestWhoAnsweredIsWhoTookItWhileItRang(t *testing.T) {
 			if v, _ := b.view("c1", user); v.AnsweredBy == nil || v.AnsweredBy.Name != want {
 				t.Errorf("%s sees %+v", user, v.AnsweredBy)
 			}
+		}
+		// Somebody answered before, and then the call rings at two: Anna takes it from Boris.
+		b.emit("c2: dial 103", "c2: bridge 103", "c2: hangup 103", "c2: dial 101 102", "c2: bridge 101")
+		synctest.Wait()
+		if v, _ := b.view("c2", "u2"); v.AnsweredBy == nil || v.AnsweredBy.Name != "Anna" {
+			t.Errorf("Boris sees %+v", v.AnsweredBy)
 		}
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"runtime/debug"
-	"unicode/utf8"
 
 	"ringcast/gateway"
 )
@@ -46,8 +45,9 @@ func (s *Server) serveAction(w http.ResponseWriter, r *http.Request) error {
 // command hands a command to the gateway. Its error is a refusal of ours, before the gateway was asked. It
 // does not end with the request or session that brought it: half a dial would help nobody.
 func (s *Server) command(who identity, client string, in *inbound) (reply gateway.Reply, err error) {
-	if n := utf8.RuneCountInString(in.ID); n < 1 || n > maxCommandID {
-		return gateway.Reply{}, gateway.Errorf(gateway.CodeInvalid, "a command needs an id of 1 to %d characters", maxCommandID)
+	cmd := in.command(who, client)
+	if err := cmd.Check(); err != nil {
+		return gateway.Reply{}, err
 	}
 	if _, err := s.lookUp(who.account, who.user); err != nil {
 		return gateway.Reply{}, err
@@ -57,27 +57,23 @@ func (s *Server) command(who identity, client string, in *inbound) (reply gatewa
 		return gateway.Reply{}, err
 	}
 	defer s.hub.endCommand(key)
-	log := s.log.With("account", who.account, "user", who.user, "command", in.ID, "action", in.Action)
 	defer func() {
 		if v := recover(); v != nil {
-			log.Error("panic in a command", "call", in.Call, "panic", v, "stack", string(debug.Stack()))
+			s.log.Error("panic in a command", "account", who.account, "user", who.user, "command", in.ID, "action", in.Action,
+				"call", in.Call, "panic", v, "stack", string(debug.Stack()))
 			err = gateway.Errorf(gateway.CodeInternal, "panic: %v", v)
 		}
 	}()
 
 	ctx, cancel := context.WithTimeout(s.ctx, commandTime)
 	defer cancel()
-	reply = s.gateway.Command(ctx, in.command(who, client))
+	reply = s.gateway.Command(ctx, cmd)
 	reply.ID = in.ID
-	call, code := in.Call, gateway.Code("")
-	if reply.Call != "" {
-		call = reply.Call
-	}
+	code := gateway.Code("")
 	if reply.Error != nil {
 		code = reply.Error.Code
 	}
 	s.metrics.CommandDone(code)
-	log.Info("command", "call", call, "ok", reply.OK, "code", string(code))
 	return reply, nil
 }
 

@@ -70,10 +70,7 @@ func closeFor(err error) closeCode {
 	}
 }
 
-const (
-	maxClient    = 64
-	maxCommandID = 64
-)
+const maxClient = 64
 
 // inbound is everything that a client may send, in a frame or a body.
 type inbound struct {
