@@ -42,6 +42,7 @@ type Feed struct {
 	local     local         // what this node's owners append
 
 	onApplied func(records int, appended time.Time) // for metrics
+	onRecord  func(r *Record)                       // after it was applied; called in order, may ask the feed, must not block
 }
 
 func newFeed(log Log, logger *slog.Logger, now func() time.Time) *Feed {
@@ -75,6 +76,9 @@ func (f *Feed) run(ctx context.Context) error {
 		}
 		for index, r := range records {
 			f.apply(Position{Seq: e.Seq, Index: index}, r)
+			if f.onRecord != nil {
+				f.onRecord(r)
+			}
 		}
 		f.times.add(e.Time, e.Seq)
 		f.head.Store(e.Seq)

@@ -17,6 +17,8 @@ type Config struct {
 	Log       Log
 	Store     Store
 	Directory Directory
+	Peers     Peers            // the other nodes; nil: this node is alone
+	Shared    Store            // what lives no longer than the nodes do: leases, presence. nil: this node is alone
 	Logger    *slog.Logger     // default: none
 	Now       func() time.Time // default: time.Now
 	Metrics   Metrics          // default: none
@@ -27,6 +29,8 @@ type Metrics struct {
 	Appended         func(records int, took time.Duration, err error)
 	Applied          func(records int, appended time.Time) // a log entry reached this node's feed
 	UnknownExtension func(account string, extensions []string)
+	Shown            func(rung string, after time.Duration) // a card is on a screen, so long after its ringing was appended
+	Unshown          func(account, why string)              // a call rang and no screen showed it; why: "offline", "unseen"
 }
 
 // Gateway takes events from PBX links, makes them true by appending them to the log, and hands each
@@ -38,10 +42,12 @@ type Gateway struct {
 	ready  chan struct{} // closed once the log was read to its end
 	full   chan struct{} // the log refused an append
 
-	links   map[string][]*Link // by account; fixed before Run
-	replies replies
-	claims  claims
-	numbers numbers
+	links    map[string][]*Link // by account; fixed before Run
+	presence presence
+	receipts receipts
+	replies  replies
+	claims   claims
+	numbers  numbers
 
 	// These belong to whoever writes snapshots.
 	obsolete   obsolete
@@ -61,6 +67,10 @@ func New(cfg Config) *Gateway {
 		cfg: cfg, feed: newFeed(cfg.Log, cfg.Logger, cfg.Now), ready: make(chan struct{}), full: make(chan struct{}, 1), links: map[string][]*Link{},
 	}
 	g.feed.onApplied = cfg.Metrics.Applied
+	g.feed.onRecord = func(r *Record) {
+		g.presence.record(r)
+		g.receipts.record(r)
+	}
 	for p := range cfg.Log.Info().Partitions {
 		o := newOwner(p, cfg.Log, g.feed, cfg.Logger, cfg.Now)
 		o.onAppend, o.full = cfg.Metrics.Appended, g.full
@@ -128,6 +138,8 @@ func (g *Gateway) serve(ctx context.Context) error {
 			links.Go(func() { l.run(ctx) })
 		}
 	}
+	links.Go(func() { g.presence.run(ctx) })
+	links.Go(func() { g.receipts.run(ctx) })
 	g.keepHouse(ctx)
 	return nil
 }

@@ -24,9 +24,28 @@ type Gateway interface {
 
 	// ClientGone says that a client's last session ended: its claims come free after 5 s.
 	ClientGone(account, user, client string)
+
+	// Shown says that a page of the user shows the card of a call.
+	Shown(account, user, call, rung string)
 }
 
-var _ Gateway = (*gateway.Gateway)(nil)
+// Presence is who is here, on all nodes. All methods may be called from many goroutines.
+type Presence interface {
+	// SetPresence says how a user is here on this node, when that changes.
+	SetPresence(account, user string, here gateway.Here)
+
+	// Presence returns an account's users as they are on all nodes.
+	Presence(account string) []gateway.UserPresence
+
+	// WatchPresence calls fn with those of an account's users whose presence changes, one call after another.
+	// fn does not block and does not call back. After stop has returned it is not called any more.
+	WatchPresence(account string, fn func([]gateway.UserPresence)) (stop func())
+}
+
+var (
+	_ Gateway  = (*gateway.Gateway)(nil)
+	_ Presence = (*gateway.Gateway)(nil)
+)
 
 // Exchanger verifies a CRM's own proof of identity, so that its page can get a session token. It fails with
 // a *gateway.Error of CodeBadToken, CodeTokenExpired or CodeOrigin.

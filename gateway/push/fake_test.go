@@ -107,6 +107,8 @@ func (g *fakeGateway) Command(_ context.Context, cmd gateway.Command) gateway.Re
 
 func (g *fakeGateway) ClientHere(string, string, string) {}
 
+func (g *fakeGateway) Shown(string, string, string, string) {}
+
 func (g *fakeGateway) ClientGone(account, user, client string) {
 	select {
 	case g.gone <- clientKey{userKey{account, user}, client}:
