@@ -42,7 +42,7 @@ var libraries = map[string][]string{
 }
 
 // testLibraries have no place in the program, only in its tests and in gatewaytest, which is a part of them.
-var testLibraries = []string{"testing", "github.com/chromedp", "go.uber.org/goleak", "pgregory.net/rapid", "ringcast/gateway/gatewaytest"}
+var testLibraries = []string{"testing", "github.com/chromedp", "go.uber.org/goleak", "pgregory.net/rapid", "ringcast/gateway/gatewaytest", "github.com/robertkrimen/otto"}
 
 // topLevel is all that may stand beside each other at the top of the repository.
 var topLevel = []string{
