@@ -3,12 +3,14 @@ package main
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"ringcast/gateway"
+	"ringcast/gateway/push"
 )
 
 // The defaults of the config file.
@@ -45,6 +47,12 @@ type Config struct {
 	SessionKey Secret   // "": LoadSessionKey makes one
 	Origins    []string // exact, or https://*.domain; lower case
 	Accounts   []AccountConfig
+
+	NATS           *NATSConfig    // nil: embedded
+	TLS            *TLSConfig     // nil: plain HTTP, as behind a proxy that has the certificate
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed, beside this machine's own
+	Limits         push.Limits    // zero where the file says nothing
+	DrainTime      time.Duration
 
 	// Warnings are what works and is still better changed, by line.
 	Warnings []Problem
@@ -145,8 +153,17 @@ func (c *Config) Account(id string) (AccountConfig, bool) {
 // ListensOn tells the config which address Listen became. A PublicURL that the file leaves out follows it.
 func (c *Config) ListensOn(addr net.Addr) {
 	if !c.publicURLGiven {
-		c.PublicURL = urlOf(addr.String())
+		c.PublicURL = c.urlOf(addr.String())
 	}
+}
+
+// urlOf returns the URL of an address that the main listener has.
+func (c *Config) urlOf(listen string) string {
+	url := urlOf(listen)
+	if c.TLS != nil {
+		return "https" + strings.TrimPrefix(url, "http")
+	}
+	return url
 }
 
 func (c *Config) read(s *section) {
@@ -155,10 +172,15 @@ func (c *Config) read(s *section) {
 	if c.OpsListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
 		s.get("ops_listen").fail("%s is the address of listen, too", c.Listen)
 	}
+	c.TLS = readTLS(s.get("tls").section())
 	c.publicURLGiven = s.get("public_url").given()
-	c.PublicURL = parsed(s.get("public_url"), urlOf(c.Listen), parseBaseURL)
-	if strings.HasPrefix(c.PublicURL, "http:") && c.publicURLGiven && !isLoopback(c.PublicURL) {
-		s.get("public_url").warn("without https, pages on https (every CRM's) cannot connect")
+	c.PublicURL = parsed(s.get("public_url"), c.urlOf(c.Listen), parseBaseURL)
+	if strings.HasPrefix(c.PublicURL, "http:") && !isLoopback(c.PublicURL) {
+		if c.TLS != nil {
+			s.get("public_url").warn("with tls set, the outside sees https")
+		} else if c.publicURLGiven {
+			s.get("public_url").warn("without https, pages on https (every CRM's) cannot connect")
+		}
 	}
 	c.DataDir = s.doc.resolve(parsed(s.get("data_dir"), defaultDataDir, notEmpty))
 	c.Durability = parsed(s.get("durability"), defaultDurability, oneOf(durabilityStrict, durabilityFast))
@@ -169,13 +191,13 @@ func (c *Config) read(s *section) {
 		c.Origins = append(c.Origins, parsed(v, "", parseOrigin))
 	}
 
-	nats := s.get("nats").section()
-	nats.get("url").notYet()
-	nats.done()
-	tls := s.get("tls").section()
-	tls.get("domains").notYet()
-	tls.get("email").notYet()
-	tls.done()
+	if c.NATS = readNATS(s.get("nats").section()); c.NATS != nil && !s.get("session_key").given() {
+		s.get("session_key").fail("is missing: the nodes of a cluster sign tokens with the same key")
+	}
+	for _, v := range s.get("trusted_proxies").list() {
+		c.TrustedProxies = append(c.TrustedProxies, parsed(v, netip.Prefix{}, parseProxy))
+	}
+	c.Limits, c.DrainTime = readLimits(s.get("limits").section())
 
 	ids := firsts{}
 	for _, v := range s.get("accounts").list() {

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"ringcast/gateway"
+	"ringcast/gateway/push"
 )
 
 var update = flag.Bool("update", false, "write what the cases of testdata/config say now")
@@ -111,6 +113,8 @@ session_key: file:session
 nats: {url: ""}
 tls: {domains: [], email: ""}
 origins: ["https://*.amocrm.ru", "https://crm.example.com:8443"]
+trusted_proxies: [10.1.2.3/8, 192.0.2.7]
+limits: {ping_every: 10s, queue_messages: 64, handshakes_per_address: 50, drain_time: 1m}
 accounts:
   - id: acme
     region: RU
@@ -135,7 +139,9 @@ accounts:
 		Listen: "127.0.0.1:8080", PublicURL: "https://calls.example.com", publicURLGiven: true,
 		DataDir: filepath.Join(dir, "data"), Durability: "fast", OpsListen: "127.0.0.1:9090",
 		AdminKey: "admin-admin-admin", SessionKey: Secret(strings.Repeat("s", 32)),
-		Origins: []string{"https://*.amocrm.ru", "https://crm.example.com:8443"},
+		Origins:        []string{"https://*.amocrm.ru", "https://crm.example.com:8443"},
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.7/32")},
+		Limits:         push.Limits{PingEvery: 10 * time.Second, QueueMessages: 64, HandshakesPerIP: 50}, DrainTime: time.Minute,
 		Accounts: []AccountConfig{{
 			ID: "acme", Region: "RU", BackendKey: Secret(strings.Repeat("b", 32)),
 			PBX: []PBXConfig{
@@ -214,6 +220,9 @@ func assertAllSet(t *testing.T, path string, v reflect.Value) {
 		case field.Kind() == reflect.Pointer && !field.IsNil():
 			assertAllSet(t, name, field.Elem())
 		case field.Kind() == reflect.Pointer && path == ".Accounts.PBX": // of another kind
+		case name == ".TLS.Cert" || name == ".TLS.Key": // instead of the domains
+		case field.Kind() == reflect.Struct:
+			assertAllSet(t, name, field)
 		case field.IsZero() && field.Kind() != reflect.Bool:
 			t.Errorf("the sample does not show %s", name)
 		}

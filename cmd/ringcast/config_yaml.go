@@ -155,13 +155,6 @@ func (v value) flag(fallback bool) bool {
 	return fallback
 }
 
-// notYet refuses anything but nothing, for parts of the format that this version does not build.
-func (v value) notYet() {
-	if !v.nothing() {
-		v.fail("is not in this version yet; leave it out")
-	}
-}
-
 // later warns of what the config asks for and this version can do without.
 func (v value) later() {
 	if !v.nothing() {

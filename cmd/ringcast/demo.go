@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"time"
 
 	"ringcast/gateway"
 	"ringcast/gateway/sandbox"
@@ -103,7 +104,7 @@ type swappable struct{ http.Handler }
 
 func demoConfig(addr, dir, crmURL string) *Config {
 	return &Config{
-		Listen: addr, OpsListen: "127.0.0.1:0", DataDir: dir, Durability: durabilityFast, Origins: []string{crmURL},
+		Listen: addr, OpsListen: "127.0.0.1:0", DataDir: dir, Durability: durabilityFast, Origins: []string{crmURL}, DrainTime: 2 * time.Second,
 		Accounts: []AccountConfig{{
 			ID: demoAccount, Region: "RU", Users: demoUsers,
 			AmoCRM: &AmoCRMConfig{

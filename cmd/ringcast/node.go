@@ -21,11 +21,9 @@ import (
 	"ringcast/gateway/webhook"
 )
 
-// How long a node takes to leave. An orchestrator's grace should be longer than both together.
-const (
-	drainTime    = 10 * time.Second
-	shutdownTime = 5 * time.Second
-)
+// shutdownTime is how long a node that leaves gives the last requests, after its sessions have left. An
+// orchestrator's grace should be longer than that and the config's drain time together.
+const shutdownTime = 5 * time.Second
 
 // node is one gateway process: everything that a config file names, wired together.
 type node struct {
@@ -53,6 +51,11 @@ func openNode(ctx context.Context, cfg *Config, logger *slog.Logger) (_ *node, e
 		return nil, err
 	}
 	cfg.ListensOn(n.web.addr())
+	if cfg.TLS != nil {
+		if n.web.http.TLSConfig, err = cfg.tlsConfig(); err != nil {
+			return nil, err
+		}
+	}
 	if n.ops, err = listen(ctx, cfg.OpsListen, n.opsHandler(), logger); err != nil {
 		return nil, err
 	}
@@ -201,7 +204,7 @@ func (n *node) run(ctx context.Context, ready func()) error {
 }
 
 func (n *node) leave(ctx context.Context) {
-	drain, cancel := context.WithTimeout(ctx, drainTime)
+	drain, cancel := context.WithTimeout(ctx, n.cfg.DrainTime)
 	defer cancel()
 	if err := n.push.Drain(drain); err != nil {
 		n.logger.Warn("some sessions did not leave in time", "err", err)
@@ -271,7 +274,11 @@ func (s *server) addr() net.Addr { return s.listener.Addr() }
 
 func (s *server) serve(failed chan<- error) {
 	go func() {
-		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		serve := s.http.Serve
+		if s.http.TLSConfig != nil {
+			serve = func(l net.Listener) error { return s.http.ServeTLS(l, "", "") }
+		}
+		if err := serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 			failed <- err
 		}
 	}()
