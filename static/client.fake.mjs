@@ -6,21 +6,37 @@
 //   gateway.lines                       the open sockets: cut(code), freeze() for a half-open line, push(message)
 //   gateway.newEpoch(calls)             the log is lost; these calls live in the new one
 //   gateway.execute = (frame) => reply  how commands are answered; null: not at all
-// Everything a client sent is in gateway.hellos, gateway.polls, gateway.commands and gateway.urls.
-import { createRequire } from 'node:module';
+//   gateway.sse                         how the next streams fare (see FakeStream); gateway.streams are the open ones
+//   gateway.users, gateway.present(u)   who is here, and a change of it
+// Everything a client sent is in gateway.hellos, gateway.polls, gateway.opened (streams), gateway.commands, gateway.notes
+// (frames without a reply) and gateway.urls. Several tabs of one browser are in client.browser.mjs.
+import { readFileSync } from 'node:fs';
+import vm from 'node:vm';
 
-export const Ringcast = createRequire(import.meta.url)('./client.js');
+export const read = (name) => readFileSync(new URL(name, import.meta.url), 'utf8');
+
+/** The whole of client.js, put together as package static does it. */
+export const source = read('client.js').replace(/^ *\/\/= (\S+)\n/gm, (line, part) => read(part) + '\n');
+
+function load() {
+  const module = { exports: {} };
+  vm.compileFunction(source, ['module'], { filename: 'client.js' })(module);
+  return module.exports;
+}
+
+export const Ringcast = load();
 
 export const SECOND = 1000;
 export const MINUTE = 60 * SECOND;
 
-const settle = () => new Promise((resolve) => setImmediate(resolve));
+const immediate = () => new Promise((resolve) => setImmediate(resolve));
 
 export class FakeClock {
   constructor() {
     this.time = Date.parse('2026-11-21T10:00:00Z');
     this.timers = new Map();
     this.ids = 0;
+    this.busy = 0; // what is on its way between tabs
     this.now = () => this.time;
     this.setTimeout = (fn, ms) => {
       this.timers.set(++this.ids, { at: this.time + Math.max(0, ms), fn, id: this.ids });
@@ -29,11 +45,30 @@ export class FakeClock {
     this.clearTimeout = (id) => this.timers.delete(id);
   }
 
+  /** Runs fn soon, as a task of its own. */
+  soon(fn) {
+    this.busy++;
+    setImmediate(() => {
+      this.busy--;
+      fn();
+    });
+  }
+
+  /** Lets what is on its way arrive. */
+  async settle() {
+    let rounds = 0;
+    do {
+      await immediate();
+      if (++rounds > 2000) throw new Error('It goes round in circles.');
+    } while (this.busy > 0);
+    await immediate();
+  }
+
   /** Lets ms pass, running what is due on the way. */
   async advance(ms = 0) {
     const until = this.time + ms;
     for (;;) {
-      await settle();
+      await this.settle();
       const due = [...this.timers.values()].filter((t) => t.at <= until).sort((a, b) => a.at - b.at || a.id - b.id)[0];
       if (!due) break;
       this.timers.delete(due.id);
@@ -41,7 +76,7 @@ export class FakeClock {
       due.fn();
     }
     this.time = Math.max(this.time, until);
-    await settle();
+    await this.settle();
   }
 
   /** The computer sleeps: time passes and nothing runs. */
@@ -105,6 +140,13 @@ export class FakeGateway {
     this.clock = clock;
     this.ws = 'ok'; // or: stripped, hang, mute, a close code, or bye
     this.http = 'ok'; // or: down, or {status, problem, headers}
+    this.sse = 'ok'; // or: buffered, refused, or the code of a bye
+    this.streams = [];
+    this.opened = [];
+    this.tickets = new Map(); // ticket -> token, until it is used
+    this.notes = [];
+    this.users = [];
+    this.renews = true; // whether this node holds the streams whose tokens are renewed
     this.epoch = 1;
     this.log = [];
     this.live = new Map();
@@ -114,12 +156,18 @@ export class FakeGateway {
     this.polls = [];
     this.commands = [];
     this.urls = [];
+    this.issued = 0;
     this.refuses = () => null; // token -> problem code
     this.execute = (frame) => ({ id: frame.id, ok: true, call: 'office:1' });
     const gateway = this;
     this.WebSocket = class extends FakeSocket {
       constructor(url, protocols) {
         super(gateway, url, protocols);
+      }
+    };
+    this.EventSource = class extends FakeStream {
+      constructor(url) {
+        super(gateway, url);
       }
     };
     this.fetch = (url, request) => this.answer(url, request);
@@ -134,7 +182,7 @@ export class FakeGateway {
     this.log.push(message);
     if (changed.state === 'ended') this.live.delete(changed.id);
     else this.live.set(changed.id, changed);
-    for (const line of [...this.lines]) if (line.greeted) line.push(message);
+    for (const line of [...this.lines, ...this.streams]) if (line.greeted) line.push(message);
     for (const wake of [...this.waiting]) wake();
     return message;
   }
@@ -157,7 +205,16 @@ export class FakeGateway {
     return [{ ...hello, cursor: this.cursor(), resumed: false, reason, calls: [...this.live.values()] }];
   }
 
+  present(...users) {
+    for (const user of users) this.users = [...this.users.filter((u) => u.user !== user.user), user];
+    for (const line of [...this.lines, ...this.streams]) if (line.presence) line.push({ type: 'presence', users });
+    for (const wake of [...this.waiting]) wake();
+  }
+
   take({ token, client, ...frame }) {
+    if (frame.action === 'shown' || frame.action === 'visible') this.notes.push(frame);
+    if (frame.id === undefined) return null;
+    if (frame.action === 'renew') return { type: 'reply', id: frame.id, ok: true };
     this.commands.push(frame);
     const reply = this.execute(frame);
     return reply && { type: 'reply', ...reply };
@@ -172,19 +229,31 @@ export class FakeGateway {
     const request = JSON.parse(body);
     const problem = this.refuses(request.token);
     if (problem) return respond(problem === 'revoked' ? 403 : 401, { code: problem, title: problem });
+    if (url.endsWith('/v1/tickets')) {
+      const ticket = `ticket-${++this.issued}`;
+      this.tickets.set(ticket, request.token);
+      return respond(200, { ticket });
+    }
     if (url.endsWith('/v1/actions')) {
-      const reply = this.take(request);
+      if (request.action === 'renew' && !this.renews) return respond(200, { id: request.id, ok: false, error: { code: 'not_found' } });
+      const reply = request.id === undefined ? this.take(request) || { id: '', ok: true } : this.take(request);
       if (!reply) throw new TypeError('Failed to fetch');
       return respond(200, reply);
     }
     this.polls.push(request);
-    let messages = this.since(request.cursor, false);
+    let messages = this.sinceFor(request);
     if (!messages.length) {
       await this.wait(request.wait * 1000, signal);
-      messages = this.since(request.cursor, false);
+      messages = this.sinceFor(request);
     }
-    const last = messages[messages.length - 1];
-    return respond(200, { cursor: last ? last.cursor : request.cursor, messages });
+    const { cursor = request.cursor } = messages.filter((message) => message.cursor).at(-1) || {};
+    return respond(200, { cursor, messages });
+  }
+
+  sinceFor({ cursor, presence }) {
+    const version = JSON.stringify(this.users);
+    const here = presence === undefined || presence === version ? [] : [{ type: 'presence', full: true, version, users: this.users }];
+    return [...this.since(cursor, false), ...here];
   }
 
   wait(ms, signal) {
@@ -244,7 +313,9 @@ class FakeSocket {
     if (problem) return this.cut({ token_expired: 4003, bad_token: 4500, revoked: 4501 }[problem]);
     if (this.greeted) return;
     this.greeted = true;
+    this.presence = frame.presence;
     for (const message of this.gateway.since(frame.cursor, true)) this.push(message);
+    if (frame.presence) this.push({ type: 'presence', full: true, users: this.gateway.users });
   }
 
   push(message) {
@@ -272,13 +343,55 @@ class FakeSocket {
   }
 }
 
-/** A client on a fake gateway, and what it reported. `log` holds the calls as 'event id version state'. */
+class FakeStream {
+  constructor(gateway, url) {
+    gateway.urls.push(url.replace(/\?.*/, ''));
+    this.gateway = gateway;
+    this.query = new URL(url).searchParams;
+    this.closed = this.greeted = false;
+    gateway.streams.push(this);
+    gateway.opened.push(Object.fromEntries(this.query));
+    queueMicrotask(() => this.begin(gateway.sse));
+  }
+
+  begin(fate) {
+    const { gateway, query } = this;
+    const token = gateway.tickets.get(query.get('ticket'));
+    gateway.tickets.delete(query.get('ticket'));
+    if (this.closed || fate === 'buffered') return;
+    if (fate === 'refused' || token === undefined) return this.cut();
+    this.client = query.get('client');
+    this.greeted = fate === 'ok';
+    this.presence = query.get('presence') === '1';
+    if (!this.greeted) return this.push({ type: 'bye', code: fate });
+    for (const message of gateway.since(query.get('cursor') ?? undefined, true)) this.push(message);
+    if (this.presence) this.push({ type: 'presence', full: true, users: gateway.users });
+  }
+
+  push(message) {
+    if (!this.closed) this.onmessage?.({ data: JSON.stringify(message) });
+  }
+
+  cut() {
+    if (this.closed) return;
+    this.close();
+    this.onerror?.({});
+  }
+
+  close() {
+    this.closed = true;
+    this.gateway.streams = this.gateway.streams.filter((stream) => stream !== this);
+  }
+}
+
+/** A client on a fake gateway, and what it reported. `log` holds the calls as 'event id version state'. With
+ * options.streams it has EventSource. */
 export function setup(options = {}) {
   const clock = options.clock || new FakeClock();
   const gateway = options.gateway || new FakeGateway(clock);
   const page = new FakePage();
   const storage = options.storage || fakeStorage();
-  const seen = { clock, gateway, page, storage, asked: [], calls: [], log: [], states: [], users: [] };
+  const seen = { clock, gateway, page, storage, asked: [], calls: [], log: [], states: [], users: [], presence: [] };
   seen.client = new Ringcast.Client({
     url: 'https://gateway.example.com/',
     token: async ({ renew }) => {
@@ -286,13 +399,15 @@ export function setup(options = {}) {
       return `token-${seen.asked.length}`;
     },
     WebSocket: gateway.WebSocket,
+    EventSource: options.streams ? gateway.EventSource : null,
     fetch: gateway.fetch,
     setTimeout: clock.setTimeout,
     clearTimeout: clock.clearTimeout,
     now: clock.now,
-    random: seeded(7),
+    random: seeded(options.seed || 7),
     storage,
     page,
+    share: false,
     ...options.client,
   });
   seen.client.on('call', (change) => {
@@ -301,6 +416,7 @@ export function setup(options = {}) {
   });
   seen.client.on('state', (state) => seen.states.push(state));
   seen.client.on('user', (user) => seen.users.push(user));
+  seen.client.on('presence', (users) => seen.presence.push(users));
   return seen;
 }
 

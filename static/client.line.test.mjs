@@ -3,14 +3,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MINUTE, SECOND, call, rungOf, seeded, setup, started } from './client.fake.mjs';
 
-test('hello never comes: after 3 s long-poll takes over, with wait, client and commands', async () => {
+test('hello never comes: after 2 s long-poll is tried beside and takes over, with wait, client and commands', async () => {
   const s = setup();
   s.gateway.ws = 'mute';
   s.client.start();
-  await s.clock.advance(2900);
+  await s.clock.advance(1900);
   assert.equal(s.client.state.name, 'connecting');
-  await s.clock.advance(1200);
+  await s.clock.advance(100);
   assert.equal(rungOf(s), 'live poll');
+  await s.clock.advance(8 * SECOND);
   assert.equal(s.gateway.lines.length, 0, 'the mute socket is let go');
   s.gateway.append('call.dial', call('a', 1, 'ringing'));
   await s.clock.advance();
@@ -23,17 +24,14 @@ test('hello never comes: after 3 s long-poll takes over, with wait, client and c
   assert.equal(s.gateway.commands[0].to, '+380991234567');
 });
 
-test('a proxy strips the upgrade: the second close before a hello brings long-poll', async () => {
+test('a proxy strips the upgrade: long-poll at once', async () => {
   const s = setup();
   s.gateway.ws = 'stripped';
   s.client.start();
   await s.clock.advance();
-  assert.equal(s.client.state.name, 'retrying');
-  assert.equal(s.client.state.code, 'network');
-  assert.equal(s.client.user, null);
-  await s.clock.advance(2 * SECOND);
   assert.equal(rungOf(s), 'live poll');
-  assert.equal(s.gateway.urls.filter((url) => url.includes('/v1/ws')).length, 2);
+  assert.deepEqual(s.states.map((state) => state.name), ['connecting', 'live']);
+  assert.equal(s.gateway.urls.filter((url) => url.includes('/v1/ws')).length, 1);
 });
 
 test('a good line in between: one close before a hello is not the second', async () => {
@@ -150,7 +148,7 @@ test('climbing is tried every few minutes and does not disturb the poll', async 
   assert.equal(rungOf(s), 'live poll');
   const tries = s.gateway.urls.filter((url) => url.includes('/v1/ws')).length;
   assert.ok(tries > 15 && tries < 40, `${tries} tries in an hour`);
-  assert.deepEqual(s.states.map((state) => state.name), ['connecting', 'retrying', 'retrying', 'live']);
+  assert.deepEqual(s.states.map((state) => state.name), ['connecting', 'live']);
 });
 
 test('a network without WebSocket is remembered for 30 minutes, unless the socket ever worked', async () => {
@@ -236,6 +234,17 @@ test('wake: the new line fails and the old one is silent: it is dead', async () 
   await s.clock.advance(2900);
   assert.equal(s.client.state.name, 'live');
   await s.clock.advance(200);
+  assert.equal(s.client.state.name, 'retrying');
+});
+
+test('wake: asking again and again does not put the verdict off', async () => {
+  const s = await started();
+  s.gateway.lines[0].freeze();
+  Object.assign(s.gateway, { ws: 'hang', http: 'hang' });
+  for (let i = 0; i < 4; i++) {
+    s.page.fire('online');
+    await s.clock.advance(0.8 * SECOND);
+  }
   assert.equal(s.client.state.name, 'retrying');
 });
 

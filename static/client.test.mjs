@@ -1,9 +1,8 @@
 // Tests of what the client makes of its messages, of commands, tokens, start and stop. Run: node --test static/
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import vm from 'node:vm';
-import { FakeClock, MINUTE, Ringcast, SECOND, call, jwt, rungOf, seeded, setup, started } from './client.fake.mjs';
+import { FakeClock, MINUTE, Ringcast, SECOND, call, jwt, read, rungOf, seeded, setup, source, started } from './client.fake.mjs';
 
 test('a first visit: connecting, the hello, the user, the live calls, then changes with what was before', async () => {
   const s = setup();
@@ -149,7 +148,7 @@ test('token renewal in place at 70-90 % of its life, from the JWT itself even wh
     assert.equal(count, 1, name);
     await minutes(14);
     assert.equal(count, 2, name);
-    const frames = s.gateway.lines[0].received;
+    const frames = s.gateway.lines[0].received.filter((frame) => frame.type);
     assert.deepEqual(frames.map((frame) => frame.type), ['hello', 'hello']);
     assert.notEqual(frames[0].token, frames[1].token);
     assert.equal(s.states.length, 2, 'never off');
@@ -230,20 +229,26 @@ test('the token function is given up after 30 s also when it renews, and what it
   assert.ok(answers.length >= 3 && answers.length <= 4, `${answers.length} questions in two minutes`);
   answers[1](jwt({ iat: 0, exp: 3600, jti: 'late' }));
   await s.clock.advance();
-  assert.ok(s.gateway.lines.every((line) => line.received.length === 1));
+  assert.ok(s.gateway.lines.every((line) => line.received.filter((frame) => frame.type).length === 1));
 });
 
 test('a token never stands in a URL', async () => {
-  const s = await started();
+  const s = await started({ streams: true });
   s.gateway.ws = 'stripped';
   s.gateway.lines[0].cut();
   await s.clock.advance(5 * SECOND);
   await s.client.call('1');
+  s.gateway.sse = 'refused';
+  s.gateway.streams[0].cut();
+  await s.clock.advance(5 * SECOND);
   assert.deepEqual([...new Set(s.gateway.urls)].sort(), [
     'https://gateway.example.com/v1/actions',
     'https://gateway.example.com/v1/poll',
+    'https://gateway.example.com/v1/sse',
+    'https://gateway.example.com/v1/tickets',
     'wss://gateway.example.com/v1/ws',
   ]);
+  assert.ok(s.gateway.opened.every((query) => !JSON.stringify(query).includes('token')));
 });
 
 test('commands: the frame, the reply, the code of a refusal', async () => {
@@ -378,7 +383,7 @@ test('start and stop in one breath, and start twice', async () => {
     s.client.start();
     await s.clock.advance();
     assert.equal(s.gateway.lines.length + s.gateway.waiting.size, 1, 'one line, and on poll it waits at once');
-    assert.equal(s.page.listeners, 7);
+    assert.equal(s.page.listeners, 8);
   }
 });
 
@@ -421,14 +426,14 @@ test('property: whatever is cut, each message of the log is applied exactly once
   for (let seed = 1; seed <= 150; seed++) {
     const random = seeded(seed);
     const pick = (...choices) => choices[Math.floor(random() * choices.length)];
-    const s = setup({ client: { random } });
+    const s = setup({ client: { random }, streams: seed % 2 === 0 });
     const expected = [];
     const versions = new Map();
     s.client.start();
     await s.clock.advance(100); // the first hello: after it nothing may be missing
     if (s.client.user === null) throw new Error('no hello');
     for (let step = 0; step < 60; step++) {
-      const line = pick(...s.gateway.lines, null);
+      const line = pick(...s.gateway.lines, ...s.gateway.streams, null);
       const faults = {
         append: () => {
           const id = pick('a', 'b', 'c');
@@ -439,7 +444,7 @@ test('property: whatever is cut, each message of the log is applied exactly once
           expected.push(`call.update ${id} ${version} ${state}`);
         },
         cut: () => line && line.cut(pick(1006, 4001, 4002)),
-        freeze: () => line && line.freeze(),
+        freeze: () => line && line.freeze && line.freeze(),
         lose: () => {
           if (!line || !line.greeted) return;
           line.greeted = false;
@@ -447,7 +452,7 @@ test('property: whatever is cut, each message of the log is applied exactly once
           line.greeted = true;
         },
         repeat: () => line && line.greeted && s.gateway.log.length && line.push(pick(...s.gateway.log.slice(-5))),
-        weather: () => Object.assign(s.gateway, { ws: pick('ok', 'ok', 'stripped', 'mute', 'hang', 4002), http: pick('ok', 'ok', 'ok', 'down', 'hang') }),
+        weather: () => Object.assign(s.gateway, { ws: pick('ok', 'ok', 'stripped', 'mute', 'hang', 4002), http: pick('ok', 'ok', 'ok', 'down', 'hang'), sse: pick('ok', 'ok', 'buffered', 'refused', 'slow') }),
         page: () => s.page.fire(pick('online', 'offline', 'visibilitychange', 'freeze', 'resume', 'pageshow')),
         sleep: () => s.clock.sleep(pick(1000, 30000, 300000)),
         bye: () => line && line.push({ type: 'bye', code: 'draining', retry_in: [100, 5000] }),
@@ -455,7 +460,7 @@ test('property: whatever is cut, each message of the log is applied exactly once
       faults[pick('append', 'append', 'append', 'append', ...Object.keys(faults))]();
       await s.clock.advance(pick(0, 0, 10, 500, 4000, 30000));
     }
-    Object.assign(s.gateway, { ws: 'ok', http: 'ok' });
+    Object.assign(s.gateway, { ws: 'ok', http: 'ok', sse: 'ok' });
     s.page.fire('resume');
     await s.clock.advance(3 * MINUTE);
     assert.deepEqual(s.log, expected, `seed ${seed}`);
@@ -466,7 +471,6 @@ test('property: whatever is cut, each message of the log is applied exactly once
 });
 
 test('loads as a page global, as an AMD module and in Node, and makes no other global', () => {
-  const source = readFileSync(new URL('./client.js', import.meta.url), 'utf8');
   const load = (extra) => {
     const context = vm.createContext({ ...extra });
     vm.runInContext(source, context);
@@ -485,7 +489,15 @@ test('loads as a page global, as an AMD module and in Node, and makes no other g
   assert.equal(typeof Ringcast.Client, 'function');
 });
 
+test('client.d.ts names what a client has, and nothing else', () => {
+  const types = read('client.d.ts');
+  const [, body] = types.match(/export class Client \{([^]*)\n\}/);
+  const named = [...body.matchAll(/^  (?:readonly )?(\w+)[:(<]/gm)].map(([, name]) => name).filter((name) => name !== 'constructor');
+  assert.deepEqual(named.sort(), Object.keys(setup().client).sort());
+  const events = [...types.match(/export interface Events \{([^]*?)\n\}/)[1].matchAll(/^  (\w+):/gm)].map(([, name]) => name);
+  for (const name of events) setup().client.on(name, () => {});
+});
+
 test('keeps the rules of widget moderation: no console, eval, script elements or BOM', () => {
-  const source = readFileSync(new URL('./client.js', import.meta.url), 'utf8');
   assert.doesNotMatch(source, /console\.|\beval\b|createElement|new Function|\r|^\uFEFF/);
 });

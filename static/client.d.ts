@@ -1,0 +1,233 @@
+// Types of the browser client, /client.js of a gateway. The manual is examples/page/README.md.
+//
+//   import type * as Ringcast from './client';      // with a copy of this file, beside an AMD loader or a bundler
+//   /// <reference path="./client.d.ts" />          // with a script tag: the global is Ringcast
+
+export as namespace Ringcast;
+
+/** A session token: a JWT, or what the gateway's `POST /v1/sessions/…` answers. */
+export type Token = string | {
+  token: string;
+  /** RFC 3339. Needed only of a token that is no JWT. */
+  expires_at?: string;
+  /** Whose it is; of a token that is no JWT only this tells which tabs may share a connection. */
+  account?: string;
+  user?: { id: string | number };
+};
+
+export interface Options {
+  /** The gateway's address, such as `https://gateway.example.com`. */
+  url: string;
+
+  /**
+   * Gets a token from your server. Called for the first one (`renew` false) and in good time for each later one, one
+   * call at a time; after 30 s without an answer it counts as failed. After an error it is called again a little later;
+   * an error with `fatal: true` ends in the state `refused` with the error's `code`.
+   */
+  token(ask: { renew: boolean }): Token | Promise<Token>;
+
+  /** Tell of colleagues, too: the event `presence`, and `client.presence`. Default: false. */
+  presence?: boolean;
+
+  /** Whether the tabs of one user in one browser share one connection. Default: true. */
+  share?: boolean;
+
+  // What is outside of the client, for tests and unusual hosts. `null`: there is none.
+  WebSocket?: unknown;
+  EventSource?: unknown;
+  BroadcastChannel?: unknown;
+  fetch?: unknown;
+  /** As `navigator.locks`. */
+  locks?: unknown;
+  /** As `localStorage`. */
+  storage?: unknown;
+  /** As `window`: `addEventListener`, `removeEventListener`, `document`. */
+  page?: unknown;
+  setTimeout?(fn: () => void, ms: number): unknown;
+  clearTimeout?(id: unknown): void;
+  /** Milliseconds since 1970. */
+  now?(): number;
+  /** At least 0, less than 1. */
+  random?(): number;
+}
+
+/** A call, as this user sees it. Times are RFC 3339 in UTC. */
+export interface Call {
+  id: string;
+  /** Rises with each change. */
+  version: number;
+  direction: 'inbound' | 'outbound' | 'internal';
+  /** The other side's number as E.164; null when it is withheld or no number of that form. */
+  phone: string | null;
+  /** The same as the PBX wrote it; empty when withheld. */
+  phone_raw: string;
+  /** The company's own number or trunk. */
+  line: string;
+  /** Which of the user's extensions. */
+  extension: string;
+  /** This user's part in it. */
+  state: 'ringing' | 'talking' | 'held' | 'ended';
+  /** Once ended. null: it was found to be over, and how is not known. */
+  outcome: Outcome | null;
+  answered_by: Colleague | null;
+  /** The colleague, in an internal call. */
+  peer: Colleague | null;
+  started_at: string;
+  answered_at: string | null;
+  ended_at: string | null;
+  talk_seconds: number;
+  contact: Contact | null;
+  /** An http or https URL. */
+  recording: string | null;
+}
+
+export type Outcome = 'answered' | 'missed' | 'busy' | 'cancelled' | 'rejected' | 'elsewhere' | 'transferred' | 'failed';
+
+export interface Colleague {
+  user: string;
+  name: string;
+  extension: string;
+}
+
+export interface Contact {
+  id: string;
+  type: string;
+  name: string;
+  url: string;
+}
+
+export interface User {
+  id: string;
+  name: string;
+  extensions: string[];
+}
+
+/** How a user of the account is here, on whatever page and node. */
+export interface Presence {
+  user: string;
+  name: string;
+  extensions: string[];
+  /** Has a page open. */
+  online: boolean;
+  /** Looks at one. */
+  visible: boolean;
+  /** Talks, or has a call on hold. */
+  busy: boolean;
+}
+
+/** A change of a call. */
+export interface Change {
+  event:
+    | 'call.dial' | 'call.bridge' | 'call.hold' | 'call.unhold' | 'call.transfer' | 'call.hangup' | 'call.update'
+    /** Found, not seen to happen: it was there before this page, or before a reset. */
+    | 'snapshot';
+  /** All that is known. */
+  call: Call;
+  /** What was known before. */
+  previous: Call | null;
+  /** False for what was found and not seen to happen: no window is to pop up for that. */
+  live: boolean;
+}
+
+/** What became of the connection. */
+export interface State {
+  name: 'connecting' | 'live' | 'retrying' | 'refused' | 'stopped';
+  /** While live: over WebSocket, an event stream, or long-poll. */
+  rung: 'ws' | 'sse' | 'poll' | null;
+  /** While retrying: when the next try is, ms since 1970; null: right now. */
+  retryAt: number | null;
+  /** Why, for programs. */
+  code: RetryCode | RefusalCode | (string & {}) | null;
+  /** Why, for people; may be empty. */
+  message: string;
+  /** Whether this tab holds the connection for all of the user's tabs; null: it has one for itself alone. */
+  leader: boolean | null;
+}
+
+export type RetryCode =
+  | 'network' | 'no_hello' | 'silent' | 'gap' | 'asleep' | 'leader' | 'closed' | 'draining' | 'slow' | 'superseded'
+  | 'too_many' | 'token' | 'token_expired';
+
+export type RefusalCode = 'bad_token' | 'revoked' | 'origin' | 'bad_protocol' | 'too_many' | 'refused' | 'unsupported';
+
+/** The reply to a command that was carried out. */
+export interface Reply {
+  type: 'reply';
+  id: string;
+  ok: true;
+  /** Of a dial: the call it made. */
+  call?: string;
+}
+
+/** What a command's promise fails with. */
+export interface CommandError extends Error {
+  code:
+    | 'pbx_offline' | 'not_registered' | 'busy' | 'rejected' | 'not_permitted' | 'bad_number' | 'not_found' | 'taken'
+    | 'too_many' | 'internal'
+    /** No answer within 10 s: what became of it is not known. */
+    | 'timeout'
+    /** The client is not started, or was refused. */
+    | 'stopped' | 'refused'
+    | (string & {});
+}
+
+export interface Events {
+  /** Each change of each call, exactly once and in order, in every tab. */
+  call: Change;
+  state: State;
+  /** The user as the gateway knows him, with each new connection. */
+  user: User;
+  /** Those colleagues whose presence changed; all of them with each new connection. */
+  presence: Presence[];
+}
+
+export class Client {
+  constructor(options: Options);
+
+  /** What is known now. Do not change it. */
+  readonly state: State;
+  /** null before the first connection. */
+  readonly user: User | null;
+  /** By id. A call that has ended stays for 60 s. */
+  readonly calls: ReadonlyMap<string, Call>;
+  /** By user id; empty without the option `presence`. */
+  readonly presence: ReadonlyMap<string, Presence>;
+
+  /** Connects, and stays connected. Does nothing unless stopped or refused. */
+  start(): void;
+
+  /** Leaves nothing behind: no socket, no timer, no listener. `start()` resumes where it stopped. */
+  stop(): void;
+
+  /** Listens; returns a function that takes the listener off. */
+  on<Name extends keyof Events>(event: Name, fn: (value: Events[Name]) => void): () => void;
+
+  /** Dials. Fails with a {@link CommandError}, as the commands below. */
+  call(to: string): Promise<Reply>;
+
+  /** Hangs up, or declines, one of the user's calls. */
+  hangup(callId: string): Promise<Reply>;
+
+  /**
+   * Takes what is to happen once for a call, in all the user's browsers: `notify` (a stored notification of the CRM),
+   * `result` (the window after the talk). Fails with `taken` in all tabs but one. What was claimed by a tab that is gone
+   * is free again, unless it was confirmed with `done`.
+   */
+  claim(callId: string, what: 'notify' | 'result', options?: { done?: boolean }): Promise<Reply>;
+
+  /** Any command of the wire: `hold`, `unhold`, `transfer` with `{call, to}`, … */
+  command(action: string, fields?: Record<string, unknown>): Promise<Reply>;
+
+  /**
+   * Runs `fn` in one of this browser's tabs: to be called in each of them, with the same key. It is the one that somebody
+   * looks at, if there is one. Promises whether it was this tab, as soon as that is settled: in the others when `fn` is
+   * done. If `fn` fails, or its tab is closed meanwhile, another tab runs its own.
+   */
+  once(key: string, fn: () => unknown): Promise<boolean>;
+
+  /**
+   * The page shows the call's card. The gateway is told, once, when somebody can see it: it measures how long that took,
+   * and counts the calls that nobody was shown.
+   */
+  shown(callId: string): void;
+}
