@@ -1,5 +1,7 @@
 package gateway
 
+import "maps"
+
 // Account is one company's CRM account: the tenant.
 type Account struct {
 	ID     string
@@ -22,11 +24,14 @@ type Directory interface {
 	ByExtension(account, extension string) (User, bool)
 }
 
-// Accounts is a Directory that does not change: the accounts of a configuration.
-type Accounts struct {
-	accounts map[string]Account
-	users    map[[2]string]User
-	byExt    map[[2]string]User
+// Accounts is a Directory that does not change.
+type Accounts struct{ accounts map[string]*tenant }
+
+// tenant is an account and where its users are found.
+type tenant struct {
+	Account
+	users map[string]User
+	byExt map[string]User
 }
 
 var _ Directory = (*Accounts)(nil)
@@ -34,35 +39,55 @@ var _ Directory = (*Accounts)(nil)
 // NewAccounts returns the directory of the given accounts. An extension that two users of an account
 // share belongs to the first.
 func NewAccounts(accounts ...Account) *Accounts {
-	d := &Accounts{accounts: map[string]Account{}, users: map[[2]string]User{}, byExt: map[[2]string]User{}}
+	d := &Accounts{accounts: make(map[string]*tenant, len(accounts))}
 	for _, a := range accounts {
-		d.accounts[a.ID] = a
-		for _, u := range a.Users {
-			d.users[[2]string{a.ID, u.ID}] = u
-			for _, ext := range u.Extensions {
-				if _, taken := d.byExt[[2]string{a.ID, ext}]; !taken {
-					d.byExt[[2]string{a.ID, ext}] = u
-				}
-			}
-		}
+		d.accounts[a.ID] = newTenant(a)
 	}
 	return d
 }
 
+func newTenant(a Account) *tenant {
+	t := &tenant{Account: a, users: make(map[string]User, len(a.Users)), byExt: make(map[string]User, len(a.Users))}
+	for _, u := range a.Users {
+		t.users[u.ID] = u
+		for _, ext := range u.Extensions {
+			if _, taken := t.byExt[ext]; !taken {
+				t.byExt[ext] = u
+			}
+		}
+	}
+	return t
+}
+
+// with returns the directory with one account changed.
+func (d *Accounts) with(t *tenant) *Accounts {
+	accounts := maps.Clone(d.accounts)
+	accounts[t.ID] = t
+	return &Accounts{accounts}
+}
+
 // Account returns an account by its id.
 func (d *Accounts) Account(account string) (Account, bool) {
-	a, ok := d.accounts[account]
-	return a, ok
+	if t, ok := d.accounts[account]; ok {
+		return t.Account, true
+	}
+	return Account{}, false
 }
 
 // User returns a user by the CRM's id.
 func (d *Accounts) User(account, user string) (User, bool) {
-	u, ok := d.users[[2]string{account, user}]
-	return u, ok
+	if t, ok := d.accounts[account]; ok {
+		u, ok := t.users[user]
+		return u, ok
+	}
+	return User{}, false
 }
 
 // ByExtension returns the user behind an extension.
 func (d *Accounts) ByExtension(account, extension string) (User, bool) {
-	u, ok := d.byExt[[2]string{account, extension}]
-	return u, ok
+	if t, ok := d.accounts[account]; ok {
+		u, ok := t.byExt[extension]
+		return u, ok
+	}
+	return User{}, false
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base32"
+	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -27,13 +29,13 @@ func (g *Gateway) Subscribe(account, user, cursor string, deliver func(Message))
 	return hello, stop, nil
 }
 
-// ClientGone says that a client's last session ended: what it claimed and did not carry out comes free
-// after claimGrace, unless it is back by then.
+// ClientGone says that a client's last session on this node ended: what it claimed and did not carry out comes
+// free after claimGrace, unless it is back by then, here or on another node.
 func (g *Gateway) ClientGone(account, user, client string) {
 	g.claims.gone(clientKey{account, user, client}, g.cfg.Now())
 }
 
-// ClientHere says that a client has a session, again or for the first time.
+// ClientHere says that a client has a session on this node, again or for the first time.
 func (g *Gateway) ClientHere(account, user, client string) {
 	g.claims.here(clientKey{account, user, client})
 }
@@ -49,26 +51,94 @@ func (g *Gateway) Command(ctx context.Context, cmd Command) Reply {
 	if err := g.serving(); err != nil {
 		return refuse(cmd, err)
 	}
+	if o := g.seats[g.partition(cmd.Account)].owner.Load(); o != nil {
+		reply, err := g.command(ctx, o, cmd)
+		switch {
+		case err == nil:
+			return reply
+		case !errors.Is(err, errElsewhere):
+			return refuse(cmd, err)
+		}
+	}
+	reply, err := g.commandElsewhere(ctx, cmd)
+	if err != nil {
+		return refuse(cmd, err)
+	}
+	return reply
+}
+
+// linkPatience is how long a command looks for who holds the PBX's link.
+const linkPatience = 500 * time.Millisecond
+
+// commandElsewhere has the owner of the account carry out a command. It does so once, however often it is asked.
+func (g *Gateway) commandElsewhere(ctx context.Context, cmd Command) (reply Reply, err error) {
+	r := route{patience: linkPatience, repeat: true}
+	if cmd.Action == "claim" { // which needs no link
+		r.patience = routeTime
+	}
+	data, err := json.Marshal(cmd)
+	if err != nil {
+		return Reply{}, err
+	}
+	err = g.atOwner(ctx, cmd.Account, r, func(ctx context.Context, o *owner) (err error) {
+		reply, err = g.command(ctx, o, cmd)
+		return err
+	}, func(ctx context.Context, l lease) error {
+		q := question{kind: kindCommand, partition: g.partition(cmd.Account), seen: g.feed.head.Load()}
+		answer, err := g.askLease(ctx, l, q, data)
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(answer, &reply)
+	})
+	switch {
+	case errors.Is(err, errElsewhere) && cmd.Action == "claim":
+		return Reply{}, unavailable(err)
+	case errors.Is(err, errElsewhere):
+		return Reply{}, Errorf(CodePBXOffline, "nobody holds the link to the PBX at the moment: try again")
+	case CodeOf(err) == CodeUnavailable:
+		return Reply{}, Errorf(CodeTimeout, "the node that should do it did not answer in time: %w", err)
+	}
+	return reply, err
+}
+
+// answerCommand carries out a command that another node got.
+func (g *Gateway) answerCommand(ctx context.Context, o *owner, data []byte) ([]byte, error) {
+	var cmd Command
+	if err := json.Unmarshal(data, &cmd); err != nil {
+		return nil, err
+	}
+	reply, err := g.command(ctx, o, cmd)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(reply)
+}
+
+// command carries out a command at the owner. errElsewhere: it is not any more, and nothing was done.
+func (g *Gateway) command(ctx context.Context, o *owner, cmd Command) (Reply, error) {
+	if o.over() {
+		return Reply{}, errElsewhere
+	}
 	key := commandKey{cmd.Account, cmd.User, cmd.ID}
-	reply, err := g.replies.do(ctx, key, g.cfg.Now, func() Reply {
+	return g.replies.do(ctx, key, g.cfg.Now, func() (Reply, error) {
 		if done, ok := g.feed.command(key); ok {
 			if done.reply != nil {
-				return *done.reply
+				return *done.reply, nil
 			}
-			return refuse(cmd, Errorf(CodeTimeout, "it was begun before a restart; look at the telephone to see what became of it"))
+			return refuse(cmd, Errorf(CodeTimeout, "it was begun before a restart; look at the telephone to see what became of it")), nil
 		}
-		call, err := g.carryOut(ctx, cmd)
+		call, err := g.carryOut(ctx, o, cmd)
+		if errors.Is(err, errElsewhere) {
+			return Reply{}, err
+		}
 		g.cfg.Logger.Info("command", "account", cmd.Account, "user", cmd.User, "action", cmd.Action, "command", cmd.ID,
 			"call", cmp.Or(call, cmd.Call), "to", cmd.To, "err", err)
 		if err != nil {
-			return refuse(cmd, err)
+			return refuse(cmd, err), nil
 		}
-		return Reply{ID: cmd.ID, OK: true, Call: call}
+		return Reply{ID: cmd.ID, OK: true, Call: call}, nil
 	})
-	if err != nil { // a repeat that waited in vain for the first
-		return refuse(cmd, Errorf(CodeTimeout, "still being carried out: %w", err))
-	}
-	return reply
 }
 
 // Check says what is wrong with a command's id.
@@ -79,26 +149,26 @@ func (cmd Command) Check() error {
 	return nil
 }
 
-func (g *Gateway) carryOut(ctx context.Context, cmd Command) (call string, err error) {
+func (g *Gateway) carryOut(ctx context.Context, o *owner, cmd Command) (call string, err error) {
 	user, ok := g.cfg.Directory.User(cmd.Account, cmd.User)
 	if !ok {
 		return "", Errorf(CodeNotPermitted, "you are not in the directory of this account (any more)")
 	}
 	switch cmd.Action {
 	case "call":
-		return g.placeCall(ctx, cmd, user)
+		return g.placeCall(ctx, o, cmd, user)
 	case "hangup":
-		return cmd.Call, g.hangUp(ctx, cmd)
+		return cmd.Call, g.hangUp(ctx, o, cmd)
 	case "claim":
-		return cmd.Call, g.claim(ctx, cmd)
+		return cmd.Call, g.claim(ctx, o, cmd)
 	default:
 		return "", Errorf(CodeInvalid, "unknown action %q: call, hangup and claim are known", cmd.Action)
 	}
 }
 
 // placeCall dials. The intent is in the log before the PBX is asked, so that a repeat never dials a
-// second time, also after a crash; the reply follows it there.
-func (g *Gateway) placeCall(ctx context.Context, cmd Command, user User) (string, error) {
+// second time, also after a crash or on another node; the reply follows it there.
+func (g *Gateway) placeCall(ctx context.Context, o *owner, cmd Command, user User) (string, error) {
 	account, _ := g.cfg.Directory.Account(cmd.Account)
 	to, err := dialable(cmd.To, account.Region)
 	if err != nil {
@@ -111,8 +181,11 @@ func (g *Gateway) placeCall(ctx context.Context, cmd Command, user User) (string
 	if err != nil {
 		return "", err
 	}
-	if err := g.recordCommand(ctx, cmd, nil); err != nil {
+	if err := recordCommand(ctx, o, cmd, nil); err != nil {
 		return "", err
+	}
+	if o.over() { // the next owner knows that it was begun, and not that nothing came of it
+		return "", Errorf(CodePBXOffline, "another node has just taken the link to the PBX over")
 	}
 	id, err := dialer.Dial(ctx, DialRequest{Key: dialKey(cmd), Extension: user.Extensions[0], To: to})
 	reply := Reply{ID: cmd.ID, OK: err == nil}
@@ -126,20 +199,20 @@ func (g *Gateway) placeCall(ctx context.Context, cmd Command, user User) (string
 	}
 	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), commandTimeout)
 	defer cancel()
-	if logErr := g.recordCommand(after, cmd, &reply); logErr != nil {
+	if logErr := recordCommand(after, o, cmd, &reply); logErr != nil {
 		g.cfg.Logger.Warn("reply not in the log", "account", cmd.Account, "call", reply.Call, "err", logErr)
 	}
 	return reply.Call, err
 }
 
-func (g *Gateway) recordCommand(ctx context.Context, cmd Command, reply *Reply) error {
-	return g.submit(ctx, cmd.Account, func(d *draft) error {
+func recordCommand(ctx context.Context, o *owner, cmd Command, reply *Reply) error {
+	return o.submit(ctx, func(d *draft) error {
 		d.record(&Record{Account: cmd.Account, Command: &CommandRecord{User: cmd.User, ID: cmd.ID, Reply: reply}})
 		return nil
 	})
 }
 
-func (g *Gateway) hangUp(ctx context.Context, cmd Command) error {
+func (g *Gateway) hangUp(ctx context.Context, o *owner, cmd Command) error {
 	c, mine, err := g.ownCall(cmd)
 	if err != nil {
 		return err
@@ -154,6 +227,9 @@ func (g *Gateway) hangUp(ctx context.Context, cmd Command) error {
 	control, ok := link.PBX.(CallControl)
 	if !ok {
 		return Errorf(CodeNotPermitted, "this PBX only reports calls: hang up at the telephone")
+	}
+	if o.over() {
+		return errElsewhere
 	}
 	return control.HangUp(ctx, id, mine.Extension)
 }

@@ -101,7 +101,7 @@ func TestDialBegunBeforeARestartIsNotRepeated(t *testing.T) {
 		pbx := &fakePBX{state: "connected"}
 		b := begin(t, log, store, pbx)
 		cmd := Command{ID: "k1", Action: "call", To: "+79991112233", Account: "acme", User: "u1"}
-		if err := b.recordCommand(t.Context(), cmd, nil); err != nil { // killed right after the intent
+		if err := recordCommand(t.Context(), b.seats[0].owner.Load(), cmd, nil); err != nil { // killed right after the intent
 			t.Fatal(err)
 		}
 		done := b.do("u1", Command{ID: "k2", Action: "call", To: "+79991112233"})

@@ -1,31 +1,31 @@
 package gateway
 
-import (
-	"maps"
-	"time"
-)
+import "time"
 
 // draft is the tentative state of a partition's owner while it makes a group of records: what it adds
 // lies over what the log already holds and becomes true, or is forgotten, with the append.
 type draft struct {
 	now     time.Time
-	below   reader // what holds without this draft
+	below   reader // what the owner has appended
 	calls   map[callKey]*Call
 	events  map[eventKey]struct{}
 	records []*Record
-	data    []byte // the records, encoded
-	err     error  // the first record that could not be encoded
+	out     encoder // the records, a line each
 }
 
-// reader is a state that a draft lies over: another draft, or what the owner has appended.
+// reader is the state that a draft lies over.
 type reader interface {
 	call(account, id string) (*Call, bool)
 	knowsEvent(key eventKey) bool
 	liveCalls(account, pbx string) map[string]*Call
 }
 
-func newDraft(below reader, now time.Time) *draft {
-	return &draft{now: now, below: below}
+// newDraft returns a draft without records. It writes them into buffer's room.
+func newDraft(below reader, now time.Time, buffer []byte) *draft {
+	return &draft{
+		now: now, below: below, calls: map[callKey]*Call{}, events: map[eventKey]struct{}{},
+		out: encoder{data: append(buffer[:0], entryHead...)},
+	}
 }
 
 func (d *draft) call(account, id string) (*Call, bool) {
@@ -137,28 +137,39 @@ func (d *draft) record(r *Record) {
 	r.At = d.now
 	if r.Call != nil {
 		r.Account = r.Call.Account
-		if d.calls == nil { // most drafts hold one record: no map before it is needed
-			d.calls, d.events = map[callKey]*Call{}, map[eventKey]struct{}{}
-		}
-		d.calls[callKey{r.Account, r.Call.ID}] = r.Call
-		if pbx, _, ok := cutCallID(r.Call.ID); ok && r.EventID != "" {
-			d.events[eventKey{r.Account, pbx, r.EventID}] = struct{}{}
-		}
 	}
-	data, err := appendRecord(d.data, r)
-	if err != nil && d.err == nil {
-		d.err = err
-	}
-	d.data, d.records = data, append(d.records, r)
+	d.note(r)
+	d.out.record(r)
+	d.out.data = append(d.out.data, '\n')
+	d.records = append(d.records, r)
 }
 
-// take adds what another draft over this one holds.
-func (d *draft) take(over *draft) {
-	if d.calls == nil {
-		d.calls, d.events = over.calls, over.events
-	} else {
-		maps.Copy(d.calls, over.calls)
-		maps.Copy(d.events, over.events)
+// note makes the record count for those after it.
+func (d *draft) note(r *Record) {
+	if r.Call == nil {
+		return
 	}
-	d.data, d.records = append(d.data, over.data...), append(d.records, over.records...)
+	d.calls[callKey{r.Account, r.Call.ID}] = r.Call
+	if pbx, _, ok := cutCallID(r.Call.ID); ok && r.EventID != "" {
+		d.events[eventKey{r.Account, pbx, r.EventID}] = struct{}{}
+	}
+}
+
+// mark is a state of a draft to go back to.
+type mark struct{ records, bytes int }
+
+func (d *draft) mark() mark { return mark{len(d.records), len(d.out.data)} }
+
+// since is how many bytes of records came after m.
+func (d *draft) since(m mark) int { return len(d.out.data) - m.bytes }
+
+// undo takes back what was recorded after m.
+func (d *draft) undo(m mark) {
+	clear(d.records[m.records:])
+	d.records, d.out.data, d.out.err = d.records[:m.records], d.out.data[:m.bytes], nil
+	clear(d.calls)
+	clear(d.events)
+	for _, r := range d.records {
+		d.note(r)
+	}
 }

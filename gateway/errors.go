@@ -30,7 +30,7 @@ const (
 	CodeNotPermitted  Code = "not_permitted"  // this user may not do this
 	CodeBadNumber     Code = "bad_number"     // nothing that could be dialled
 	CodeTimeout       Code = "timeout"        // no answer in time; the outcome is unknown
-	CodeTaken         Code = "taken"          // another client of the user has claimed it
+	CodeTaken         Code = "taken"          // somebody else has it: a claim, an extension
 	CodeInternal      Code = "internal"       // our fault; the log has the details
 )
 

@@ -82,6 +82,9 @@ type Event struct {
 
 	Joins State `json:"joins,omitempty"` // on join: how the legs come, Ringing or Talking
 
+	// Version is the call's version that the event made. Tracker sets it.
+	Version int `json:"version,omitempty"`
+
 	// People are the users behind the extensions that the event names. The gateway looks them up when it
 	// takes the event; adapters leave it empty.
 	People []Person `json:"people,omitempty"`

@@ -16,7 +16,6 @@ const (
 	rememberIDs   = 10 * time.Minute // repeated events and commands are known by their ids
 	rememberCalls = 24 * time.Hour   // ended calls, for late events
 	rememberUsers = 24 * time.Hour   // a user's last position: an idle agent's reconnect is never a reset
-	settleAfter   = 10 * time.Minute // after its end a call's events are settled, which leaves a quarter of it
 	maxEnded      = 10_000           // ended calls of a shard; a node that busy forgets sooner
 )
 
@@ -35,11 +34,12 @@ type Feed struct {
 	shards [32]shard
 
 	partition func(account string) int
-	head      atomic.Uint64 // the last entry that was applied in full
-	waiters   waiters       // who waits for head
-	times     timeline      // which entry was the head when
-	restored  bool          // state came from a snapshot
-	local     local         // what this node's owners append
+	head      atomic.Uint64                 // the last entry that was applied in full
+	waiters   waiters                       // who waits for head
+	times     timeline                      // which entry was the head when
+	restored  bool                          // state came from a snapshot
+	local     local                         // what this node's owners append
+	fences    []atomic.Pointer[FenceRecord] // the last of each partition
 
 	onApplied func(records int, appended time.Time) // for metrics
 	onRecord  func(r *Record)                       // after it was applied; called in order, may ask the feed, must not block
@@ -49,6 +49,7 @@ func newFeed(log Log, logger *slog.Logger, now func() time.Time) *Feed {
 	info := log.Info()
 	f := &Feed{log: log, epoch: info.Epoch, logger: logger, now: now, seed: maphash.MakeSeed()}
 	f.partition = func(account string) int { return partitionOf(account, info.Partitions) }
+	f.fences = make([]atomic.Pointer[FenceRecord], info.Partitions)
 	for i := range f.shards {
 		f.shards[i].init()
 	}
@@ -75,6 +76,10 @@ func (f *Feed) run(ctx context.Context) error {
 			}
 		}
 		for index, r := range records {
+			if r.Fence != nil {
+				f.fences[e.Partition].Store(r.Fence)
+				continue
+			}
 			f.apply(Position{Seq: e.Seq, Index: index}, r)
 			if f.onRecord != nil {
 				f.onRecord(r)
@@ -119,9 +124,12 @@ func (f *Feed) apply(pos Position, r *Record) {
 	case r.Command != nil:
 		s.commands[commandKey{r.Account, r.Command.User, r.Command.ID}] = doneCommand{r.Command.Reply, r.At}
 	case r.Claim != nil:
-		s.claims[claimKey{r.Account, r.Claim.User, r.Claim.Call, r.Claim.What}] = doneClaim{r.Claim.Client, r.At}
+		s.claims[claimKey{r.Account, r.Claim.User, r.Claim.Call, r.Claim.What}] = doneClaim{r.Claim.Client, r.At, r.Claim.Held}
 	}
 }
+
+// fence returns the last fence of a partition, nil if the log held none.
+func (f *Feed) fence(partition int) *FenceRecord { return f.fences[partition].Load() }
 
 // subscribe is Gateway.Subscribe.
 func (f *Feed) subscribe(account, user, cursor string, deliver func(Message)) (Hello, func()) {
@@ -131,11 +139,11 @@ func (f *Feed) subscribe(account, user, cursor string, deliver func(Message)) (H
 	u := s.user(account, user, f.now())
 	hello := f.hello(user, u, cursor)
 	sub := &subscriber{deliver}
-	u.subs[sub] = struct{}{}
+	u.subs = append(u.subs, sub)
 	return hello, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		delete(u.subs, sub)
+		u.subs = slices.DeleteFunc(u.subs, func(s *subscriber) bool { return s == sub })
 		u.seen = f.now()
 	}
 }
@@ -165,7 +173,7 @@ func (f *Feed) hello(user string, u *userFeed, cursor string) Hello {
 	case c.Compare(u.last) >= 0:
 		return Hello{Cursor: cursor, Resumed: true}
 	}
-	missed, ok := u.ring.after(c.Position)
+	missed, ok := u.ring.after(c.Position, f.epoch, user)
 	if !ok {
 		return reset("evicted")
 	}
@@ -195,8 +203,11 @@ func (f *Feed) call(account, id string) (*Call, bool) {
 	s := f.shard(account)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	c, ok := s.calls[callKey{account, id}]
-	return c, ok
+	k := s.calls[callKey{account, id}]
+	if k == nil {
+		return nil, false
+	}
+	return k.get(), true
 }
 
 // live calls fn for each of an account's calls that have not ended.
@@ -205,7 +216,7 @@ func (f *Feed) live(account string, fn func(c *Call)) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for id := range s.live[account] {
-		fn(s.calls[callKey{account, id}])
+		fn(s.calls[callKey{account, id}].get())
 	}
 }
 
@@ -225,8 +236,7 @@ func (f *Feed) knowsEvent(key eventKey) bool {
 	s := f.shard(key.account)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	at, ok := s.events[key]
-	return ok && f.now().Sub(at) < rememberIDs
+	return s.events.has(key)
 }
 
 func (f *Feed) command(key commandKey) (doneCommand, bool) {

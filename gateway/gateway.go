@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,7 +19,7 @@ type Config struct {
 	Store     Store
 	Directory Directory
 	Peers     Peers            // the other nodes; nil: this node is alone
-	Shared    Store            // what lives no longer than the nodes do: leases, presence. nil: this node is alone
+	Shared    Store            // what lives no longer than the nodes do: leases, presence. Its values stay until they are deleted. nil: this node is alone
 	Logger    *slog.Logger     // default: none
 	Now       func() time.Time // default: time.Now
 	Metrics   Metrics          // default: none
@@ -29,30 +30,32 @@ type Metrics struct {
 	Appended         func(records int, took time.Duration, err error)
 	Applied          func(records int, appended time.Time) // a log entry reached this node's feed
 	UnknownExtension func(account string, extensions []string)
-	Shown            func(rung string, after time.Duration) // a card is on a screen, so long after its ringing was appended
-	Unshown          func(account, why string)              // a call rang and no screen showed it; why: "offline", "unseen"
+	Shown            func(rung string, after time.Duration)  // a card is on a screen, so long after its ringing was appended
+	TookOver         func(partition int, took time.Duration) // this node owns a partition, so long after it could
+	Unshown          func(account, why string)               // a call rang and no screen showed it; why: "offline", "unseen"
 }
 
 // Gateway takes events from PBX links, makes them true by appending them to the log, and hands each
 // user's share to whoever listens. All methods may be called from many goroutines.
 type Gateway struct {
-	cfg    Config
-	feed   *Feed
-	owners []*owner
-	ready  chan struct{} // closed once the log was read to its end
-	full   chan struct{} // the log refused an append
+	cfg     Config
+	feed    *Feed
+	cluster *cluster      // nil: this node is alone
+	seats   []*seat       // by partition
+	ready   chan struct{} // closed once the log was read to its end
+	ended   chan struct{} // closed once this node owns nothing any more
+	leaves  atomic.Bool   // it is about to
+	full    chan struct{} // the log refused an append
 
 	links    map[string][]*Link // by account; fixed before Run
-	presence presence
-	receipts receipts
+	presence *presence
+	receipts *receipts
 	replies  replies
 	claims   claims
 	numbers  numbers
+	remote   remote
 
-	// These belong to whoever writes snapshots.
-	obsolete   obsolete
-	generation string // of the last one
-	saved      uint64 // the entry that it holds for
+	snapshots snapshots
 }
 
 // New returns a gateway that is not yet running.
@@ -64,17 +67,30 @@ func New(cfg Config) *Gateway {
 		cfg.Now = time.Now
 	}
 	g := &Gateway{
-		cfg: cfg, feed: newFeed(cfg.Log, cfg.Logger, cfg.Now), ready: make(chan struct{}), full: make(chan struct{}, 1), links: map[string][]*Link{},
+		cfg: cfg, feed: newFeed(cfg.Log, cfg.Logger, cfg.Now), links: map[string][]*Link{},
+		ready: make(chan struct{}), ended: make(chan struct{}), full: make(chan struct{}, 1),
 	}
 	g.feed.onApplied = cfg.Metrics.Applied
+	g.presence = newPresence(cfg.Directory, g.feed.busy)
+	if cfg.Peers != nil && cfg.Shared != nil {
+		g.presence.exchange = newExchange(g.presence, cfg.Shared, cfg.Peers.Node(), g.nodes, cfg.Logger, cfg.Now)
+	}
+	g.receipts = newReceipts(g)
+	g.hear(kindShown, g.receipts.heard)
 	g.feed.onRecord = func(r *Record) {
 		g.presence.record(r)
 		g.receipts.record(r)
 	}
 	for p := range cfg.Log.Info().Partitions {
-		o := newOwner(p, cfg.Log, g.feed, cfg.Logger, cfg.Now)
-		o.onAppend, o.full = cfg.Metrics.Appended, g.full
-		g.owners = append(g.owners, o)
+		g.seats = append(g.seats, &seat{gateway: g, partition: p})
+	}
+	g.handleAsOwner(kindEmit, g.answerEmit)
+	g.handleAsOwner(kindCommand, g.answerCommand)
+	g.handle(kindClient, g.answerClient)
+	g.hear(kindFull, func([]byte) { g.makeRoom() })
+	if cfg.Peers != nil && cfg.Shared != nil {
+		g.cluster = newCluster(cfg.Peers.Node(), cfg.Shared, len(g.seats), cfg.Logger, g.report)
+		g.claims.track()
 	}
 	return g
 }
@@ -82,27 +98,48 @@ func New(cfg Config) *Gateway {
 // Ready is closed once the gateway serves: the snapshot and the log have been read to their end.
 func (g *Gateway) Ready() <-chan struct{} { return g.ready }
 
+// report is what this node says of itself to the others.
+func (g *Gateway) report() heartbeat {
+	h := heartbeat{Ready: g.serving() == nil && !g.leaves.Load(), Head: g.feed.head.Load()}
+	for _, s := range g.seats {
+		if s.owner.Load() != nil {
+			h.Serving = append(h.Serving, s.partition)
+		}
+	}
+	return h
+}
+
 // Run restores the state from the snapshot and the log, then serves until ctx ends; it returns nil
-// then. The PBX links run within it. Before it returns it writes a last snapshot.
+// then. The PBX links run within it. Before it returns it hands over what it owns, or if there is no other
+// node writes a last snapshot.
 func (g *Gateway) Run(ctx context.Context) error {
-	if err := g.restore(ctx); err != nil {
+	serveCtx, stopServing := context.WithCancelCause(ctx)
+	defer stopServing(nil)
+	leave, err := g.join(serveCtx, stopServing)
+	if err != nil {
 		return err
+	}
+	defer leave()
+	if err := g.snapshots.restore(serveCtx, g.cfg.Store, g.feed, g.cfg.Now()); err != nil {
+		return errors.Join(err, context.Cause(serveCtx))
 	}
 	// The feed outlives the owners, and they outlive the links: each can finish what the one before began.
 	feedCtx, stopFeed := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopFeed()
-	serveCtx, stopServing := context.WithCancelCause(ctx)
-	defer stopServing(nil)
 	feedDone := make(chan struct{})
 	go func() {
 		defer close(feedDone)
 		stopServing(g.feed.run(feedCtx))
 	}()
-	err := g.serve(serveCtx)
+	err = g.serve(serveCtx)
+	close(g.ended)
 	stopFeed()
 	<-feedDone
 	if ctx.Err() == nil {
 		return fmt.Errorf("gateway: %w", errors.Join(err, context.Cause(serveCtx)))
+	}
+	if len(g.nodes()) > 0 {
+		return nil
 	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), appendTimeout)
 	defer cancel()
@@ -112,9 +149,33 @@ func (g *Gateway) Run(ctx context.Context) error {
 	return nil
 }
 
+// join makes this node one of the nodes, if it is not the only one, and returns what takes it out again. stop is
+// called should that break off. The others know of it before it reads a snapshot: they leave in the log what it
+// has still to read.
+func (g *Gateway) join(ctx context.Context, stop context.CancelCauseFunc) (leave func(), err error) {
+	if g.cluster == nil {
+		return func() {}, nil
+	}
+	if err := g.cluster.sendBeat(ctx); err != nil {
+		return nil, fmt.Errorf("gateway: join the other nodes: %w", err)
+	}
+	ctx, end := context.WithCancel(context.WithoutCancel(ctx))
+	var loops sync.WaitGroup
+	loops.Go(func() { g.cluster.run(ctx) })
+	loops.Go(func() {
+		if err := g.cfg.Peers.Serve(ctx, g.answer, g.heard); err != nil {
+			stop(fmt.Errorf("serve the other nodes: %w", err))
+		}
+	})
+	return func() {
+		end()
+		loops.Wait()
+	}, nil
+}
+
 // serve reads the log to its end, then runs owners, links and housekeeping until ctx ends.
 func (g *Gateway) serve(ctx context.Context) error {
-	for p := range g.owners {
+	for p := range g.seats {
 		last, err := g.cfg.Log.Last(ctx, p)
 		if err == nil {
 			err = g.feed.wait(ctx, last)
@@ -123,21 +184,31 @@ func (g *Gateway) serve(ctx context.Context) error {
 			return fmt.Errorf("read the log to its end: %w", err)
 		}
 	}
-	close(g.ready)
-
-	var owners, links sync.WaitGroup
-	ownersCtx, stopOwners := context.WithCancel(context.WithoutCancel(ctx))
-	defer owners.Wait()
-	defer stopOwners()
-	for _, o := range g.owners {
-		owners.Go(func() { o.run(ownersCtx) })
+	stop := context.AfterFunc(ctx, func() {
+		g.leaves.Store(true)
+	})
+	defer stop()
+	var seats, links sync.WaitGroup
+	defer seats.Wait()
+	if g.cluster != nil {
+		close(g.ready)
+		g.cluster.tell()
+		for _, s := range g.seats {
+			seats.Go(func() { s.run(ctx) })
+		}
+	} else {
+		seatsCtx, stopSeats := context.WithCancel(context.WithoutCancel(ctx))
+		defer stopSeats()
+		for _, s := range g.seats {
+			o := s.alone()
+			seats.Go(func() { o.run(seatsCtx) })
+		}
+		close(g.ready)
+		g.eachLink(func(l *Link) {
+			links.Go(func() { l.run(ctx, g.seats[g.partition(l.Account)].owner.Load()) })
+		})
 	}
 	defer links.Wait()
-	for _, accountLinks := range g.links {
-		for _, l := range accountLinks {
-			links.Go(func() { l.run(ctx) })
-		}
-	}
 	links.Go(func() { g.presence.run(ctx) })
 	links.Go(func() { g.receipts.run(ctx) })
 	g.keepHouse(ctx)
@@ -153,9 +224,44 @@ type Result struct {
 
 // Emit makes events of one PBX durable, all or none, and returns when they are.
 func (g *Gateway) Emit(ctx context.Context, account, pbx string, events []Event) (Result, error) {
+	if err := g.serving(); err != nil {
+		return Result{}, err
+	}
+	s := g.seats[g.partition(account)]
+	if o := s.owner.Load(); o != nil {
+		result, err := g.emit(ctx, o, account, pbx, events)
+		if !errors.Is(err, errElsewhere) {
+			return result, err
+		}
+	}
+	if _, ok := g.cfg.Directory.Account(account); !ok {
+		return Result{}, noAccount(account)
+	}
+	data, err := encodePosted(account, pbx, events)
+	if err != nil {
+		return Result{}, err
+	}
+	var result Result
+	err = g.atOwner(ctx, account, route{}, func(ctx context.Context, o *owner) (err error) {
+		result, err = g.emit(ctx, o, account, pbx, events)
+		return err
+	}, func(ctx context.Context, _ lease) (err error) {
+		result, err = s.send(ctx, data)
+		return err
+	})
+	if errors.Is(err, errElsewhere) {
+		err = unavailable(err)
+	}
+	return result, err
+}
+
+func noAccount(account string) error { return Errorf(CodeNotFound, "there is no account %q", account) }
+
+// emit is Emit at the owner. errElsewhere: it is not any more, and nothing was taken.
+func (g *Gateway) emit(ctx context.Context, o *owner, account, pbx string, events []Event) (Result, error) {
 	acc, ok := g.cfg.Directory.Account(account)
 	if !ok {
-		return Result{}, Errorf(CodeNotFound, "there is no account %q", account)
+		return Result{}, noAccount(account)
 	}
 	var unknown []string
 	prepared := make([]Event, len(events))
@@ -169,7 +275,7 @@ func (g *Gateway) Emit(ctx context.Context, account, pbx string, events []Event)
 		prepared[i] = e
 	}
 	var result Result
-	err := g.submit(ctx, account, func(d *draft) error {
+	err := o.submit(ctx, func(d *draft) error {
 		result = Result{Unknown: unknown}
 		for _, e := range prepared {
 			if d.apply(e) {
@@ -183,9 +289,8 @@ func (g *Gateway) Emit(ctx context.Context, account, pbx string, events []Event)
 	if err != nil {
 		return Result{}, err
 	}
-	for _, e := range prepared {
-		g.cfg.Logger.LogAttrs(ctx, logLevel(e.Type), string(e.Type), slog.String("account", account),
-			slog.String("call", callID(pbx, e.Call)), slog.Any("extensions", e.Extensions), slog.String("cause", string(e.Cause)))
+	for i := range prepared {
+		g.logEvent(ctx, &prepared[i])
 	}
 	if len(unknown) > 0 && g.cfg.Metrics.UnknownExtension != nil {
 		g.cfg.Metrics.UnknownExtension(account, unknown)
@@ -193,14 +298,18 @@ func (g *Gateway) Emit(ctx context.Context, account, pbx string, events []Event)
 	return result, nil
 }
 
-// logLevel of an event: a call's beginning, answer and end are worth a line each.
-func logLevel(t EventType) slog.Level {
-	switch t {
+// logEvent writes a line about an event that was taken: a call's beginning, answer and end are worth one each.
+func (g *Gateway) logEvent(ctx context.Context, e *Event) {
+	level := slog.LevelDebug
+	switch e.Type {
 	case EventDial, EventBridge, EventHangup:
-		return slog.LevelInfo
-	default:
-		return slog.LevelDebug
+		level = slog.LevelInfo
 	}
+	if !g.cfg.Logger.Enabled(ctx, level) { // a busy node's may not be: the line costs as much as all else
+		return
+	}
+	g.cfg.Logger.LogAttrs(ctx, level, string(e.Type), slog.String("account", e.Account), slog.String("call", callID(e.PBX, e.Call)),
+		slog.Any("extensions", e.Extensions), slog.String("cause", string(e.Cause)))
 }
 
 // people looks up who sits behind the extensions that an event names. Only an event's own extensions
@@ -229,14 +338,14 @@ func (g *Gateway) people(e Event, unknown []string) ([]Person, []string) {
 }
 
 // live ends the calls of a PBX that began before at and are not among those that it still has.
-func (g *Gateway) live(ctx context.Context, account, pbx string, calls []string, at time.Time) error {
+func (g *Gateway) live(ctx context.Context, o *owner, account, pbx string, calls []string, at time.Time) error {
 	still := make(map[string]bool, len(calls))
 	for _, id := range calls {
 		still[callID(pbx, id)] = true
 	}
 	for {
 		var ended []string
-		err := g.submit(ctx, account, func(d *draft) error {
+		err := o.submit(ctx, func(d *draft) error {
 			ended = ended[:0]
 			for id, c := range d.liveCalls(account, pbx) {
 				if still[id] || !c.StartedAt.Before(at) {
@@ -274,13 +383,13 @@ func (g *Gateway) keepHouse(ctx context.Context) {
 			return
 		case <-g.full:
 			// To go on is worth more than to resume after a restart: what the snapshot has may go.
-			if err := g.snapshot(ctx, 0); err != nil && ctx.Err() == nil {
+			if err := g.keepSnapshot(ctx, 0); err != nil && ctx.Err() == nil {
 				g.cfg.Logger.Error("make room in the log", "err", err)
 			}
 			continue
 		case <-tick.C:
 		}
-		if err := g.sweep(ctx); err != nil && ctx.Err() == nil {
+		if err := g.sweep(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, errElsewhere) {
 			g.cfg.Logger.Warn("sweep", "err", err)
 		}
 		if n%snapshotEvery != 0 {
@@ -289,9 +398,17 @@ func (g *Gateway) keepHouse(ctx context.Context) {
 		g.feed.forget()
 		g.claims.expire(g.cfg.Now())
 		g.replies.expire(g.cfg.Now())
-		if err := g.snapshot(ctx, resumeWindow); err != nil && ctx.Err() == nil {
+		if err := g.keepSnapshot(ctx, resumeWindow); err != nil && ctx.Err() == nil {
 			g.cfg.Logger.Warn("snapshot", "err", err)
 		}
+	}
+}
+
+// makeRoom has the log purged, because it refuses.
+func (g *Gateway) makeRoom() {
+	select {
+	case g.full <- struct{}{}:
+	default: // it is known
 	}
 }
 
@@ -309,6 +426,10 @@ func (g *Gateway) sweep(ctx context.Context) error {
 	now := g.cfg.Now()
 	var errs []error
 	for _, account := range g.feed.liveAccounts() {
+		o := g.seats[g.partition(account)].owner.Load()
+		if o == nil {
+			continue
+		}
 		// By when it was heard of, not by its events' own times: a PBX may send what it has kept for hours.
 		stale := func(c *Call) bool {
 			switch idle := now.Sub(c.Seen); {
@@ -330,7 +451,7 @@ func (g *Gateway) sweep(ctx context.Context) error {
 			continue
 		}
 		g.cfg.Logger.Info("ending by age", "account", account, "calls", ids)
-		errs = append(errs, g.submit(ctx, account, func(d *draft) error {
+		errs = append(errs, o.submit(ctx, func(d *draft) error {
 			for _, id := range ids {
 				if c, ok := d.call(account, id); ok && !c.Over() && stale(c) {
 					d.end(c, c.lastAt())
@@ -342,14 +463,6 @@ func (g *Gateway) sweep(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// submit appends what build adds to a draft; see owner.submit.
-func (g *Gateway) submit(ctx context.Context, account string, build func(d *draft) error) error {
-	if err := g.serving(); err != nil {
-		return err
-	}
-	return g.owners[partitionOf(account, len(g.owners))].submit(ctx, build)
-}
-
 func (g *Gateway) serving() error {
 	select {
 	case <-g.ready:
@@ -358,6 +471,9 @@ func (g *Gateway) serving() error {
 		return &Error{Code: CodeUnavailable, Message: "the gateway is starting: come again", RetryAfter: time.Second}
 	}
 }
+
+// partition is the one that an account belongs to.
+func (g *Gateway) partition(account string) int { return partitionOf(account, len(g.seats)) }
 
 func partitionOf(account string, partitions int) int {
 	h := fnv.New32a()

@@ -293,7 +293,7 @@ func TestSomebodyElseWroteFirst(t *testing.T) {
 		// Another writer ends the call behind the owner's back.
 		c := fold(ev(0, "dial 101"), ev(1, "hangup:no_answer"))
 		c.Account, c.ID, c.Version = "acme", "office:c1", 9
-		data, err := appendRecord([]byte(entryHead), &Record{Account: "acme", At: time.Now(), Event: EventHangup, Users: []string{"u1"}, Call: &c})
+		data, err := encodeEntry(&Record{Account: "acme", At: time.Now(), Event: EventHangup, Users: []string{"u1"}, Call: &c})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -513,7 +513,7 @@ func TestLiveEndsWhatEndedUnseen(t *testing.T) {
 		s := b.open("u1", "")
 		b.emit("dial 101", "c2: dial 101", "c2: bridge 101", "c3: dial 101")
 		time.Sleep(time.Second)
-		if err := b.live(t.Context(), "acme", "office", []string{"c3"}, time.Now()); err != nil {
+		if err := b.live(t.Context(), b.seats[0].owner.Load(), "acme", "office", []string{"c3"}, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()

@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"errors"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,40 +14,74 @@ type Link struct {
 	PBX     PBX
 
 	gateway *Gateway
+	since   time.Time
+	held    atomic.Bool // this node runs it
 }
 
 // Attach adds a PBX to an account. It must be called before Run.
 func (g *Gateway) Attach(account, id string, pbx PBX) {
-	g.links[account] = append(g.links[account], &Link{Account: account, ID: id, PBX: pbx, gateway: g})
+	g.links[account] = append(g.links[account], &Link{Account: account, ID: id, PBX: pbx, gateway: g, since: g.cfg.Now()})
 }
 
 // Links returns every PBX link, in no order.
 func (g *Gateway) Links() []*Link {
 	var all []*Link
-	for _, links := range g.links {
-		all = append(all, links...)
-	}
+	g.eachLink(func(l *Link) { all = append(all, l) })
 	return all
 }
 
-// run keeps the link until ctx ends. A link that gives up is logged and stays down: its state says why.
-func (l *Link) run(ctx context.Context) {
-	if err := l.PBX.Run(ctx, l); err != nil && ctx.Err() == nil {
-		l.gateway.cfg.Logger.Error("PBX link given up", "account", l.Account, "pbx", l.ID, "err", err)
+func (g *Gateway) eachLink(fn func(l *Link)) {
+	for _, links := range g.links {
+		for _, l := range links {
+			fn(l)
+		}
 	}
 }
 
-var _ Sink = (*Link)(nil)
+// State tells how the link is. One that another node holds, or will, is "elsewhere" here.
+func (l *Link) State() LinkState {
+	if l.gateway.cluster != nil && !l.held.Load() {
+		return LinkState{State: "elsewhere", Since: l.since}
+	}
+	return l.PBX.State()
+}
+
+// run keeps the link until ctx ends: what it says goes to o and to nobody else. A link that gives up is logged
+// and stays down: its state says why.
+func (l *Link) run(ctx context.Context, o *owner) {
+	l.held.Store(true)
+	defer l.held.Store(false)
+	if err := l.PBX.Run(ctx, sink{l, o}); err != nil && ctx.Err() == nil {
+		l.gateway.cfg.Logger.Error("PBX link given up", "account", l.Account, "pbx", l.ID, "err", err)
+		<-ctx.Done()
+	}
+}
+
+// sink is what a link speaks to: the owner of the account's partition on this node. When another node takes the
+// partition over, that has a link of its own, and what this one still says is refused: both may say the same.
+type sink struct {
+	link  *Link
+	owner *owner
+}
+
+var _ Sink = sink{}
 
 // Emit is Sink.Emit.
-func (l *Link) Emit(ctx context.Context, events []Event) error {
-	_, err := l.gateway.Emit(ctx, l.Account, l.ID, events)
-	return err
+func (s sink) Emit(ctx context.Context, events []Event) error {
+	_, err := s.link.gateway.emit(ctx, s.owner, s.link.Account, s.link.ID, events)
+	return s.refusal(err)
 }
 
 // Live is Sink.Live.
-func (l *Link) Live(ctx context.Context, calls []string, at time.Time) error {
-	return l.gateway.live(ctx, l.Account, l.ID, calls, at)
+func (s sink) Live(ctx context.Context, calls []string, at time.Time) error {
+	return s.refusal(s.link.gateway.live(ctx, s.owner, s.link.Account, s.link.ID, calls, at))
+}
+
+func (s sink) refusal(err error) error {
+	if errors.Is(err, errElsewhere) {
+		return &Error{Code: CodeUnavailable, Message: "another node holds this link now", RetryAfter: time.Second, Err: err}
+	}
+	return err
 }
 
 // linkOf returns the link that a call came from.
@@ -67,7 +103,7 @@ func (g *Gateway) dialer(account string) (*Link, Dialer, error) {
 		if !ok {
 			continue
 		}
-		if l.PBX.State().State == "connected" {
+		if l.State().State == "connected" {
 			return l, d, nil
 		}
 		down = l
@@ -75,5 +111,5 @@ func (g *Gateway) dialer(account string) (*Link, Dialer, error) {
 	if down == nil {
 		return nil, nil, Errorf(CodePBXOffline, "no PBX of this account can place calls")
 	}
-	return nil, nil, Errorf(CodePBXOffline, "the PBX %q is not connected (%s)", down.ID, down.PBX.State().State)
+	return nil, nil, Errorf(CodePBXOffline, "the PBX %q is not connected (%s)", down.ID, down.State().State)
 }

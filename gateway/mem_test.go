@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -11,9 +12,10 @@ import (
 
 // memLog is a Log in memory whose appends a test can hold up or spoil.
 type memLog struct {
-	epoch    string
-	maxEntry int
-	now      func() time.Time
+	epoch      string
+	partitions int
+	maxEntry   int
+	now        func() time.Time
 
 	mu       sync.Mutex
 	entries  []Entry
@@ -26,10 +28,12 @@ type memLog struct {
 var _ Log = (*memLog)(nil)
 
 func newMemLog() *memLog {
-	return &memLog{epoch: "e1", maxEntry: 4 << 20, now: time.Now, changed: make(chan struct{})}
+	return &memLog{epoch: "e1", partitions: 1, maxEntry: 4 << 20, now: time.Now, changed: make(chan struct{})}
 }
 
-func (l *memLog) Info() LogInfo { return LogInfo{Epoch: l.epoch, Partitions: 1, MaxEntry: l.maxEntry} }
+func (l *memLog) Info() LogInfo {
+	return LogInfo{Epoch: l.epoch, Partitions: l.partitions, MaxEntry: l.maxEntry}
+}
 
 func (l *memLog) Append(_ context.Context, e Entry, after uint64) (uint64, error) {
 	l.mu.Lock()
@@ -42,7 +46,7 @@ func (l *memLog) Append(_ context.Context, e Entry, after uint64) (uint64, error
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.last() != after {
+	if l.last(e.Partition) != after {
 		return 0, ErrConflict
 	}
 	l.seq++
@@ -58,17 +62,19 @@ func (l *memLog) Append(_ context.Context, e Entry, after uint64) (uint64, error
 	return e.Seq, nil
 }
 
-func (l *memLog) last() uint64 {
-	if len(l.entries) == 0 {
-		return 0
+func (l *memLog) last(partition int) uint64 {
+	for i := len(l.entries) - 1; i >= 0; i-- {
+		if l.entries[i].Partition == partition {
+			return l.entries[i].Seq
+		}
 	}
-	return l.entries[len(l.entries)-1].Seq
+	return 0
 }
 
-func (l *memLog) Last(context.Context, int) (uint64, error) {
+func (l *memLog) Last(_ context.Context, partition int) (uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.last(), nil
+	return l.last(partition), nil
 }
 
 func (l *memLog) Tail(ctx context.Context, after uint64, fn func(Entry) error) error {
@@ -102,12 +108,13 @@ func (l *memLog) Tail(ctx context.Context, after uint64, fn func(Entry) error) e
 	}
 }
 
-func (l *memLog) Purge(_ context.Context, _ int, before uint64) error {
+func (l *memLog) Purge(_ context.Context, partition int, before uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for len(l.entries) > 1 && l.entries[0].Seq < before {
-		l.entries = l.entries[1:]
-	}
+	last := l.last(partition)
+	l.entries = slices.DeleteFunc(l.entries, func(e Entry) bool {
+		return e.Partition == partition && e.Seq < before && e.Seq != last
+	})
 	return nil
 }
 

@@ -45,6 +45,9 @@ type numberKey struct{ raw, region string }
 const maxNumbers = 4096
 
 func (n *numbers) parse(raw, region string) Number {
+	if raw == "" { // most events have none
+		return Number{}
+	}
 	key := numberKey{raw, region}
 	n.mu.Lock()
 	parsed, ok := n.known[key]

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,18 +24,30 @@ type owner struct {
 	logger    *slog.Logger
 	now       func() time.Time
 	onAppend  func(records int, took time.Duration, err error)
-	full      chan<- struct{} // told when the log refuses
+	onFull    func() // the log refuses
 
 	requests chan *request
 	carried  []*request    // did not fit into the last group, the oldest first
 	stopped  chan struct{} // closed once nobody serves requests any more
+	parting  error         // what requests get then
 	last     uint64        // the partition's last entry
 	synced   bool          // last is known and the feed has come up to it
 	ahead    []appended
+	bytes    int    // of the entries ahead
+	buffer   []byte // of the last group, to write the next one into
+
+	// One of several nodes owns a partition for a term, until another fences it off or takes it for dead.
+	cluster    *cluster // nil: this node is alone, and its term has no end
+	node       string
+	generation uint64
+	absence    int64         // of the cluster when the term began
+	ended      atomic.Bool   // the term is over
+	lost       chan struct{} // closed then, when it was noticed here
 }
 
 type appended struct {
-	seq uint64
+	seq   uint64
+	bytes int
 	*draft
 }
 
@@ -49,13 +62,40 @@ type request struct {
 const (
 	appendTimeout = 5 * time.Second
 	appendTries   = 3
+
+	// What may lie ahead of the feed. Beyond it the owner waits for the feed, and refuses when that stands still.
+	maxAhead = 64 << 20
 )
 
-func newOwner(partition int, log Log, feed *Feed, logger *slog.Logger, now func() time.Time) *owner {
+func (g *Gateway) newOwner(partition int) *owner {
 	return &owner{
-		partition: partition, log: log, feed: feed, logger: logger.With("partition", partition), now: now,
-		requests: make(chan *request, 1024), stopped: make(chan struct{}),
+		partition: partition, log: g.cfg.Log, feed: g.feed, logger: g.cfg.Logger.With("partition", partition), now: g.cfg.Now,
+		onAppend: g.cfg.Metrics.Appended, onFull: g.logFull,
+		requests: make(chan *request, 1024), stopped: make(chan struct{}), parting: leaving(), lost: make(chan struct{}),
 	}
+}
+
+// over says whether the owner's term is over: this node may be taken for dead, or was, or another has begun.
+func (o *owner) over() bool {
+	if o.cluster == nil {
+		return false
+	}
+	if o.ended.Load() {
+		return true
+	}
+	if o.cluster.in() && o.cluster.absence.Load() == o.absence && !o.fenced() {
+		return false
+	}
+	if !o.ended.Swap(true) {
+		close(o.lost)
+	}
+	return true
+}
+
+// fenced says whether another owner has begun, as far as the feed has read.
+func (o *owner) fenced() bool {
+	fence := o.feed.fence(o.partition)
+	return fence != nil && *fence != FenceRecord{Node: o.node, Generation: o.generation}
 }
 
 // submit hands a request to the owner and waits until its records are durable, or refused.
@@ -64,7 +104,7 @@ func (o *owner) submit(ctx context.Context, build func(d *draft) error) error {
 	select {
 	case o.requests <- r:
 	case <-o.stopped:
-		return leaving()
+		return o.parting
 	case <-ctx.Done():
 		return unavailable(context.Cause(ctx))
 	}
@@ -79,7 +119,7 @@ func (o *owner) submit(ctx context.Context, build func(d *draft) error) error {
 	case err := <-r.done: // answered while the owner stopped
 		return err
 	default:
-		return leaving()
+		return o.parting
 	}
 }
 
@@ -96,7 +136,7 @@ func (o *owner) run(ctx context.Context) {
 			}
 		}
 		if ctx.Err() != nil {
-			o.refuse(leaving())
+			o.refuse(o.parting)
 			return
 		}
 		group := o.carried
@@ -128,6 +168,7 @@ func (o *owner) serve(ctx context.Context, group []*request) {
 	id := rand.Text()
 	var before uint64 // the partition's last entry at the first try
 	var failure error
+	open := false // what was tried may still land
 	for try := 1; ; try++ {
 		if err := o.sync(ctx); err != nil {
 			o.giveUp(group, failure, err)
@@ -142,6 +183,15 @@ func (o *owner) serve(ctx context.Context, group []*request) {
 			o.giveUp(group, failure, err)
 			return
 		}
+		if o.over() {
+			refusal := errElsewhere
+			if open && !o.fenced() {
+				refusal = unavailable(failure)
+			}
+			answer(group, refusal)
+			o.refuse(errElsewhere)
+			return
+		}
 		var d *draft
 		if d, group = o.fold(group, try == 1); len(d.records) == 0 {
 			answer(group, nil)
@@ -152,11 +202,9 @@ func (o *owner) serve(ctx context.Context, group []*request) {
 			return
 		}
 		o.synced = false
+		open = open || !errors.Is(failure, ErrConflict)
 		if errors.Is(failure, ErrLogFull) { // nothing was written
-			select {
-			case o.full <- struct{}{}:
-			default: // it is known
-			}
+			o.onFull()
 			answer(group, unavailable(failure))
 			return
 		}
@@ -188,8 +236,7 @@ func unavailable(err error) *Error {
 // fold makes a draft of the requests, and of more that wait if there are any and there is room. It
 // answers those that refuse and returns the others.
 func (o *owner) fold(group []*request, more bool) (*draft, []*request) {
-	d := newDraft(o, o.now().UTC().Truncate(time.Microsecond))
-	d.data = append(d.data, entryHead...)
+	d := newDraft(o, o.now().UTC().Truncate(time.Microsecond), o.buffer)
 	room := o.log.Info().MaxEntry
 	var kept []*request
 	for next := 0; ; next++ {
@@ -210,13 +257,16 @@ func (o *owner) fold(group []*request, more bool) (*draft, []*request) {
 			r.done <- unavailable(context.Cause(r.ctx))
 			continue
 		}
-		own := newDraft(d, d.now)
-		switch err := errors.Join(r.build(own), own.err); {
+		before := d.mark()
+		switch err := errors.Join(r.build(d), d.out.err); {
 		case err != nil:
+			d.undo(before)
 			r.done <- err
-		case len(entryHead)+len(own.data) > room:
-			r.done <- Errorf(CodeTooLarge, "the request makes %d bytes of records, %d fit: send fewer events at a time", len(own.data), room)
-		case len(d.data)+len(own.data) > room:
+		case len(entryHead)+d.since(before) > room:
+			r.done <- Errorf(CodeTooLarge, "the request makes %d bytes of records, %d fit: send fewer events at a time", d.since(before), room)
+			d.undo(before)
+		case len(d.out.data) > room:
+			d.undo(before)
 			rest := []*request{r}
 			if next < len(group) { // folded again a group may have grown: times are written as short as they are
 				rest = group[next:]
@@ -224,7 +274,6 @@ func (o *owner) fold(group []*request, more bool) (*draft, []*request) {
 			o.carried = slices.Concat(rest, o.carried)
 			return d, kept
 		default:
-			d.take(own)
 			kept = append(kept, r)
 		}
 	}
@@ -234,8 +283,9 @@ func (o *owner) append(ctx context.Context, id string, d *draft) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, appendTimeout, fmt.Errorf("append to the log took more than %v", appendTimeout))
 	defer cancel()
 	o.feed.local.leave(id, d.records)
+	o.buffer = d.out.data // the log has taken what it needs when it answers
 	begun := time.Now()
-	seq, err := o.log.Append(ctx, Entry{Partition: o.partition, ID: id, Data: d.data}, o.last)
+	seq, err := o.log.Append(ctx, Entry{Partition: o.partition, ID: id, Data: d.out.data}, o.last)
 	if o.onAppend != nil {
 		o.onAppend(len(d.records), time.Since(begun), err)
 	}
@@ -244,18 +294,22 @@ func (o *owner) append(ctx context.Context, id string, d *draft) error {
 		return err
 	}
 	o.last = seq
-	d.data, d.records, d.below = nil, nil, nil
-	o.ahead = append(o.ahead, appended{seq, d})
+	o.bytes += len(d.out.data)
+	o.ahead = append(o.ahead, appended{seq, len(d.out.data), d})
+	d.out, d.records, d.below = encoder{}, nil, nil
 	return nil
 }
 
 // sync makes sure that the owner knows the partition's end and that the feed has come up to it.
 func (o *owner) sync(ctx context.Context) error {
-	if o.synced {
+	if o.synced && o.bytes <= maxAhead {
 		return nil
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, appendTimeout, errors.New("the log did not answer"))
 	defer cancel()
+	if o.synced {
+		return o.catchUp(ctx)
+	}
 	last, err := o.log.Last(ctx, o.partition)
 	if err != nil {
 		return fmt.Errorf("end of partition %d: %w", o.partition, err)
@@ -263,8 +317,22 @@ func (o *owner) sync(ctx context.Context) error {
 	if err := o.feed.wait(ctx, last); err != nil {
 		return err
 	}
-	o.last, o.ahead, o.synced = last, nil, true
+	o.forgetAhead()
+	o.last, o.synced = last, true
 	return nil
+}
+
+func (o *owner) forgetAhead() { o.ahead, o.bytes = nil, 0 }
+
+// catchUp waits until the feed has read enough of what lies ahead of it.
+func (o *owner) catchUp(ctx context.Context) error {
+	o.trim()
+	if o.bytes <= maxAhead {
+		return nil
+	}
+	err := o.feed.wait(ctx, o.ahead[len(o.ahead)/2].seq)
+	o.trim()
+	return err
 }
 
 // entryID names one try to append a group, so that what its entry holds is known.
@@ -300,6 +368,7 @@ func (o *owner) trim() {
 	head := o.feed.head.Load()
 	n := 0
 	for n < len(o.ahead) && o.ahead[n].seq <= head {
+		o.bytes -= o.ahead[n].bytes
 		o.ahead[n] = appended{}
 		n++
 	}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -9,7 +10,7 @@ import (
 	"time"
 )
 
-// Record is one change, as the log keeps it. Exactly one of Call, Command and Claim is set.
+// Record is one change, as the log keeps it. Exactly one of Call, Command, Claim and Fence is set.
 type Record struct {
 	Account string    `json:"account"`
 	At      time.Time `json:"at"` // when the gateway took it
@@ -22,6 +23,7 @@ type Record struct {
 
 	Command *CommandRecord `json:"command,omitempty"`
 	Claim   *ClaimRecord   `json:"claim,omitempty"`
+	Fence   *FenceRecord   `json:"fence,omitempty"`
 }
 
 // CommandRecord says that a command was begun (no Reply) or done.
@@ -31,12 +33,20 @@ type CommandRecord struct {
 	Reply *Reply `json:"reply,omitempty"`
 }
 
-// ClaimRecord says that a client of the user carried out what it had claimed.
+// ClaimRecord says that a client of the user carried out what it had claimed, or that it has claimed it.
 type ClaimRecord struct {
 	User   string `json:"user"`
 	Call   string `json:"call"`
 	What   string `json:"what"`
 	Client string `json:"client"`
+	Held   bool   `json:"held,omitempty"` // claimed, and not carried out yet
+}
+
+// FenceRecord begins the term of a partition's owner, where several nodes share the log: what an owner before
+// it had still to append fails.
+type FenceRecord struct {
+	Node       string `json:"node"`
+	Generation uint64 `json:"generation"` // of its lease
 }
 
 // Position is where a record stands: the sequence of its entry and its index in that.
@@ -77,28 +87,30 @@ func ParseCursor(s string) (Cursor, error) {
 	return Cursor{Epoch: parts[0], Position: Position{Seq: seq, Index: int(index)}}, nil
 }
 
-// An entry's data is a head with the version of the format, then one record a line.
-const entryHead = "ringcast 1\n"
-
-func appendRecord(data []byte, r *Record) ([]byte, error) {
-	line, err := json.Marshal(r)
-	if err != nil {
-		return data, fmt.Errorf("encode record: %w", err)
-	}
-	return append(append(data, line...), '\n'), nil
-}
+// An entry's data is a head with the version of the format, then one record a line. In the first version a call
+// also had what its events add up to.
+const (
+	entryHead  = "ringcast 2\n"
+	entryHead1 = "ringcast 1\n"
+)
 
 // decodeEntry returns the records of an entry.
 func decodeEntry(data []byte) ([]*Record, error) {
-	rest, ok := strings.CutPrefix(string(data), entryHead)
+	rest, ok := bytes.CutPrefix(data, []byte(entryHead))
 	if !ok {
-		return nil, fmt.Errorf("entry of an unknown format: %.20q", data)
+		if rest, ok = bytes.CutPrefix(data, []byte(entryHead1)); !ok {
+			return nil, fmt.Errorf("entry of an unknown format: %.20q", data)
+		}
 	}
 	var records []*Record
-	for line := range strings.Lines(rest) {
+	for line := range bytes.Lines(rest) {
 		r := new(Record)
-		if err := json.Unmarshal([]byte(line), r); err != nil {
+		if err := json.Unmarshal(line, r); err != nil {
 			return nil, fmt.Errorf("record %d: %w", len(records), err)
+		}
+		if c := r.Call; c != nil {
+			c.Account = r.Account
+			c.Known = Tracker{}.refold(*c)
 		}
 		records = append(records, r)
 	}

@@ -17,6 +17,7 @@ type Hello struct {
 // Message is one change of one of a user's calls, as every rung carries it. The session adds prev.
 type Message struct {
 	Cursor string
+	At     time.Time // when the gateway took the event
 	Event  EventType
 	Call   json.RawMessage // a View; shared, do not change
 }
@@ -81,8 +82,15 @@ type Contact struct {
 type Millis time.Time
 
 // MarshalJSON writes the time.
-func (m Millis) MarshalJSON() ([]byte, error) {
-	return time.Time(m).UTC().AppendFormat(make([]byte, 0, 26), `"2006-01-02T15:04:05.000Z"`), nil
+func (m Millis) MarshalJSON() ([]byte, error) { return m.append(make([]byte, 0, 26)), nil }
+
+func (m Millis) append(b []byte) []byte {
+	t := time.Time(m).UTC()
+	if year := t.Year(); year < 0 || year > 9999 {
+		return t.AppendFormat(b, `"2006-01-02T15:04:05.000Z"`)
+	}
+	b = append(appendSeconds(append(b, '"'), t), '.')
+	return append(appendDigits(b, t.Nanosecond()/1e6, 3), 'Z', '"')
 }
 
 // UnmarshalJSON reads a time in RFC 3339.

@@ -1,8 +1,8 @@
 package gateway
 
 import (
+	"bytes"
 	"cmp"
-	"encoding/json"
 	"slices"
 	"sync"
 	"time"
@@ -11,16 +11,17 @@ import (
 // shard is the feed's state of some of the accounts. All but mu is guarded by mu.
 type shard struct {
 	mu        sync.RWMutex
-	calls     map[callKey]*Call
+	calls     map[callKey]*kept
 	live      map[string]map[string]struct{} // ids of the calls that have not ended, by account
 	users     map[userKey]*userFeed
-	events    map[eventKey]time.Time
+	events    recent
 	commands  map[commandKey]doneCommand
 	claims    map[claimKey]doneClaim
-	forgotten Position  // the last position of any user that was dropped
-	ended     []*Call   // since the last snapshot
-	oldest    []endedAt // the calls that ended, the first to end first
-	unsettled []endedAt // those of them whose events are kept
+	forgotten Position    // the last position of any user that was dropped
+	ended     []savedCall // since the last snapshot, the first to end first
+	oldest    []endedAt   // the calls that ended, the first to end first
+	views     encoder     // its room is used again and again, as is
+	ice       ice
 }
 
 type (
@@ -31,9 +32,15 @@ type (
 	claimKey   struct{ account, user, call, what string }
 )
 
+// savedCall is a call that ended, for the next snapshot.
+type savedCall struct {
+	seq  uint64 // of the log's entry
+	call *kept
+}
+
 type endedAt struct {
-	key callKey
-	at  time.Time
+	call *kept
+	at   int64 // Unix
 }
 
 type doneCommand struct {
@@ -44,6 +51,7 @@ type doneCommand struct {
 type doneClaim struct {
 	client string
 	at     time.Time
+	held   bool // not carried out yet
 }
 
 // userFeed is one user's side of the feed.
@@ -51,8 +59,21 @@ type userFeed struct {
 	last  Position // of the user's last message
 	seen  time.Time
 	ring  ring
-	calls map[string]*Call // live for this user
-	subs  map[*subscriber]struct{}
+	calls []*Call // live for this user
+	subs  []*subscriber
+}
+
+// put makes c the state of a call that is live for the user, or over.
+func (u *userFeed) put(c *Call, live bool) {
+	i := slices.IndexFunc(u.calls, func(was *Call) bool { return was.ID == c.ID })
+	switch {
+	case live && i < 0:
+		u.calls = append(u.calls, c)
+	case live:
+		u.calls[i] = c
+	case i >= 0:
+		u.calls = slices.Delete(u.calls, i, i+1)
+	}
 }
 
 // views returns the user's live calls, the oldest first.
@@ -72,15 +93,15 @@ func (u *userFeed) views(user string) []View {
 type subscriber struct{ deliver func(Message) }
 
 func (s *shard) init() {
-	s.calls, s.live, s.users = map[callKey]*Call{}, map[string]map[string]struct{}{}, map[userKey]*userFeed{}
-	s.events, s.commands, s.claims = map[eventKey]time.Time{}, map[commandKey]doneCommand{}, map[claimKey]doneClaim{}
+	s.calls, s.live, s.users = map[callKey]*kept{}, map[string]map[string]struct{}{}, map[userKey]*userFeed{}
+	s.events, s.commands, s.claims = newRecent(), map[commandKey]doneCommand{}, map[claimKey]doneClaim{}
 }
 
 func (s *shard) user(account, user string, now time.Time) *userFeed {
 	key := userKey{account, user}
 	u := s.users[key]
 	if u == nil {
-		u = &userFeed{last: s.forgotten, seen: now, calls: map[string]*Call{}, subs: map[*subscriber]struct{}{}}
+		u = &userFeed{last: s.forgotten, seen: now}
 		u.ring.floor = s.forgotten
 		s.users[key] = u
 	}
@@ -88,84 +109,93 @@ func (s *shard) user(account, user string, now time.Time) *userFeed {
 }
 
 func (s *shard) applyCall(pos Position, r *Record, f *Feed) {
-	key := callKey{r.Account, r.Call.ID}
 	if pbx, _, ok := cutCallID(r.Call.ID); ok && r.EventID != "" {
-		s.events[eventKey{r.Account, pbx, r.EventID}] = r.At
+		s.events.add(eventKey{r.Account, pbx, r.EventID}, r.At)
 	}
-	if was := s.calls[key]; was == nil || r.Call.Version >= was.Version {
-		s.put(key, r.Call, r.At)
-		if r.Call.Over() {
-			s.ended = append(s.ended, r.Call)
+	k := s.calls[callKey{r.Account, r.Call.ID}]
+	if k == nil || r.Call.Version >= k.version {
+		k = s.put(k, r.Call, r.At)
+		if k.over {
+			s.ended = append(s.ended, savedCall{pos.Seq, k})
 		}
 	}
 	for _, name := range r.Users {
-		view, ok := r.Call.For(name)
-		if !ok {
-			continue
-		}
-		data, err := json.Marshal(view)
-		if err != nil { // a View holds strings and times only
-			f.logger.Error("encode call", "call", r.Call.ID, "err", err)
-			continue
-		}
 		u := s.user(r.Account, name, r.At)
-		msg := Message{Cursor: Cursor{f.epoch, pos}.String(), Event: r.Event.shown(), Call: data}
 		if pos.Compare(u.last) > 0 { // not so for what a snapshot already counts
 			u.last = pos
 		}
 		u.seen = r.At
-		u.ring.add(pos, r.At, msg)
-		for sub := range u.subs {
-			sub.deliver(msg)
-		}
+		u.ring.add(pos, r.At, k, r.Call.Version)
+		s.deliver(u, name, pos, r, f.epoch)
 	}
 }
 
-// put makes c the call's state: among all calls, among the live ones and with its users.
-func (s *shard) put(key callKey, c *Call, now time.Time) {
-	if was := s.calls[key]; c.Over() && (was == nil || !was.Over()) {
-		s.oldest = append(s.oldest, endedAt{key, now})
-		s.unsettled = append(s.unsettled, endedAt{key, now})
+// deliver hands a record to the user's listeners.
+func (s *shard) deliver(u *userFeed, user string, pos Position, r *Record, epoch string) {
+	if len(u.subs) == 0 {
+		return
 	}
-	s.calls[key] = c
-	switch live := s.live[key.account]; {
-	case !c.Over() && live == nil:
-		s.live[key.account] = map[string]struct{}{key.id: {}}
-	case !c.Over():
-		live[key.id] = struct{}{}
-	case live != nil:
-		if delete(live, key.id); len(live) == 0 {
-			delete(s.live, key.account)
-		}
+	view, ok := r.Call.For(user)
+	if !ok {
+		return
 	}
-	for _, name := range c.Users() {
-		u := s.user(key.account, name, now)
-		if view, ok := c.For(name); ok && view.State != Ended {
-			u.calls[c.ID] = c
-		} else {
-			delete(u.calls, c.ID)
+	s.views.data = s.views.data[:0]
+	s.views.view(&view)
+	msg := Message{Cursor: Cursor{epoch, pos}.String(), At: r.At, Event: r.Event.shown(), Call: bytes.Clone(s.views.data)}
+	for _, sub := range u.subs {
+		sub.deliver(msg)
+	}
+}
+
+// put makes c the call's state, in place of was if it had one: among all calls, among the live ones and with
+// its users.
+func (s *shard) put(was *kept, c *Call, now time.Time) *kept {
+	k := was
+	if k == nil {
+		k = &kept{account: c.Account, id: c.ID}
+		s.calls[callKey{c.Account, c.ID}] = k
+	}
+	if was == nil || k.over != c.Over() {
+		s.count(k, c.Over(), now)
+	}
+	k.set(c, &s.ice)
+	for i := range c.Legs {
+		name := c.Legs[i].User
+		if name == "" {
+			continue
 		}
+		share := c.share(name)
+		s.user(c.Account, name, now).put(c, share.Live() && !c.StartedAt.IsZero())
+	}
+	return k
+}
+
+// count notes that a call has begun, or has ended, or goes on after all.
+func (s *shard) count(k *kept, over bool, now time.Time) {
+	live := s.live[k.account]
+	if !over {
+		if live == nil {
+			live = map[string]struct{}{}
+			s.live[k.account] = live
+		}
+		live[k.id] = struct{}{}
+		return
+	}
+	s.oldest = append(s.oldest, endedAt{k, now.Unix()})
+	if delete(live, k.id); len(live) == 0 {
+		delete(s.live, k.account)
 	}
 }
 
 func (s *shard) forget(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.unsettled) > 0 && now.Sub(s.unsettled[0].at) > settleAfter {
-		if c := s.calls[s.unsettled[0].key]; c != nil {
-			s.calls[s.unsettled[0].key] = c.settled()
-		}
-		s.unsettled = s.unsettled[1:]
-	}
-	for len(s.oldest) > 0 && (len(s.oldest) > maxEnded || now.Sub(s.oldest[0].at) > rememberCalls) {
-		delete(s.calls, s.oldest[0].key)
+	for len(s.oldest) > 0 && (len(s.oldest) > maxEnded || now.Sub(time.Unix(s.oldest[0].at, 0)) > rememberCalls) {
+		delete(s.calls, callKey{s.oldest[0].call.account, s.oldest[0].call.id})
+		s.oldest[0] = endedAt{}
 		s.oldest = s.oldest[1:]
 	}
-	for key, at := range s.events {
-		if now.Sub(at) > rememberIDs {
-			delete(s.events, key)
-		}
-	}
+	s.events.age(now)
 	for key, done := range s.commands {
 		if now.Sub(done.at) > rememberIDs {
 			delete(s.commands, key)
@@ -189,7 +219,8 @@ func (s *shard) forget(now time.Time) {
 
 // shardState is what a snapshot keeps of a shard.
 type shardState struct {
-	live, ended []*Call
+	live, ended []kept      // as they were
+	again       []savedCall // ended, for endedAgain
 	users       []userPosition
 	forgotten   Position
 }
@@ -198,11 +229,14 @@ type shardState struct {
 func (s *shard) state() shardState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	state := shardState{ended: s.ended, forgotten: s.forgotten}
+	state := shardState{again: s.ended, forgotten: s.forgotten}
+	for _, e := range s.ended {
+		state.ended = append(state.ended, *e.call)
+	}
 	s.ended = nil
 	for account, ids := range s.live {
 		for id := range ids {
-			state.live = append(state.live, s.calls[callKey{account, id}])
+			state.live = append(state.live, *s.calls[callKey{account, id}])
 		}
 	}
 	for key, u := range s.users {
@@ -214,19 +248,29 @@ func (s *shard) state() shardState {
 }
 
 // endedAgain puts back what a failed snapshot took.
-func (s *shard) endedAgain(ended []*Call) {
+func (s *shard) endedAgain(ended []savedCall) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ended = append(ended, s.ended...)
+}
+
+// saved says that the calls that had ended by an entry are in a snapshot that another node wrote.
+func (s *shard) saved(seq uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for n < len(s.ended) && s.ended[n].seq <= seq {
+		n++
+	}
+	s.ended = slices.Delete(s.ended, 0, n)
 }
 
 // restoreCall takes a call from a snapshot.
 func (s *shard) restoreCall(c *Call, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := callKey{c.Account, c.ID}
-	if was := s.calls[key]; was == nil || c.Version > was.Version {
-		s.put(key, c, now)
+	if was := s.calls[callKey{c.Account, c.ID}]; was == nil || c.Version > was.version {
+		s.put(was, c, now)
 	}
 }
 

@@ -44,16 +44,80 @@ type userPosition struct {
 	Last    Position `json:"last"`
 }
 
+// snapshots is what the node that writes them knows of those before.
+type snapshots struct {
+	last     snapshotHead
+	revision uint64 // of the head in the store
+	whole    bool   // obsolete names all packs that there are: no other node has written since they were listed
+	obsolete obsolete
+}
+
+// writesSnapshots says whether this node is the one that does: the owner of the first partition.
+func (g *Gateway) writesSnapshots() bool { return g.cluster == nil || g.seats[0].owner.Load() != nil }
+
+// keepSnapshot writes a snapshot, or takes note of what another node wrote.
+func (g *Gateway) keepSnapshot(ctx context.Context, window time.Duration) error {
+	if g.writesSnapshots() {
+		return g.snapshot(ctx, window)
+	}
+	g.snapshots.whole = false
+	head, _, err := readHead(ctx, g.cfg.Store)
+	if err != nil {
+		return err
+	}
+	g.noteSnapshot(head)
+	return nil
+}
+
+// noteSnapshot forgets what was kept for the next snapshot and is in this one.
+func (g *Gateway) noteSnapshot(head snapshotHead) {
+	if head.Epoch != g.feed.epoch {
+		return
+	}
+	for i := range g.feed.shards {
+		g.feed.shards[i].saved(head.Seq)
+	}
+}
+
+// logFull has whoever writes snapshots make room.
+func (g *Gateway) logFull() {
+	if g.writesSnapshots() {
+		g.makeRoom()
+		return
+	}
+	if err := g.tellAll(kindFull, nil); err != nil {
+		g.cfg.Logger.Warn("log is full", "err", err)
+	}
+}
+
+// readHead returns the head of the last snapshot and its revision, 0 if there is none.
+func readHead(ctx context.Context, store Store) (head snapshotHead, revision uint64, err error) {
+	value, err := store.Get(ctx, keyHead)
+	if errors.Is(err, ErrNotFound) {
+		return head, 0, nil
+	}
+	if err != nil {
+		return head, 0, fmt.Errorf("read snapshot: %w", err)
+	}
+	if err := json.Unmarshal(value.Data, &head); err != nil {
+		return head, 0, fmt.Errorf("snapshot: %w", err)
+	}
+	return head, value.Rev, nil
+}
+
 // snapshot writes a snapshot, unless nothing has happened since the last one, then purges from the log what
 // is older than the window and in the snapshot.
 func (g *Gateway) snapshot(ctx context.Context, window time.Duration) error {
 	now := g.cfg.Now()
+	if err := g.succeed(ctx); err != nil {
+		return err
+	}
 	// Room first: a store that is full takes no snapshot, and without one the log is not purged and fills up too.
 	if err := g.dropObsolete(ctx, now); err != nil {
 		return err
 	}
-	seq := g.feed.head.Load()
-	if seq != g.saved {
+	last, seq := g.snapshots.last, g.feed.head.Load()
+	if last.Epoch != g.feed.epoch || seq > last.Seq { // only forward: another node may have seen more
 		if err := g.writeSnapshot(ctx, seq, now); err != nil {
 			return fmt.Errorf("write snapshot: %w", err)
 		}
@@ -64,7 +128,14 @@ func (g *Gateway) snapshot(ctx context.Context, window time.Duration) error {
 	if window > 0 {
 		seq = min(seq, g.feed.times.before(now.Add(-window)))
 	}
-	for p := range g.owners {
+	if g.cluster != nil {
+		read, err := g.cluster.heads(ctx)
+		if err != nil {
+			return fmt.Errorf("what the other nodes have read: %w", err)
+		}
+		seq = min(seq, read)
+	}
+	for p := range g.seats {
 		if err := g.cfg.Log.Purge(ctx, p, seq); err != nil {
 			return fmt.Errorf("purge the log: %w", err)
 		}
@@ -72,8 +143,47 @@ func (g *Gateway) snapshot(ctx context.Context, window time.Duration) error {
 	return nil
 }
 
+// succeed makes this node the one that writes snapshots, if another did: the head is written anew, so that what
+// that may still be about to write fails, and only then is it looked what there is.
+func (g *Gateway) succeed(ctx context.Context) error {
+	s := &g.snapshots
+	if s.whole {
+		return nil
+	}
+	head, revision, err := readHead(ctx, g.cfg.Store)
+	if err != nil {
+		return err
+	}
+	if g.cluster != nil {
+		if revision, err = putHead(ctx, g.cfg.Store, head, revision); err != nil {
+			return err
+		}
+	}
+	s.last, s.revision, s.obsolete = head, revision, nil
+	g.noteSnapshot(head)
+	for _, prefix := range []string{keyEnded, keyLive, keyUsers} {
+		err := g.cfg.Store.List(ctx, prefix, func(v Value) error {
+			s.obsolete = append(s.obsolete, pack{v.Key, len(v.Data)})
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("list snapshots: %w", err)
+		}
+	}
+	s.whole = true
+	return nil
+}
+
+func putHead(ctx context.Context, store Store, head snapshotHead, revision uint64) (uint64, error) {
+	data, err := json.Marshal(head)
+	if err != nil {
+		return 0, err
+	}
+	return store.Put(ctx, keyHead, data, revision)
+}
+
 func (g *Gateway) dropObsolete(ctx context.Context, now time.Time) error {
-	if err := g.obsolete.drop(ctx, g.cfg.Store, g.generation, now.Add(-rememberCalls)); err != nil {
+	if err := g.snapshots.obsolete.drop(ctx, g.cfg.Store, g.snapshots.last.Generation, now.Add(-rememberCalls)); err != nil {
 		return fmt.Errorf("delete old snapshots: %w", err)
 	}
 	return nil
@@ -81,7 +191,7 @@ func (g *Gateway) dropObsolete(ctx context.Context, now time.Time) error {
 
 // writeSnapshot writes the state, which is that of the log's entry seq or newer.
 func (g *Gateway) writeSnapshot(ctx context.Context, seq uint64, now time.Time) (err error) {
-	f := g.feed
+	f, s := g.feed, &g.snapshots
 	head := snapshotHead{Epoch: f.epoch, Seq: seq, Generation: strconv.FormatInt(now.UnixNano(), 36)}
 	live := packer{ctx: ctx, store: g.cfg.Store, prefix: keyLive + "." + head.Generation}
 	users := packer{ctx: ctx, store: g.cfg.Store, prefix: keyUsers + "." + head.Generation}
@@ -91,35 +201,36 @@ func (g *Gateway) writeSnapshot(ctx context.Context, seq uint64, now time.Time) 
 		if state.forgotten.Compare(head.Forgotten) > 0 {
 			head.Forgotten = state.forgotten
 		}
-		for _, c := range state.live {
-			live.add(c)
+		for i := range state.live {
+			live.add(state.live[i].get())
 		}
-		for _, c := range state.ended {
-			ended.add(c)
+		for i := range state.ended {
+			ended.add(state.ended[i].get())
 		}
 		for _, u := range state.users {
 			users.add(u)
 		}
 		defer func() {
 			if err != nil {
-				f.shards[i].endedAgain(state.ended)
+				f.shards[i].endedAgain(state.again)
 			}
 		}()
 	}
 	err = errors.Join(live.flush(), users.flush(), ended.flush())
-	g.obsolete = slices.Concat(g.obsolete, live.packs, users.packs, ended.packs) // also those of a failed attempt
-	if err != nil {
-		return err
+	packs := obsolete(slices.Concat(live.packs, users.packs, ended.packs))
+	if err == nil {
+		// When this fails the head may be another's, or this one though the answer was lost.
+		s.revision, err = putHead(ctx, g.cfg.Store, head, s.revision)
+		s.whole = err == nil
 	}
-	data, err := json.Marshal(head)
-	if err != nil {
-		return err
+	if errors.Is(err, ErrConflict) { // nobody else knows of these
+		return errors.Join(err, packs.drop(ctx, g.cfg.Store, s.last.Generation, now))
 	}
-	if _, err := g.cfg.Store.Put(ctx, keyHead, data, AnyRevision); err != nil {
-		return err
+	s.obsolete = slices.Concat(s.obsolete, packs) // also those of a failed attempt
+	if err == nil {
+		s.last = head
 	}
-	g.generation, g.saved = head.Generation, seq
-	return nil
+	return err
 }
 
 // packer writes values as JSON lines, many to a key. Its first error sticks.
@@ -133,7 +244,7 @@ type packer struct {
 }
 
 func (p *packer) add(value any) {
-	line, err := json.Marshal(value)
+	line, err := encodeLine(value)
 	if err != nil {
 		p.err = errors.Join(p.err, err)
 		return
@@ -142,6 +253,16 @@ func (p *packer) add(value any) {
 		p.put()
 	}
 	p.data = append(append(p.data, line...), '\n')
+}
+
+func encodeLine(value any) ([]byte, error) {
+	c, ok := value.(*Call)
+	if !ok {
+		return json.Marshal(value)
+	}
+	var e encoder
+	e.call(c)
+	return e.data, e.err
 }
 
 func (p *packer) put() {
@@ -210,29 +331,40 @@ func (o *obsolete) drop(ctx context.Context, store Store, generation string, old
 	return errors.Join(errs...)
 }
 
-// restore loads the last snapshot, if there is one.
-func (g *Gateway) restore(ctx context.Context) error {
-	f := g.feed
-	value, err := g.cfg.Store.Get(ctx, keyHead)
-	if errors.Is(err, ErrNotFound) {
-		return nil
+// restore loads the last snapshot, if there is one, into a feed that has not begun.
+func (s *snapshots) restore(ctx context.Context, store Store, f *Feed, now time.Time) error {
+	for {
+		head, revision, err := readHead(ctx, store)
+		if err != nil {
+			return err
+		}
+		if revision == 0 {
+			s.whole = true
+			return nil
+		}
+		if err := s.load(ctx, store, head, f, now); err != nil {
+			return fmt.Errorf("snapshot: %w", err)
+		}
+		again, revision, err := readHead(ctx, store)
+		if err != nil {
+			return err
+		}
+		if again.Generation == head.Generation {
+			s.last, s.revision, s.whole = head, revision, true
+			return nil
+		}
+		// Another node has written the next one, and deletes this: what was read may not be all of it.
 	}
-	if err != nil {
-		return fmt.Errorf("read snapshot: %w", err)
-	}
-	var head snapshotHead
-	if err := json.Unmarshal(value.Data, &head); err != nil {
-		return fmt.Errorf("snapshot: %w", err)
-	}
-	g.generation = head.Generation
+}
+
+func (s *snapshots) load(ctx context.Context, store Store, head snapshotHead, f *Feed, now time.Time) error {
+	s.obsolete = nil
 	// The calls are true in any case, but positions mean nothing in another incarnation of the log.
 	if f.restored = head.Epoch == f.epoch; f.restored {
-		g.saved = head.Seq
 		for i := range f.shards {
 			f.shards[i].forgotten = head.Forgotten
 		}
 	}
-	now := g.cfg.Now()
 	putCall := func(line string) error {
 		c := new(Call)
 		if err := json.Unmarshal([]byte(line), c); err != nil {
@@ -255,17 +387,17 @@ func (g *Gateway) restore(ctx context.Context) error {
 		prefix, generation string
 		put                func(line string) error
 	}{{keyEnded, "", putCall}, {keyLive, head.Generation, putCall}, {keyUsers, head.Generation, putUser}} {
-		if err := g.unpack(ctx, part.prefix, part.generation, part.put); err != nil {
-			return fmt.Errorf("snapshot: %w", err)
+		if err := s.unpack(ctx, store, part.prefix, part.generation, part.put); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 // unpack calls put for each line of a generation's values ("": any), and notes all keys for later.
-func (g *Gateway) unpack(ctx context.Context, prefix, generation string, put func(line string) error) error {
-	return g.cfg.Store.List(ctx, prefix, func(v Value) error {
-		g.obsolete = append(g.obsolete, pack{v.Key, len(v.Data)})
+func (s *snapshots) unpack(ctx context.Context, store Store, prefix, generation string, put func(line string) error) error {
+	return store.List(ctx, prefix, func(v Value) error {
+		s.obsolete = append(s.obsolete, pack{v.Key, len(v.Data)})
 		if generation != "" && !strings.HasPrefix(v.Key, prefix+"."+generation+".") {
 			return nil
 		}

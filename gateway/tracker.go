@@ -34,7 +34,10 @@ func (t Tracker) Apply(c Call, e Event) (Call, bool) {
 	if at == 0 && c.Settled != nil && len(c.Events) > 0 {
 		return c, false
 	}
-	c.Events = slices.Insert(slices.Clone(c.Events), at, e)
+	c.Version++
+	e.Version = c.Version
+	e.Account, e.PBX, e.Call = "", "", "" // the call's id says it
+	c.Events = inserted(c.Events, at, e)
 	if at == len(c.Events)-1 {
 		c.Known = c.after(e)
 	} else {
@@ -46,10 +49,18 @@ func (t Tracker) Apply(c Call, e Event) (Call, bool) {
 		for _, old := range c.Events[:extra] {
 			settled = settled.after(old)
 		}
-		c.Settled, c.Events = &settled, c.Events[extra:]
+		c.Settled, c.Events = &settled, slices.Clone(c.Events[extra:])
 	}
-	c.Version++
 	return c, true
+}
+
+// inserted returns a copy of events with e at a place.
+func inserted(events []Event, at int, e Event) []Event {
+	all := make([]Event, len(events)+1)
+	copy(all, events[:at])
+	all[at] = e
+	copy(all[at+1:], events[at:])
+	return all
 }
 
 func (t Tracker) refold(c Call) Known {
@@ -72,14 +83,27 @@ func (c Call) merged() (Known, Event, bool) {
 	return k, Event{}, false
 }
 
-// settled returns an ended call without its events. What happened before its end comes too late then.
-func (c *Call) settled() *Call {
-	if len(c.Events) == 0 {
-		return c
+// at returns the call as it was at an earlier version, and the type of the event that made it that. It returns
+// false when the events of that time are no longer all there.
+func (c *Call) at(version int) (Call, EventType, bool) {
+	past := Call{Account: c.Account, ID: c.ID, Version: version, Settled: c.Settled}
+	var made EventType
+	first := c.Version
+	for _, e := range c.Events {
+		first = min(first, e.Version)
+		if e.Version <= version {
+			past.Events = append(past.Events, e)
+		}
+		if e.Version == version {
+			made = e.Type
+		}
 	}
-	short, known := *c, c.Known
-	short.Settled, short.Events = &known, nil
-	return &short
+	// What is settled came before the rest if that is without gaps.
+	if made == "" || first == 0 || c.Settled != nil && first+len(c.Events)-1 != c.Version {
+		return Call{}, "", false
+	}
+	past.Known = Tracker{}.refold(past)
+	return past, made, true
 }
 
 func (c Call) base() Known {

@@ -23,9 +23,7 @@ func (c *Call) For(user string) (View, bool) {
 	if c.Recording != "" {
 		v.Recording = &c.Recording
 	}
-	if at := c.answered(user); !at.IsZero() {
-		v.AnsweredAt = (*Millis)(&at)
-	}
+	v.AnsweredAt = (*Millis)(c.answered(user))
 	if !mine.Live() {
 		v.Outcome, v.EndedAt = &mine.Outcome, (*Millis)(&mine.EndedAt)
 	}
@@ -35,9 +33,9 @@ func (c *Call) For(user string) (View, bool) {
 // Users returns the users who have a share in the call, each once.
 func (c *Call) Users() []string {
 	var users []string
-	for _, leg := range c.Legs {
-		if leg.User != "" && !slices.Contains(users, leg.User) {
-			users = append(users, leg.User)
+	for i := range c.Legs {
+		if user := c.Legs[i].User; user != "" && !slices.Contains(users, user) {
+			users = append(users, user)
 		}
 	}
 	return users
@@ -83,11 +81,11 @@ func (l *Leg) state() State {
 }
 
 // outside is the other party's number, for the one who made the call and for those who got it.
-func (c *Call) outside(caller bool) Number {
+func (c *Call) outside(caller bool) *Number {
 	if c.Direction == Outbound || c.Direction == Internal && caller {
-		return c.To
+		return &c.To
 	}
-	return c.From
+	return &c.From
 }
 
 // answeredBy is who took the call as the user's leg knew it: he himself, who took it while it rang, or
@@ -125,19 +123,21 @@ func (c *Call) peer(mine *Leg) *Person {
 
 func (c *Call) talked(user string) time.Duration {
 	var sum time.Duration
-	for _, leg := range c.Legs {
-		if leg.User == user {
-			sum += leg.Talked
+	for i := range c.Legs {
+		if c.Legs[i].User == user {
+			sum += c.Legs[i].Talked
 		}
 	}
 	return sum
 }
 
-func (c *Call) answered(user string) time.Time {
-	var first time.Time
-	for _, leg := range c.Legs {
-		if leg.User == user && !leg.AnsweredAt.IsZero() && (first.IsZero() || leg.AnsweredAt.Before(first)) {
-			first = leg.AnsweredAt
+// answered is when the user first talked, nil if he has not.
+func (c *Call) answered(user string) *time.Time {
+	var first *time.Time
+	for i := range c.Legs {
+		leg := &c.Legs[i]
+		if leg.User == user && !leg.AnsweredAt.IsZero() && (first == nil || leg.AnsweredAt.Before(*first)) {
+			first = &leg.AnsweredAt
 		}
 	}
 	return first

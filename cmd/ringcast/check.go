@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"path/filepath"
 	"time"
 
 	"ringcast/gateway"
@@ -38,10 +37,16 @@ func (a *app) check(ctx context.Context, flags *flag.FlagSet, args []string) err
 		fmt.Fprintf(a.stdout, "  note: %v\n", w)
 	}
 	switch err := checkLog(ctx, cfg); {
+	case cfg.NATS != nil:
+		r.say("log on the NATS cluster", err)
 	case errors.Is(err, natslog.ErrInUse):
 		r.say("log in "+cfg.DataDir+": a running ringcast has it", nil)
 	default:
 		r.say("log in "+cfg.DataDir, err)
+	}
+	if cfg.TLS != nil {
+		_, err := cfg.tlsConfig()
+		r.say("certificates", err)
 	}
 	for _, account := range cfg.Accounts {
 		r.account(ctx, cfg, account)
@@ -95,7 +100,7 @@ func (r *report) account(ctx context.Context, cfg *Config, account AccountConfig
 func checkLog(ctx context.Context, cfg *Config) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	db, err := natslog.Open(ctx, natslog.Config{Dir: filepath.Join(cfg.DataDir, "log"), Durability: natslog.Durability(cfg.Durability)})
+	db, err := natslog.Open(ctx, logConfig(cfg, slog.New(slog.DiscardHandler)))
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -124,12 +125,17 @@ func readLimits(s *section) (limits push.Limits, drainTime time.Duration) {
 	duration("token_late", &limits.TokenLate, time.Second, 10*time.Minute)
 	duration("poll_wait", &limits.PollWait, time.Second, time.Minute)
 	duration("poll_lease", &limits.PollLease, time.Second, time.Minute)
+	duration("presence_leave", &limits.PresenceLeave, time.Second, time.Minute)
+	duration("presence_every", &limits.PresenceEvery, 100*time.Millisecond, time.Minute)
+	duration("presence_poll", &limits.PresencePoll, time.Second, time.Minute)
+	number("sessions", &limits.Sessions, 1, 10_000_000)
 	number("sessions_per_user", &limits.PerUser, 1, 1000)
 	number("commands_per_user", &limits.Commands, 1, 1000)
 	number("queue_messages", &limits.QueueMessages, 1, 10_000)
 	number("queue_bytes", &limits.QueueBytes, 16<<10, 64<<20)
 	number("unauthenticated", &limits.Unauthenticated, 1, 1_000_000)
 	number("unauthenticated_per_address", &limits.UnauthenticatedPerIP, 1, 1_000_000)
+	number("sockets_per_address", &limits.SocketsPerIP, 1, 10_000_000)
 	number("handshake_burst", &limits.HandshakeBurst, 1, 1_000_000)
 	var perSecond int
 	if number("handshakes_per_address", &perSecond, 1, 1_000_000); perSecond > 0 {
@@ -138,6 +144,9 @@ func readLimits(s *section) (limits push.Limits, drainTime time.Duration) {
 	number("drain_rate", &limits.DrainRate, 1, 1_000_000)
 	drainTime = defaultDrainTime
 	duration("drain_time", &drainTime, time.Second, 10*time.Minute)
+	if ping := cmp.Or(limits.PingEvery, 25*time.Second); limits.PollWait > 2*ping {
+		s.get("poll_wait").fail("is more than twice ping_every (%v): clients would take a waiting poll for a dead line", ping)
+	}
 	s.done()
 	return limits, drainTime
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 
@@ -17,16 +18,19 @@ type metrics struct {
 
 	records  prometheus.Counter
 	appends  *prometheus.HistogramVec
-	delivery prometheus.Histogram
+	applied  prometheus.Histogram
+	delivery *prometheus.HistogramVec
 	unknown  *prometheus.CounterVec
 	sessions *prometheus.GaugeVec
+	opened   *prometheus.CounterVec
 	closed   *prometheus.CounterVec
 	messages *prometheus.CounterVec
 	commands *prometheus.CounterVec
 	refusals *prometheus.CounterVec
+	tickets  prometheus.Counter
+	cards    *prometheus.HistogramVec
+	unshown  *prometheus.CounterVec
 }
-
-var _ push.Metrics = (*metrics)(nil)
 
 func newMetrics() *metrics {
 	latency := []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5}
@@ -38,16 +42,28 @@ func newMetrics() *metrics {
 		records:  prometheus.NewCounter(prometheus.CounterOpts{Name: "ringcast_records_appended_total", Help: "Records made durable in the log."}),
 		appends: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "ringcast_append_seconds", Help: "Time of one append of a group of records.", Buckets: latency}, []string{"result"}),
-		delivery: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "ringcast_delivery_seconds", Help: "Time from an entry's append to its delivery to this node's sessions.", Buckets: latency}),
+		applied: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "ringcast_apply_seconds", Help: "Time from an entry's append to its arrival in this node's sessions.", Buckets: latency}),
+		delivery: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "ringcast_delivery_seconds", Help: "Time from when an event was taken to when a session handed it to the network, as it happened; what a resume brought is not counted.",
+			Buckets: latency}, []string{"rung"}),
 		unknown:  counter("ringcast_unknown_extensions_total", "Events for an extension that nobody in the directory has.", "account"),
-		sessions: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "ringcast_sessions", Help: "Browser sessions."}, []string{"rung"}),
-		closed:   counter("ringcast_sessions_closed_total", "Sessions that ended, by close code; 0: the client left.", "rung", "code"),
+		sessions: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "ringcast_sessions", Help: "Browser sessions; a poll is one while it waits."}, []string{"rung"}),
+		opened: counter("ringcast_sessions_opened_total",
+			"Sessions that began: resumed, or the reason of the reset.", "rung", "how"),
+		closed:   counter("ringcast_sessions_closed_total", "Sessions that ended, by close code; 0: the client left, or a poll was answered; 4001: the outbox was full.", "rung", "code"),
 		messages: counter("ringcast_messages_sent_total", "Messages handed to the network.", "rung"),
 		commands: counter("ringcast_commands_total", "Commands, by the code of their refusal; empty: carried out.", "code"),
-		refusals: counter("ringcast_refusals_total", "Requests and handshakes turned away, by code.", "code"),
+		refusals: counter("ringcast_refusals_total", "Requests, handshakes and sessions turned away, by route and code.", "route", "code"),
+		tickets:  prometheus.NewCounter(prometheus.CounterOpts{Name: "ringcast_tickets_total", Help: "Tickets given out for a token."}),
+		cards: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "ringcast_ring_to_card_seconds", Help: "Time from when a card's ringing was taken to the receipt that it is on a screen; once per user and call.",
+			Buckets: append(latency, 10, 30)}, []string{"rung"}),
+		unshown: counter("ringcast_calls_unshown_total",
+			"Calls that rang and that no screen showed: offline, nobody whom it rang had a session; unseen, somebody had.", "account", "why"),
 	}
-	m.registry.MustRegister(m.records, m.appends, m.delivery, m.unknown, m.sessions, m.closed, m.messages, m.commands, m.refusals,
+	m.registry.MustRegister(m.records, m.appends, m.applied, m.delivery, m.unknown, m.sessions, m.opened, m.closed, m.messages,
+		m.commands, m.refusals, m.tickets, m.cards, m.unshown,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -64,30 +80,42 @@ func (m *metrics) gateway() gateway.Metrics {
 			}
 			m.appends.WithLabelValues(result).Observe(took.Seconds())
 		},
-		Applied: func(_ int, appended time.Time) { m.delivery.Observe(time.Since(appended).Seconds()) },
+		Applied: func(_ int, appended time.Time) { m.applied.Observe(time.Since(appended).Seconds()) },
 		UnknownExtension: func(account string, extensions []string) {
 			m.unknown.WithLabelValues(account).Add(float64(len(extensions)))
 		},
+		Shown: func(rung string, after time.Duration) {
+			m.cards.WithLabelValues(cmp.Or(rung, "unknown")).Observe(after.Seconds())
+		},
+		Unshown: func(account, why string) { m.unshown.WithLabelValues(account, why).Inc() },
 	}
 }
 
-// SessionOpened counts a session.
-func (m *metrics) SessionOpened(rung string) { m.sessions.WithLabelValues(rung).Inc() }
-
-// SessionClosed counts a session off.
-func (m *metrics) SessionClosed(rung string, code int) {
-	m.sessions.WithLabelValues(rung).Dec()
-	m.closed.WithLabelValues(rung, strconv.Itoa(code)).Inc()
+// push returns the hooks of the browser sessions.
+func (m *metrics) push() push.Metrics {
+	return push.Metrics{
+		Opened: func(rung, how string) {
+			m.sessions.WithLabelValues(rung).Inc()
+			m.opened.WithLabelValues(rung, how).Inc()
+		},
+		Closed: func(rung string, code int) {
+			m.sessions.WithLabelValues(rung).Dec()
+			m.closed.WithLabelValues(rung, strconv.Itoa(code)).Inc()
+		},
+		Sent: func(rung string, n int) { m.messages.WithLabelValues(rung).Add(float64(n)) },
+		Delivered: func(rung string, taken time.Time) {
+			m.delivery.WithLabelValues(rung).Observe(time.Since(taken).Seconds())
+		},
+		Command: func(code gateway.Code) { m.commands.WithLabelValues(string(code)).Inc() },
+		Refused: m.refused,
+		Ticket:  m.tickets.Inc,
+	}
 }
 
-// MessagesSent counts messages.
-func (m *metrics) MessagesSent(rung string, n int) { m.messages.WithLabelValues(rung).Add(float64(n)) }
-
-// CommandDone counts a command.
-func (m *metrics) CommandDone(code gateway.Code) { m.commands.WithLabelValues(string(code)).Inc() }
-
-// Refused counts a refusal.
-func (m *metrics) Refused(code gateway.Code) { m.refusals.WithLabelValues(string(code)).Inc() }
+// refused counts a refusal of a route.
+func (m *metrics) refused(route string, code gateway.Code) {
+	m.refusals.WithLabelValues(route, string(code)).Inc()
+}
 
 // watch shows the state of the PBX links as it is when asked.
 func (m *metrics) watch(links func() []*gateway.Link) {

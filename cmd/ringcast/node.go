@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"ringcast/gateway"
@@ -25,18 +26,27 @@ import (
 // orchestrator's grace should be longer than that and the config's drain time together.
 const shutdownTime = 5 * time.Second
 
+// ticketMemory is how long it is remembered that a ticket was used: longer than one works.
+const ticketMemory = 2 * time.Minute
+
+// filesBesides is how many files a node has open besides its sessions', at most.
+const filesBesides = 500
+
 // node is one gateway process: everything that a config file names, wired together.
 type node struct {
-	cfg      *Config
-	logger   *slog.Logger
-	db       *natslog.DB
-	gateway  *gateway.Gateway
-	push     *push.Server
-	tokens   *push.Tokens
-	metrics  *metrics
-	mux      *http.ServeMux // of the main listener; what is added before run is served
-	web, ops *server
-	draining atomic.Bool
+	cfg       *Config
+	logger    *slog.Logger
+	db        *natslog.DB
+	gateway   *gateway.Gateway
+	directory *gateway.Overlay
+	revoked   *gateway.Revocations
+	chains    push.Chains // how far tickets were used on all nodes; nil: there is one node
+	push      *push.Server
+	tokens    *push.Tokens
+	metrics   *metrics
+	mux       *http.ServeMux // of the main listener; what is added before run is served
+	web, ops  *server
+	draining  atomic.Bool
 }
 
 // openNode binds the listeners and opens the log; it serves nothing yet.
@@ -59,17 +69,17 @@ func openNode(ctx context.Context, cfg *Config, logger *slog.Logger) (_ *node, e
 	if n.ops, err = listen(ctx, cfg.OpsListen, n.opsHandler(), logger); err != nil {
 		return nil, err
 	}
-	if n.db, err = natslog.Open(ctx, natslog.Config{
-		Dir: filepath.Join(cfg.DataDir, "log"), Durability: natslog.Durability(cfg.Durability), Logger: logger,
-	}); err != nil {
+	if n.db, err = natslog.Open(ctx, logConfig(cfg, logger)); err != nil {
 		return nil, err
 	}
-	directory := gateway.NewAccounts(cfg.GatewayAccounts()...)
-	n.gateway = gateway.New(gateway.Config{
-		Log: n.db.Log(), Store: n.db.Store(), Directory: directory, Logger: logger, Metrics: n.metrics.gateway(),
-	})
-	n.attach(directory)
-	if err = n.openPush(directory); err != nil {
+	if err = n.openDirectory(ctx); err != nil {
+		return nil, err
+	}
+	if err = n.openEngine(ctx); err != nil {
+		return nil, err
+	}
+	n.attach()
+	if err = n.openPush(); err != nil {
 		return nil, err
 	}
 	n.metrics.watch(n.gateway.Links)
@@ -77,18 +87,55 @@ func openNode(ctx context.Context, cfg *Config, logger *slog.Logger) (_ *node, e
 	return n, nil
 }
 
+// logConfig says where the log is.
+func logConfig(cfg *Config, logger *slog.Logger) natslog.Config {
+	log := natslog.Config{Dir: filepath.Join(cfg.DataDir, "log"), Durability: natslog.Durability(cfg.Durability), Logger: logger}
+	if nats := cfg.NATS; nats != nil {
+		log.URL, log.CredsFile, log.CAFile = nats.URL, nats.Credentials, nats.CA
+	}
+	return log
+}
+
+func (n *node) openEngine(ctx context.Context) error {
+	engine := gateway.Config{
+		Log: n.db.Log(), Store: n.db.Store(), Directory: n.directory, Logger: n.logger, Metrics: n.metrics.gateway(),
+	}
+	if n.cfg.NATS != nil {
+		shared, err := n.db.Volatile(ctx, "nodes", 0)
+		if err != nil {
+			return err
+		}
+		engine.Peers, engine.Shared = n.db.Peers(), shared
+		if n.chains, err = n.db.Volatile(ctx, "tickets", ticketMemory); err != nil {
+			return err
+		}
+	}
+	n.gateway = gateway.New(engine)
+	return nil
+}
+
+// openDirectory reads who is who, and whose tokens count no more.
+func (n *node) openDirectory(ctx context.Context) error {
+	n.directory = gateway.NewOverlay(n.db.Store(), n.logger, func(account string) {
+		n.push.Recheck(account, "")
+		n.gateway.DirectoryChanged(account)
+	}, n.cfg.GatewayAccounts()...)
+	n.revoked = gateway.NewRevocations(n.db.Store(), n.logger, time.Now, func(account, user string) { n.push.Recheck(account, user) })
+	return errors.Join(n.directory.Load(ctx), n.revoked.Load(ctx))
+}
+
 // attach adds the PBXes that the node itself connects to.
-func (n *node) attach(directory *gateway.Accounts) {
+func (n *node) attach() {
 	for _, account := range n.cfg.Accounts {
 		for _, pbx := range account.PBX {
 			if pbx.Asterisk != nil {
-				n.gateway.Attach(account.ID, pbx.ID, asterisk.New(asteriskConfig(account.ID, pbx, directory, n.logger)))
+				n.gateway.Attach(account.ID, pbx.ID, asterisk.New(asteriskConfig(account.ID, pbx, n.directory, n.logger)))
 			}
 		}
 	}
 }
 
-func asteriskConfig(account string, pbx PBXConfig, directory *gateway.Accounts, logger *slog.Logger) asterisk.Config {
+func asteriskConfig(account string, pbx PBXConfig, directory gateway.Directory, logger *slog.Logger) asterisk.Config {
 	ami := pbx.Asterisk
 	cfg := asterisk.Config{
 		ID: pbx.ID, Address: ami.Address, Username: ami.Username, Secret: string(ami.Secret),
@@ -106,7 +153,7 @@ func asteriskConfig(account string, pbx PBXConfig, directory *gateway.Accounts, 
 	return cfg
 }
 
-func (n *node) openPush(directory gateway.Directory) error {
+func (n *node) openPush() error {
 	key, err := n.cfg.LoadSessionKey()
 	if err != nil {
 		return err
@@ -130,10 +177,27 @@ func (n *node) openPush(directory gateway.Directory) error {
 		return err
 	}
 	n.push, err = push.New(push.Config{
-		Gateway: n.gateway, Directory: directory, Tokens: n.tokens, Origins: origins,
-		Exchangers: map[string]push.Exchanger{"amocrm": exchanger}, Logger: n.logger, Metrics: n.metrics,
+		Gateway: n.gateway, Presence: n.gateway, Directory: n.directory, Tokens: n.tokens, Origins: origins,
+		Exchangers: map[string]push.Exchanger{"amocrm": exchanger}, Limits: n.limits(), Logger: n.logger, Metrics: n.metrics.push(),
+		Chains: n.chains, Revoked: n.revoked.Revoked, ClientAddr: push.ClientAddr(n.cfg.TrustedProxies),
 	})
 	return err
+}
+
+// limits are the config's, within what the system allows.
+func (n *node) limits() push.Limits {
+	limits := n.cfg.Limits
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
+		n.logger.Warn("cannot tell how many files may be open", "err", err)
+		return limits
+	}
+	if most := int(min(files.Cur, 1<<31)) - filesBesides; limits.Sessions > most || limits.Sessions == 0 && most < push.DefaultSessions {
+		limits.Sessions = max(most, 1)
+		n.logger.Warn("fewer sessions than could be, for want of open files: raise the limit (LimitNOFILE in a systemd unit)",
+			"sessions", limits.Sessions, "files", files.Cur)
+	}
+	return limits
 }
 
 func (n *node) amoExchanger() (*amocrm.Verifier, error) {
@@ -176,6 +240,10 @@ func (n *node) run(ctx context.Context, ready func()) error {
 	defer stopEngine()
 	engine := make(chan error, 1)
 	go func() { engine <- n.gateway.Run(engineCtx) }()
+	var followers sync.WaitGroup
+	for _, follow := range []func(context.Context) error{n.directory.Run, n.revoked.Run} {
+		followers.Go(func() { _ = follow(engineCtx) }) // ends with its context only
+	}
 	failed := make(chan error, 2)
 	n.ops.serve(failed)
 
@@ -198,7 +266,9 @@ func (n *node) run(ctx context.Context, ready func()) error {
 	n.draining.Store(true)
 	n.leave(context.WithoutCancel(ctx))
 	stopEngine()
-	err = errors.Join(err, <-engine, n.abandon())
+	err = errors.Join(err, <-engine)
+	followers.Wait()
+	err = errors.Join(err, n.abandon())
 	n.logger.Info("stopped")
 	return err
 }

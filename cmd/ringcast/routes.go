@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"path"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -14,26 +15,23 @@ import (
 
 // routes assembles the main listener.
 func (n *node) routes() {
-	n.mux.Handle("POST /v1/accounts/{account}/events", gateway.Handle(n.logger, n.counted(n.webhooks().ServeEvents)))
+	hooks := n.webhooks()
+	n.mux.Handle("POST /v1/accounts/{account}/events", n.route("events", hooks.ServeEvents))
+	n.presenceRoute(hooks)
+	n.adminRoutes()
 	n.mux.Handle("/v1/", n.push.Handler())
-	n.mux.HandleFunc("GET /client.js", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-cache")
-		http.ServeContent(w, r, "client.js", time.Time{}, bytes.NewReader(static.ClientJS))
-	})
+	for name, file := range map[string][]byte{"client.js": static.ClientJS, "client.d.ts": static.ClientTypes, "poll.js": static.PollJS} {
+		n.mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Cache-Control", "no-cache")
+			if path.Ext(name) == ".ts" { // which is video otherwise
+				w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			}
+			http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(file))
+		})
+	}
 	n.mux.Handle("/", gateway.Handle(n.logger, func(_ http.ResponseWriter, r *http.Request) error {
 		return gateway.Errorf(gateway.CodeNotFound, "there is nothing at %s", r.URL.Path)
 	}))
-}
-
-// counted counts what a handler refuses.
-func (n *node) counted(h gateway.HandlerFunc) gateway.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		err := h(w, r)
-		if err != nil {
-			n.metrics.Refused(gateway.CodeOf(err))
-		}
-		return err
-	}
 }
 
 // opsHandler is the operator's side (design §4.4).

@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"flag"
-	"runtime/debug"
+	"sync"
 )
 
 func (a *app) serve(ctx context.Context, flags *flag.FlagSet, args []string) error {
@@ -16,11 +16,7 @@ func (a *app) serve(ctx context.Context, flags *flag.FlagSet, args []string) err
 	if err != nil {
 		return err
 	}
-	if _, set := a.env("GOGC"); !set {
-		// A small heap beside a high rate of events is collected so often that it stalls the slowest percent of
-		// them. Half as often costs less than half as much again of memory.
-		debug.SetGCPercent(200)
-	}
+	a.tune()
 	cfg, err := LoadConfig(*file, a.env)
 	if err != nil {
 		return err
@@ -32,6 +28,12 @@ func (a *app) serve(ctx context.Context, flags *flag.FlagSet, args []string) err
 	if err != nil {
 		return err
 	}
+	reloading, endReloads := context.WithCancel(ctx)
+	var reloads sync.WaitGroup
+	defer reloads.Wait()
+	defer endReloads()
+	reloads.Go(func() { a.reloads(reloading, n, *file) })
+	reloads.Go(func() { giveBack(reloading, memoryTick) })
 	return n.run(ctx, func() {
 		logger.Info("serving", "listen", n.web.addr(), "ops", n.ops.addr(), "public_url", cfg.PublicURL)
 		if a.started != nil {

@@ -297,7 +297,7 @@ func TestServeOperatorSide(t *testing.T) {
 	p.poll(token, "")
 
 	p.untilMetric(`ringcast_sessions_closed_total{code="0",rung="poll"}`, 1) // counted after the answer
-	p.untilMetric(`ringcast_delivery_seconds_count`, 2)
+	p.untilMetric(`ringcast_apply_seconds_count`, 2)
 	m := p.metrics()
 	for name, want := range map[string]float64{
 		`ringcast_records_appended_total`:                       3,
@@ -309,7 +309,9 @@ func TestServeOperatorSide(t *testing.T) {
 		`ringcast_commands_total{code=""}`:                      1,
 		`ringcast_append_seconds_count{result="ok"}`:            2,
 		`ringcast_pbx_connected{account="acme",pbx="office"}`:   0,
-		`ringcast_delivery_seconds_bucket{le="+Inf"}`:           2,
+		`ringcast_apply_seconds_bucket{le="+Inf"}`:              2,
+		`ringcast_delivery_seconds_count{rung="ws"}`:            2,
+		`ringcast_sessions_opened_total{how="new",rung="ws"}`:   1,
 		`ringcast_append_seconds_bucket{result="ok",le="+Inf"}`: 2,
 	} {
 		if got, ok := m[name]; !ok || got != want {

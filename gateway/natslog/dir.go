@@ -17,9 +17,12 @@ const (
 	runFile  = "natslog.run"  // the run that has the directory open, or the clean-stop mark
 )
 
-// standalone marks a directory whose streams belong to one server. A cluster would not adopt but delete
-// them, so it must refuse the directory, as this package refuses one of a cluster.
-const standalone = "standalone"
+// What the mode file says. The streams of a standalone server are never taken over by a cluster, nor the other
+// way round: whoever changes from one to the other would start with an empty log and not know it.
+const (
+	standalone = "standalone" // the streams are in here
+	clustered  = "clustered"  // the streams are on NATS servers that others run
+)
 
 // ErrInUse means that another process has the directory open.
 var ErrInUse = errors.New("in use by another process")
@@ -50,15 +53,43 @@ func openDir(path string) (*dir, error) {
 }
 
 func (d *dir) claim() error {
+	switch mode, err := d.mode(); {
+	case err != nil:
+		return err
+	case mode == "":
+		return d.write(modeFile, []byte(standalone+"\n"))
+	case mode == clustered:
+		return fmt.Errorf("%s was used with nats.url, in mode %q: the log is on those servers. Set nats.url again, or give another directory to begin anew", d.path, mode)
+	case mode != standalone:
+		return fmt.Errorf("%s was made in mode %q and cannot be opened in mode %q", d.path, mode, standalone)
+	}
+	return nil
+}
+
+// mode returns what the mode file says, "" if there is none.
+func (d *dir) mode() (string, error) {
 	mode, err := os.ReadFile(filepath.Join(d.path, modeFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return d.write(modeFile, []byte(standalone+"\n"))
+		return "", nil
 	}
-	if err != nil {
+	return strings.TrimSpace(string(mode)), err
+}
+
+// joinCluster marks a directory as that of a node whose log is on a cluster.
+func joinCluster(path string) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
 		return err
 	}
-	if m := strings.TrimSpace(string(mode)); m != standalone {
-		return fmt.Errorf("%s was made in mode %q and cannot be opened in mode %q", d.path, m, standalone)
+	d := &dir{path: path}
+	switch mode, err := d.mode(); {
+	case err != nil:
+		return err
+	case mode == "":
+		return d.write(modeFile, []byte(clustered+"\n"))
+	case mode != clustered:
+		return fmt.Errorf("%s holds a log of its own, in mode %q, which does not join a cluster by itself. "+
+			"Run it without nats.url until its work is done, then give another directory (or move this one away) to begin anew on the cluster; or leave nats.url out",
+			path, mode)
 	}
 	return nil
 }

@@ -44,6 +44,8 @@ var queueName = regexp.MustCompile(`^[-_a-zA-Z0-9]{1,64}$`)
 // a second stream for what was parked. Attempts are counted anew when an item is released. An item that
 // was done before a restart is not known after it: the same id within two minutes is then a new item.
 type queue struct {
+	cfg     Config
+	line    *line
 	js      jetstream.JetStream
 	name    string
 	parked  jetstream.Stream
@@ -57,25 +59,25 @@ func openQueue(ctx context.Context, db *DB, name string) (*queue, error) {
 	if !queueName.MatchString(name) {
 		return nil, errors.New("not a name")
 	}
-	q := &queue{js: db.js, name: name, ackWait: db.cfg.ackWait, logger: db.cfg.Logger.With("queue", name)}
-	_, err := db.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+	q := &queue{cfg: db.cfg, line: db.work, js: db.js, name: name, ackWait: db.cfg.ackWait, logger: db.cfg.Logger.With("queue", name)}
+	_, err := db.stream(ctx, jetstream.StreamConfig{
 		Name:       q.stream(),
 		Subjects:   []string{q.subject()},
 		Storage:    jetstream.FileStorage,
 		Retention:  jetstream.WorkQueuePolicy,
 		Discard:    jetstream.DiscardNew,
 		Duplicates: dedupWindow,
-	})
+	}, nil)
 	if err != nil {
 		return nil, err
 	}
-	q.parked, err = db.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-		Name:     "PARKED_" + name,
+	q.parked, err = db.stream(ctx, jetstream.StreamConfig{
+		Name:     db.cfg.streamName("PARKED_" + name),
 		Subjects: []string{q.parkedSubject("*", "*")},
 		Storage:  jetstream.FileStorage,
 		// The same item parked again, after a kill between park and acknowledgement, takes its own place.
 		MaxMsgsPerSubject: 1,
-	})
+	}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -83,23 +85,25 @@ func openQueue(ctx context.Context, db *DB, name string) (*queue, error) {
 	return q, err
 }
 
-func (q *queue) stream() string  { return "QUEUE_" + q.name }
-func (q *queue) subject() string { return "queue." + q.name }
+func (q *queue) stream() string  { return q.cfg.streamName("QUEUE_" + q.name) }
+func (q *queue) subject() string { return q.cfg.subject("queue." + q.name) }
 
 // parkedSubject names the item of that id that had this place in the queue.
 func (q *queue) parkedSubject(id, place string) string {
-	return "parked." + q.name + "." + id + "." + place
+	return q.cfg.subject("parked." + q.name + "." + id + "." + place)
 }
 
 // consumer returns the queue's consumer, made if it is not there.
 func (q *queue) consumer(ctx context.Context) (jetstream.Consumer, error) {
-	return q.js.CreateOrUpdateConsumer(ctx, q.stream(), jetstream.ConsumerConfig{
+	ctx, done := q.line.ask(ctx)
+	cons, err := q.js.CreateOrUpdateConsumer(ctx, q.stream(), jetstream.ConsumerConfig{
 		Durable:       consumerName,
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       q.ackWait,
 		MaxDeliver:    -1,
 		MaxAckPending: maxUnfinished,
 	})
+	return cons, done(err)
 }
 
 func (q *queue) Add(ctx context.Context, item gateway.Item) error {
@@ -111,6 +115,7 @@ func (q *queue) Add(ctx context.Context, item gateway.Item) error {
 
 // put adds an item unless something with the same key was put within the dedup window.
 func (q *queue) put(ctx context.Context, key string, item gateway.Item) error {
+	ctx, done := q.line.ask(ctx)
 	_, err := q.js.PublishMsg(ctx, &nats.Msg{
 		Subject: q.subject(),
 		Header: nats.Header{
@@ -119,7 +124,7 @@ func (q *queue) put(ctx context.Context, key string, item gateway.Item) error {
 		},
 		Data: item.Data,
 	})
-	if err != nil {
+	if err = done(err); err != nil {
 		return fmt.Errorf("queue %s: add %q: %w", q.name, item.ID, refusal(err))
 	}
 	return nil
@@ -267,7 +272,9 @@ func (q *queue) Release(ctx context.Context, id string) error {
 // eachParked calls fn for the parked items with this subject token, oldest first, with their sequences.
 func (q *queue) eachParked(ctx context.Context, id string, fn func(uint64, gateway.ParkedItem) error) error {
 	for seq := uint64(1); ; {
-		raw, err := q.parked.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(q.parkedSubject(id, "*")))
+		asking, done := q.line.ask(ctx)
+		raw, err := q.parked.GetMsg(asking, seq, jetstream.WithGetMsgSubject(q.parkedSubject(id, "*")))
+		err = done(err)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return nil
 		}

@@ -7,11 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 const (
@@ -42,49 +41,16 @@ func startServer(cfg Config) (*server.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	srv.SetLogger(serverLog{cfg.Logger.With("component", "nats")}, false, false)
+	said := serverLog{cfg.Logger.With("component", "nats"), new(atomic.Bool)}
+	srv.SetLogger(said, false, false)
 	srv.Start()
-	// A start that failed returns without JetStream, and would never be ready.
-	if !srv.JetStreamEnabled() || !srv.ReadyForConnections(startTimeout) {
+	// A start that failed returns, and would never be ready.
+	if said.fatal.Load() || !srv.JetStreamEnabled() || !srv.ReadyForConnections(startTimeout) {
 		srv.Shutdown()
 		srv.WaitForShutdown()
 		return nil, errors.New("the embedded NATS server did not start; its log says why")
 	}
 	return srv, nil
-}
-
-// connect opens a connection within the process. It never gives up, and it never keeps a message for
-// later: what cannot be sent now fails now.
-func connect(srv *server.Server, name string, logger *slog.Logger) (*nats.Conn, error) {
-	logger = logger.With("connection", name)
-	return nats.Connect("", nats.InProcessServer(srv), nats.Name(name),
-		nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.ReconnectWait(100*time.Millisecond),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil {
-				logger.Error("connection to the embedded server lost", "err", err)
-			}
-		}),
-		nats.ReconnectHandler(func(*nats.Conn) { logger.Info("connected to the embedded server again") }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			logger.Warn("embedded server", "err", err)
-		}))
-}
-
-// awaitJetStream returns when JetStream answers; a connection alone does not mean that.
-func awaitJetStream(ctx context.Context, js jetstream.JetStream) error {
-	retry := time.NewTicker(50 * time.Millisecond)
-	defer retry.Stop()
-	for {
-		_, err := js.AccountInfo(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-retry.C:
-		case <-ctx.Done():
-			return fmt.Errorf("JetStream does not answer: %w", err)
-		}
-	}
 }
 
 // serverHealth returns the first fault that the server itself has noticed: a stream whose disk failed
@@ -113,9 +79,12 @@ func (a *healthAnswer) Header() http.Header         { return a.header }
 func (a *healthAnswer) WriteHeader(status int)      { a.status = status }
 func (a *healthAnswer) Write(p []byte) (int, error) { return a.body.Write(p) }
 
-// serverLog hands the server's warnings and errors to slog. Fatalf ends nothing: the start-up that failed
-// is noticed by JetStream not answering.
-type serverLog struct{ logger *slog.Logger }
+// serverLog hands the server's warnings and errors to slog. Fatalf does not end the process: that a start-up
+// failed is remembered.
+type serverLog struct {
+	logger *slog.Logger
+	fatal  *atomic.Bool
+}
 
 var _ server.Logger = serverLog{}
 
@@ -127,5 +96,6 @@ func (l serverLog) Errorf(format string, args ...any) {
 	l.logger.Error(fmt.Sprintf(format, args...))
 }
 func (l serverLog) Fatalf(format string, args ...any) {
+	l.fatal.Store(true)
 	l.logger.Error(fmt.Sprintf(format, args...))
 }

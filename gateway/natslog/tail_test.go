@@ -83,7 +83,7 @@ func TestTailKeepsItsConsumer(t *testing.T) {
 	defer closeDB(t, db)
 	said.Reset()
 	var last uint64
-	for i := range 3*tailBatch + 10 {
+	for i := range 3*readBatch + 10 {
 		var data []byte
 		if i < 10 {
 			data = make([]byte, maxEntry)
@@ -94,7 +94,7 @@ func TestTailKeepsItsConsumer(t *testing.T) {
 		}
 		last = seq
 	}
-	if n := len(readAll(t, db.log, last)); n != 3*tailBatch+10 {
+	if n := len(readAll(t, db.log, last)); n != 3*readBatch+10 {
 		t.Errorf("%d entries", n)
 	}
 	if said.Len() > 0 {

@@ -1,6 +1,7 @@
 package push
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"runtime/debug"
@@ -24,13 +25,10 @@ func (s *Server) serveAction(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case s.hub.draining():
 		return errDraining()
-	case in.Action == "renew":
-		return gateway.Errorf(gateway.CodeInvalid, "there is no session to renew: send the new token with the next request")
 	case in.Client == "": // its claims are its own, then, and end with its lease
 		in.Client = in.ID
 	}
-	s.hub.lease(clientKey{userKey{who.account, who.user}, in.Client}, s.limits.PollWait+s.limits.PollLease)
-	reply, err := s.command(who, in.Client, &in)
+	reply, err := s.act(who, &in)
 	if err != nil {
 		return err
 	}
@@ -42,14 +40,47 @@ func (s *Server) serveAction(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// act carries out what came without a session.
+func (s *Server) act(who identity, in *inbound) (gateway.Reply, error) {
+	key := clientKey{userKey{who.account, who.user}, in.Client}
+	if in.Action == "renew" {
+		return s.renewStreams(who, key, in.ID), nil
+	}
+	s.hub.lease(key, s.limits.PollWait+s.limits.PollLease)
+	if s.notice(who, in.Client, cmp.Or(s.hub.rung(key), rungPoll), in) {
+		return gateway.Reply{OK: true}, nil
+	}
+	return s.command(who, in.Client, in)
+}
+
+// renewStreams lets the event streams of a client on this node live as long as its new token. There is nothing
+// to renew of a client that polls.
+func (s *Server) renewStreams(who identity, key clientKey, id string) gateway.Reply {
+	streams := s.hub.older(rungSSE, key)
+	if len(streams) == 0 {
+		return refusal(id, gateway.Errorf(gateway.CodeNotFound, "this client has no event stream on this node: open a new one"))
+	}
+	for _, session := range streams {
+		session.extend(who)
+	}
+	return gateway.Reply{ID: id, OK: true}
+}
+
 // command hands a command to the gateway. Its error is a refusal of ours, before the gateway was asked. It
 // does not end with the request or session that brought it: half a dial would help nobody.
 func (s *Server) command(who identity, client string, in *inbound) (reply gateway.Reply, err error) {
+	defer func() {
+		code := gateway.CodeOf(err)
+		if reply.Error != nil {
+			code = reply.Error.Code
+		}
+		s.metrics.Command(code)
+	}()
 	cmd := in.command(who, client)
 	if err := cmd.Check(); err != nil {
 		return gateway.Reply{}, err
 	}
-	if _, err := s.lookUp(who.account, who.user); err != nil {
+	if _, err := s.lookUp(who); err != nil {
 		return gateway.Reply{}, err
 	}
 	key := userKey{who.account, who.user}
@@ -69,11 +100,6 @@ func (s *Server) command(who identity, client string, in *inbound) (reply gatewa
 	defer cancel()
 	reply = s.gateway.Command(ctx, cmd)
 	reply.ID = in.ID
-	code := gateway.Code("")
-	if reply.Error != nil {
-		code = reply.Error.Code
-	}
-	s.metrics.CommandDone(code)
 	return reply, nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/olahol/melody"
 )
@@ -28,15 +29,15 @@ func BenchmarkIdleSessions(b *testing.B) {
 		stock.Config.MaxMessageSize = maxMessage
 		stock.HandleMessage(func(s *melody.Session, _ []byte) { _ = s.Write([]byte(`{"type":"hello"}`)) })
 		web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _ = stock.HandleRequest(w, r) }))
-		theirs := idleCost(b, web, sessions, func(int) string { return "{}" })
+		theirs := idleCost(b, sessions, func(int) (net.Conn, error) { return rawSession(web.Listener.Addr().String(), "{}") })
 		_ = stock.Close()
 		web.Close()
 
 		r := newParts(b, func(c *Config) { c.Limits.PerUser = sessions })
 		web = httptest.NewServer(r.server.Handler())
 		token := r.token(anna)
-		ours := idleCost(b, web, sessions, func(i int) string {
-			return fmt.Sprintf(`{"type":"hello","token":%q,"client":"tab-%d"}`, token, i)
+		ours := idleCost(b, sessions, func(i int) (net.Conn, error) {
+			return rawSession(web.Listener.Addr().String(), fmt.Sprintf(`{"type":"hello","token":%q,"client":"tab-%d"}`, token, i))
 		})
 		r.close()
 		web.Close()
@@ -47,7 +48,7 @@ func BenchmarkIdleSessions(b *testing.B) {
 	}
 }
 
-func idleCost(b *testing.B, web *httptest.Server, n int, hello func(int) string) float64 {
+func idleCost(b *testing.B, n int, open func(int) (net.Conn, error)) float64 {
 	b.Helper()
 	conns := make([]net.Conn, 0, n)
 	defer func() {
@@ -57,7 +58,7 @@ func idleCost(b *testing.B, web *httptest.Server, n int, hello func(int) string)
 	}()
 	before := memoryInUse()
 	for i := range n {
-		c, err := rawSession(web.Listener.Addr().String(), hello(i))
+		c, err := open(i)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -72,6 +73,52 @@ func memoryInUse() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapInuse + m.StackInuse)
+}
+
+// BenchmarkIdleStreams reports what an idle event stream costs, as BenchmarkIdleSessions does.
+func BenchmarkIdleStreams(b *testing.B) {
+	const sessions = 2000
+	for b.Loop() {
+		r := newParts(b, func(c *Config) { c.Limits.PerUser = sessions })
+		who, err := r.tokens.verify(r.token(anna))
+		if err != nil {
+			b.Fatal(err)
+		}
+		web := httptest.NewServer(r.server.Handler())
+		cost := idleCost(b, sessions, func(int) (net.Conn, error) {
+			text, err := r.server.tickets.sign(newTicket(who, "", ""), 1, time.Now().Add(ticketLife).Unix())
+			if err != nil {
+				return nil, err
+			}
+			return rawStream(web.Listener.Addr().String(), text)
+		})
+		r.close()
+		web.Close()
+		b.ReportMetric(cost, "B/session")
+	}
+}
+
+// rawStream opens an event stream with headers as a browser sends them, and waits for the hello.
+func rawStream(addr, ticket string) (net.Conn, error) {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	_, err = fmt.Fprintf(c, "GET /v1/sse?ticket=%s HTTP/1.1\r\nHost: ringcast.example.com\r\nAccept: text/event-stream\r\nOrigin: %s\r\n"+
+		"User-Agent: %s\r\nAccept-Language: %s\r\nReferer: %s/\r\n\r\n", ticket, goodOrigin, strings.Repeat("u", 120), strings.Repeat("l", 60), goodOrigin)
+	if err != nil {
+		return nil, err
+	}
+	in := bufio.NewReaderSize(c, 1024)
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return nil, err
+		}
+		if strings.HasPrefix(line, "data: ") {
+			return c, nil
+		}
+	}
 }
 
 // rawSession upgrades with headers as a browser sends them, says hello, and waits for an answer.
@@ -147,7 +194,7 @@ func BenchmarkDeliver(b *testing.B) {
 	}
 	out := &sink{}
 	out.session = newSession(r.server, out, "ws", true)
-	if err := out.session.open(who, user, "a", ""); err != nil {
+	if err := out.session.open(who, user, opening{client: "a"}); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(out.session.end)
@@ -164,6 +211,6 @@ type sink struct{ session session }
 func (s *sink) close(closeCode) {}
 func (s *sink) wake() {
 	for ok := true; ok; {
-		_, _, ok = s.session.take()
+		_, ok = s.session.take()
 	}
 }

@@ -3,6 +3,7 @@ package push
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"ringcast/gateway"
 )
@@ -47,33 +48,70 @@ var (
 	_ Presence = (*gateway.Gateway)(nil)
 )
 
+// Chains keeps how far each chain of tickets was used, for all nodes; a gateway.Store will do, one in memory
+// whose values last [ChainLife] after their last write. Both methods may be called from many goroutines.
+type Chains interface {
+	// Get returns a key's value and revision; gateway.ErrNotFound: it has none.
+	Get(ctx context.Context, key string) (gateway.Value, error)
+
+	// Put writes a key if its revision is still rev, 0 for a key that must not exist; gateway.ErrConflict: it
+	// is not, and nothing was written.
+	Put(ctx context.Context, key string, data []byte, rev uint64) (uint64, error)
+}
+
 // Exchanger verifies a CRM's own proof of identity, so that its page can get a session token. It fails with
 // a *gateway.Error of CodeBadToken, CodeTokenExpired or CodeOrigin.
 type Exchanger interface {
 	Exchange(ctx context.Context, r *http.Request) (account, user string, err error)
 }
 
-// Metrics counts what happens. Its methods are called on hot paths, from many goroutines.
-type Metrics interface {
-	// SessionOpened and SessionClosed count sessions by rung: "ws", "poll". The code is the one of design
-	// §4.3 that the server closed with, 0 when the client left or a poll was answered.
-	SessionOpened(rung string)
-	SessionClosed(rung string, code int)
+// Metrics are told what happens, on hot paths and from many goroutines; they do not block. What is nil is not
+// counted. Rungs are "ws", "sse", "poll" and "script"; a poll is a session for as long as it waits.
+type Metrics struct {
+	// Opened and Closed count sessions. How is "resumed", or the reason of the reset: "new", "epoch",
+	// "evicted", "future", "foreign". The code is the one of design §4.3 that the server closed with (4001: the
+	// outbox was full), 0 when the client left or a poll was answered.
+	Opened func(rung, how string)
+	Closed func(rung string, code int)
 
-	// MessagesSent counts messages handed to the network.
-	MessagesSent(rung string, n int)
+	// Sent counts messages of all types that were handed to the network, Delivered those that brought a
+	// call's change as it happened, by when the gateway took the event.
+	Sent      func(rung string, n int)
+	Delivered func(rung string, taken time.Time)
 
-	// CommandDone counts commands by the code of their refusal, "" for those carried out.
-	CommandDone(code gateway.Code)
+	// Command counts commands by the code of their refusal, "" for those carried out.
+	Command func(code gateway.Code)
 
-	// Refused counts requests and handshakes that were turned away.
-	Refused(code gateway.Code)
+	// Refused counts requests, handshakes and sessions that were turned away, by route: a rung, "actions",
+	// "tickets", "sessions", "other".
+	Refused func(route string, code gateway.Code)
+
+	// Ticket counts the tickets that were given out for a token.
+	Ticket func()
 }
 
-type noMetrics struct{}
-
-func (noMetrics) SessionOpened(string)      {}
-func (noMetrics) SessionClosed(string, int) {}
-func (noMetrics) MessagesSent(string, int)  {}
-func (noMetrics) CommandDone(gateway.Code)  {}
-func (noMetrics) Refused(gateway.Code)      {}
+// orDefault fills in what is not counted.
+func (m Metrics) orDefault() Metrics {
+	if m.Opened == nil {
+		m.Opened = func(string, string) {}
+	}
+	if m.Closed == nil {
+		m.Closed = func(string, int) {}
+	}
+	if m.Sent == nil {
+		m.Sent = func(string, int) {}
+	}
+	if m.Delivered == nil {
+		m.Delivered = func(string, time.Time) {}
+	}
+	if m.Command == nil {
+		m.Command = func(gateway.Code) {}
+	}
+	if m.Refused == nil {
+		m.Refused = func(string, gateway.Code) {}
+	}
+	if m.Ticket == nil {
+		m.Ticket = func() {}
+	}
+	return m
+}

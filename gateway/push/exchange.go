@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"time"
 
 	"ringcast/gateway"
 )
@@ -18,7 +19,7 @@ func (s *Server) exchangeBackend(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.beginSession(w, who.account, who.user)
+	return s.beginSession(w, who)
 }
 
 // exchange gives a session token for a CRM's own proof of identity.
@@ -28,16 +29,17 @@ func (s *Server) exchange(e Exchanger) func(http.ResponseWriter, *http.Request) 
 		if err != nil {
 			return err
 		}
-		return s.beginSession(w, account, user)
+		return s.beginSession(w, identity{account: account, user: user, issued: time.Now()})
 	}
 }
 
-func (s *Server) beginSession(w http.ResponseWriter, account, id string) error {
-	user, err := s.lookUp(account, id)
+// beginSession gives a token to somebody who proved who he is, by what was issued then.
+func (s *Server) beginSession(w http.ResponseWriter, who identity) error {
+	user, err := s.lookUp(who)
 	if err != nil {
 		return err
 	}
-	token, expires, err := s.tokens.Mint(account, id, SessionLife)
+	token, expires, err := s.tokens.Mint(who.account, who.user, SessionLife)
 	if err != nil {
 		return err
 	}
@@ -49,7 +51,7 @@ func (s *Server) beginSession(w http.ResponseWriter, account, id string) error {
 		ExpiresAt gateway.Millis `json:"expires_at"`
 		Account   string         `json:"account"`
 		User      gateway.User   `json:"user"`
-	}{token, gateway.Millis(expires), account, user})
+	}{token, gateway.Millis(expires), who.account, user})
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"ringcast/gateway"
 )
@@ -15,7 +16,8 @@ import (
 type fakeGateway struct {
 	onSubscribe func(userKey)                       // between the registration and the return
 	onCommand   func(gateway.Command) gateway.Reply // instead of the usual answer
-	refuse      error                               // what Subscribe answers, if set
+	onShown     func(account, user, call, rung string)
+	refuse      error // what Subscribe answers, if set
 	gone        chan clientKey
 
 	mu     sync.Mutex
@@ -84,12 +86,24 @@ func fakeCursor(n int) string { return "e1-" + strconv.Itoa(n) }
 func (g *fakeGateway) publish(key userKey, pad int) gateway.Message {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	n := len(g.user(key).log) + 1
+	return g.deliver(key, json.RawMessage(fmt.Sprintf(`{"id":"main:%s-%d","pad":%q}`, key.user, n, strings.Repeat("x", pad))))
+}
+
+// append publishes a call of any text.
+func (g *fakeGateway) append(key userKey, call json.RawMessage) gateway.Message {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.deliver(key, call)
+}
+
+func (g *fakeGateway) deliver(key userKey, call json.RawMessage) gateway.Message {
 	u := g.user(key)
-	n := len(u.log) + 1
 	m := gateway.Message{
-		Cursor: fakeCursor(n),
+		Cursor: fakeCursor(len(u.log) + 1),
+		At:     time.Now(),
 		Event:  gateway.EventDial,
-		Call:   json.RawMessage(fmt.Sprintf(`{"id":"main:%s-%d","pad":%q}`, key.user, n, strings.Repeat("x", pad))),
+		Call:   call,
 	}
 	u.log = append(u.log, m)
 	for _, deliver := range u.subs {
@@ -107,7 +121,11 @@ func (g *fakeGateway) Command(_ context.Context, cmd gateway.Command) gateway.Re
 
 func (g *fakeGateway) ClientHere(string, string, string) {}
 
-func (g *fakeGateway) Shown(string, string, string, string) {}
+func (g *fakeGateway) Shown(account, user, call, rung string) {
+	if g.onShown != nil {
+		g.onShown(account, user, call, rung)
+	}
+}
 
 func (g *fakeGateway) ClientGone(account, user, client string) {
 	select {
@@ -124,6 +142,13 @@ func (g *fakeGateway) subscribers() int {
 		n += len(u.subs)
 	}
 	return n
+}
+
+// head is the cursor of a user's last message.
+func (g *fakeGateway) head(key userKey) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return fakeCursor(len(g.user(key).log))
 }
 
 func (g *fakeGateway) lastCursor() string {

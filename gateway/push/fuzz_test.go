@@ -24,7 +24,7 @@ func (r *rig) stranger(t testing.TB) (*conn, *reader) {
 			r.server.gate.known(c)
 		}
 		c.session.end()
-		r.server.gate.leave()
+		r.server.gate.leave(c.addr)
 	})
 	return c, out
 }

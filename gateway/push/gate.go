@@ -1,10 +1,6 @@
 package push
 
 import (
-	"net"
-	"net/http"
-	"net/netip"
-	"strings"
 	"sync"
 
 	"golang.org/x/time/rate"
@@ -12,12 +8,14 @@ import (
 	"ringcast/gateway"
 )
 
-// gate decides who may open a socket, before anybody knows whose it is.
+// gate decides who may open a socket, before anybody knows whose it is. Places for those who have not said who they
+// are are few, and an address gets few of them, so that a flood keeps nobody out who comes from elsewhere.
 type gate struct {
 	limits Limits
 
 	mu      sync.Mutex
-	strange int // sockets that have not said hello, those in the handshake included
+	sockets int
+	strange int // those that have not said hello, in the handshake included
 	peers   map[string]*peer
 	waiting map[*conn]struct{}
 	running sync.WaitGroup // sockets
@@ -26,6 +24,7 @@ type gate struct {
 
 // peer is one address.
 type peer struct {
+	sockets    int
 	strange    int
 	handshakes *rate.Limiter
 }
@@ -43,7 +42,10 @@ func (g *gate) enter(addr string) error {
 		return errDraining()
 	}
 	tooMany := &gateway.Error{Code: gateway.CodeTooMany, Message: "too many connections", RetryAfter: retryAfter}
-	if g.strange >= g.limits.Unauthenticated {
+	switch {
+	case g.sockets >= g.limits.Sessions:
+		return errFull()
+	case g.strange >= g.limits.Unauthenticated:
 		return tooMany
 	}
 	if addr != "" {
@@ -52,12 +54,14 @@ func (g *gate) enter(addr string) error {
 			p = &peer{handshakes: rate.NewLimiter(rate.Limit(g.limits.HandshakesPerIP), g.limits.HandshakeBurst)}
 			g.peers[addr] = p
 		}
-		if p.strange >= g.limits.UnauthenticatedPerIP || !p.handshakes.Allow() {
+		if p.strange >= g.limits.UnauthenticatedPerIP || p.sockets >= g.limits.SocketsPerIP || !p.handshakes.Allow() {
 			return tooMany
 		}
 		p.strange++
+		p.sockets++
 	}
 	g.strange++
+	g.sockets++
 	g.running.Add(1)
 	return nil
 }
@@ -85,14 +89,23 @@ func (g *gate) known(c *conn) {
 	}
 }
 
-func (g *gate) leave() { g.running.Done() }
+// leave ends the counting of a socket from an address. Once for each socket.
+func (g *gate) leave(addr string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.sockets--
+	if p := g.peers[addr]; p != nil {
+		p.sockets--
+	}
+	g.running.Done()
+}
 
 // tick forgets the addresses that have nothing on their account.
 func (g *gate) tick() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for addr, p := range g.peers {
-		if p.strange == 0 && p.handshakes.Tokens() >= float64(g.limits.HandshakeBurst) {
+		if p.sockets == 0 && p.handshakes.Tokens() >= float64(g.limits.HandshakeBurst) {
 			delete(g.peers, addr)
 		}
 	}
@@ -108,32 +121,4 @@ func (g *gate) close() []*conn {
 		strangers = append(strangers, c)
 	}
 	return strangers
-}
-
-// clientAddr is the address to count a request under, an IPv6 one by its /64: the peer's, or, when the
-// peer is a proxy on this machine, the last one that the proxy has added to X-Forwarded-For. It is "" for
-// the machine's own programs.
-func clientAddr(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		host = r.RemoteAddr
-	}
-	addr, err := netip.ParseAddr(host)
-	if err != nil {
-		return host
-	}
-	if addr.IsLoopback() {
-		forwarded := strings.Join(r.Header.Values("X-Forwarded-For"), ",")
-		last := forwarded[strings.LastIndexByte(forwarded, ',')+1:]
-		if addr, err = netip.ParseAddr(strings.TrimSpace(last)); err != nil || addr.IsLoopback() {
-			return ""
-		}
-	}
-	addr = addr.Unmap().WithZone("")
-	if addr.Is6() {
-		if prefix, err := addr.Prefix(64); err == nil {
-			return prefix.String()
-		}
-	}
-	return addr.String()
 }

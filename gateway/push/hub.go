@@ -2,6 +2,7 @@ package push
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,34 +19,51 @@ type clientKey struct {
 	client string
 }
 
-// hub is the index of all sessions: whose they are, which clients are present, whose turn it is to be
+// hub is the index of all sessions: whose they are, which clients and users are here, whose turn it is to be
 // pinged. It calls nobody while it is locked.
 type hub struct {
 	limits Limits
 
-	mu     sync.Mutex
-	users  map[userKey]*presence
-	leases map[clientKey]time.Time // until when a client without a lasting connection counts as present
-	slots  [pingSlots][]*session
-	next   int // slot for the next session
-	turn   int // slot to ping
-	count  int
-	shut   bool
-	empty  chan struct{} // closed once shut and without a session
+	mu    sync.Mutex
+	users map[userKey]*member
+	slots [pingSlots][]*session
+	next  int // slot for the next session
+	turn  int // slot to ping
+	count int
+	shut  bool
+	empty chan struct{} // closed once shut and without a session
+
+	passing map[userKey]struct{} // users of whom something ends by itself: a lease, or that they count as here
+	moved   map[userKey]struct{} // users who may not be here as was told
+	news    chan struct{}        // that there are some
 }
 
-// presence is what the hub knows of one user.
-type presence struct {
+// member is what the hub knows of one user.
+type member struct {
 	sessions []*session
+	leases   []lease
 	commands int
+	told     gateway.Here // how he is here, as the gateway knows it
+	online   time.Time    // until when he counts as here, though a session has ended
+	visible  time.Time    // likewise, as looking at a page
+}
+
+// lease is until when a client without a lasting connection counts as present.
+type lease struct {
+	client string
+	until  time.Time
+	here   gateway.Here // as its last poll was; a client that only posts commands is not
 }
 
 func newHub(limits Limits) *hub {
 	return &hub{
 		limits: limits,
-		users:  map[userKey]*presence{},
-		leases: map[clientKey]time.Time{},
+		users:  map[userKey]*member{},
 		empty:  make(chan struct{}),
+
+		passing: map[userKey]struct{}{},
+		moved:   map[userKey]struct{}{},
+		news:    make(chan struct{}, 1),
 	}
 }
 
@@ -57,9 +75,12 @@ func (h *hub) add(s *session) error {
 	if h.shut {
 		return errDraining()
 	}
+	if h.count >= h.limits.Sessions {
+		return errFull()
+	}
 	u := h.user(s.key())
 	// A client that comes anew while its old connection hangs half open does not count twice.
-	if len(u.sessions) >= h.limits.PerUser && !h.connected(clientKey{s.key(), s.client}) {
+	if len(u.sessions) >= h.limits.PerUser && !u.connected(s.client) {
 		return &gateway.Error{Code: gateway.CodeTooMany, Message: "this user has too many sessions", RetryAfter: retryAfter}
 	}
 	u.sessions = append(u.sessions, s)
@@ -91,14 +112,19 @@ func (h *hub) remove(s *session) (gone bool) {
 			break
 		}
 	}
-	h.tidy(s.key(), u)
+	if s.here && u.lease(s.client) == nil {
+		u.online = time.Now().Add(h.limits.PresenceLeave) // which hides a reconnect
+		if s.visible {
+			u.visible = u.online
+		}
+		h.passing[s.key()] = struct{}{}
+	}
+	h.settle(s.key(), u)
 	h.count--
 	if h.shut && h.count == 0 {
 		close(h.empty)
 	}
-	key := clientKey{s.key(), s.client}
-	_, leased := h.leases[key]
-	return s.client != "" && !leased && !h.connected(key)
+	return s.client != "" && u.lease(s.client) == nil && !u.connected(s.client)
 }
 
 // older returns the sessions that a client's new one on the same rung takes the place of.
@@ -116,6 +142,39 @@ func (h *hub) older(rung string, key clientKey) []*session {
 	return old
 }
 
+// of returns the sessions of a user, of an account (user ""), or all (account "").
+func (h *hub) of(account, user string) []*session {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if user != "" {
+		if u := h.users[userKey{account, user}]; u != nil {
+			return slices.Clone(u.sessions)
+		}
+		return nil
+	}
+	var all []*session
+	for key, u := range h.users {
+		if account == "" || key.account == account {
+			all = append(all, u.sessions...)
+		}
+	}
+	return all
+}
+
+// rung is the one that a client is on, "" when it has none at the moment: it polls.
+func (h *hub) rung(key clientKey) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if u := h.users[key.userKey]; u != nil && key.client != "" {
+		for _, s := range u.sessions {
+			if s.client == key.client {
+				return s.rung
+			}
+		}
+	}
+	return ""
+}
+
 // lease keeps a client present for d, as it comes and goes.
 func (h *hub) lease(key clientKey, d time.Duration) {
 	if key.client == "" {
@@ -123,8 +182,15 @@ func (h *hub) lease(key clientKey, d time.Duration) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if until := time.Now().Add(d); until.After(h.leases[key]) {
-		h.leases[key] = until
+	u := h.user(key.userKey)
+	l := u.lease(key.client)
+	if l == nil {
+		u.leases = append(u.leases, lease{client: key.client})
+		l = &u.leases[len(u.leases)-1]
+		h.passing[key.userKey] = struct{}{}
+	}
+	if until := time.Now().Add(d); until.After(l.until) {
+		l.until = until
 	}
 }
 
@@ -145,7 +211,7 @@ func (h *hub) endCommand(key userKey) {
 	defer h.mu.Unlock()
 	u := h.users[key]
 	u.commands--
-	h.tidy(key, u)
+	h.settle(key, u)
 }
 
 // tick returns the lasting sessions whose turn it is to be pinged, and the clients whose lease ran out.
@@ -158,13 +224,19 @@ func (h *hub) tick(now time.Time) (turn []*session, gone []clientKey) {
 		}
 	}
 	h.turn = (h.turn + 1) % pingSlots
-	for key, until := range h.leases {
-		if now.After(until) {
-			delete(h.leases, key)
-			if !h.connected(key) {
-				gone = append(gone, key)
+	for key := range h.passing {
+		u := h.users[key]
+		u.leases = slices.DeleteFunc(u.leases, func(l lease) bool {
+			over := now.After(l.until)
+			if over && !u.connected(l.client) {
+				gone = append(gone, clientKey{key, l.client})
 			}
+			return over
+		})
+		if len(u.leases) == 0 && !now.Before(u.online) {
+			delete(h.passing, key)
 		}
+		h.settle(key, u)
 	}
 	return turn, gone
 }
@@ -194,36 +266,123 @@ func (h *hub) draining() bool {
 	return h.shut
 }
 
-func (h *hub) user(key userKey) *presence {
+func (h *hub) user(key userKey) *member {
 	u := h.users[key]
 	if u == nil {
-		u = &presence{}
+		u = &member{}
 		h.users[key] = u
 	}
 	return u
 }
 
-func (h *hub) tidy(key userKey, u *presence) {
-	if len(u.sessions) == 0 && u.commands == 0 {
+// settle is called when something of a user has changed: he may have come or gone, or there is nothing left to know.
+func (h *hub) settle(key userKey, u *member) {
+	switch here := u.here(time.Now()); {
+	case here != u.told:
+		h.moved[key] = struct{}{}
+		select {
+		case h.news <- struct{}{}:
+		default:
+		}
+	case here == (gateway.Here{}) && len(u.sessions)+len(u.leases)+u.commands == 0:
 		delete(h.users, key)
+		delete(h.moved, key)
+		delete(h.passing, key)
 	}
 }
 
-func (h *hub) connected(key clientKey) bool {
-	u := h.users[key.userKey]
-	if u == nil {
-		return false
-	}
-	for _, s := range u.sessions {
-		if s.client == key.client {
-			return true
+func (u *member) connected(client string) bool {
+	return slices.ContainsFunc(u.sessions, func(s *session) bool { return s.client == client })
+}
+
+// lease returns a client's lease, nil if it has none.
+func (u *member) lease(client string) *lease {
+	for i := range u.leases {
+		if u.leases[i].client == client && client != "" {
+			return &u.leases[i]
 		}
 	}
-	return false
+	return nil
+}
+
+// here is how the user is here.
+func (u *member) here(now time.Time) gateway.Here {
+	here := gateway.Here{Online: now.Before(u.online), Visible: now.Before(u.visible)}
+	add := func(is bool, more gateway.Here) {
+		here.Online, here.Visible = here.Online || is && more.Online, here.Visible || is && more.Visible
+	}
+	for _, s := range u.sessions {
+		add(s.here, gateway.Here{Online: true, Visible: s.visible})
+	}
+	for _, l := range u.leases {
+		add(true, l.here)
+	}
+	return here
 }
 
 func (s *session) key() userKey { return userKey{s.account, s.user} }
 
 func errDraining() error {
 	return &gateway.Error{Code: gateway.CodeDraining, Message: "this node is going down; another will answer", RetryAfter: retryAfter}
+}
+
+func errFull() error {
+	return &gateway.Error{Code: gateway.CodeUnavailable, Message: "this node has all the sessions that it can hold; another may answer", RetryAfter: retryAfter}
+}
+
+// Who is here. A user is as soon as a session of his has opened, and until some time after the last has ended; a
+// client that polls has its lease instead of the time between two polls.
+
+// arrive counts a session that has opened.
+func (h *hub) arrive(s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	u := h.user(s.key())
+	s.here = true
+	if l := u.lease(s.client); l != nil && !s.stream {
+		l.here = gateway.Here{Online: true, Visible: s.visible}
+	}
+	h.settle(s.key(), u)
+}
+
+// looks notes that a client's page is looked at, or not any more.
+func (h *hub) looks(key clientKey, visible bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	u := h.users[key.userKey]
+	if u == nil || key.client == "" {
+		return
+	}
+	for _, s := range u.sessions {
+		if s.client == key.client {
+			s.visible = visible
+		}
+	}
+	if l := u.lease(key.client); l != nil && l.here.Online {
+		l.here.Visible = visible
+	}
+	h.settle(key.userKey, u)
+}
+
+// arrival is how a user is here from now on.
+type arrival struct {
+	userKey
+	here gateway.Here
+}
+
+// arrivals returns who is here otherwise than was told, and takes them as told.
+func (h *hub) arrivals() []arrival {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var changed []arrival
+	for key := range h.moved {
+		delete(h.moved, key)
+		u := h.users[key]
+		if here := u.here(time.Now()); here != u.told {
+			u.told = here
+			changed = append(changed, arrival{key, here})
+		}
+		h.settle(key, u)
+	}
+	return changed
 }

@@ -9,6 +9,7 @@ type Limits struct {
 	PingEvery time.Duration // 25 s: below the 30 s after which some proxies cut an idle line
 	TokenLate time.Duration // 25 s: between a token's expiry and the end of its session
 
+	Sessions int // DefaultSessions on this node: fewer than it may have files open
 	PerUser  int // 16 sessions of one user
 	Commands int // 8 commands of one user at a time
 
@@ -17,14 +18,22 @@ type Limits struct {
 
 	Unauthenticated      int     // 1,024 sockets that have not said hello
 	UnauthenticatedPerIP int     // 64 of them from one address
+	SocketsPerIP         int     // 2,000 sockets from one address: a large office behind a NAT is one
 	HandshakesPerIP      float64 // 20 handshakes a second from one address, in the long run
 	HandshakeBurst       int     // 100 at once: an office behind one address comes back together
 
-	PollWait  time.Duration // 25 s: the longest a poll waits
+	PollWait  time.Duration // 25 s, PingEvery if that is less: the longest a poll waits; a client takes twice PingEvery for a dead line
 	PollLease time.Duration // 10 s: after a poll's wait, until its client counts as gone
+
+	PresenceLeave time.Duration // 15 s: after a user's last session, until he counts as gone
+	PresenceEvery time.Duration // 1 s: changes of presence are collected for that long
+	PresencePoll  time.Duration // 5 s: a waiting poll is not ended sooner than that by a change of presence
 
 	DrainRate int // 333 sessions a second are sent away
 }
+
+// DefaultSessions is how many sessions a node takes, if Limits do not say.
+const DefaultSessions = 50_000
 
 // What no operator needs to change.
 const (
@@ -33,9 +42,9 @@ const (
 	maxMessage = 16 << 10 // bytes of a frame that are read at all: a longer one ends with 1009
 	maxBody    = 8 << 10
 
-	framesPerWindow = 20                  // more commands are refused
-	floodPerWindow  = 5 * framesPerWindow // more frames close the session
-	frameWindow     = 10 * time.Second
+	commandsPerWindow = 20                    // more are refused
+	floodPerWindow    = 5 * commandsPerWindow // more frames close the session
+	frameWindow       = 10 * time.Second
 
 	batchMessages = 100
 	batchBytes    = 64 << 10
@@ -52,16 +61,21 @@ func (l Limits) orDefault() Limits {
 	def(&l.WriteWait, 5*time.Second)
 	def(&l.PingEvery, 25*time.Second)
 	def(&l.TokenLate, 25*time.Second)
+	def(&l.Sessions, DefaultSessions)
 	def(&l.PerUser, 16)
 	def(&l.Commands, 8)
 	def(&l.QueueMessages, 32)
 	def(&l.QueueBytes, 256<<10)
 	def(&l.Unauthenticated, 1024)
 	def(&l.UnauthenticatedPerIP, 64)
+	def(&l.SocketsPerIP, 2000)
 	def(&l.HandshakesPerIP, 20)
 	def(&l.HandshakeBurst, 100)
-	def(&l.PollWait, 25*time.Second)
+	def(&l.PollWait, min(25*time.Second, l.PingEvery))
 	def(&l.PollLease, 10*time.Second)
+	def(&l.PresenceLeave, 15*time.Second)
+	def(&l.PresenceEvery, time.Second)
+	def(&l.PresencePoll, 5*time.Second)
 	def(&l.DrainRate, 333)
 	return l
 }

@@ -8,30 +8,38 @@ import (
 	"ringcast/gateway"
 )
 
-// poller is the long-poll rung: a session for the length of one request. Nothing is kept between two; the
-// cursor of the next acknowledges what this one was answered.
+// poller is a session for the length of one request, on the two rungs that poll. Nothing is kept between two
+// polls; the cursor of the next acknowledges what this one was answered.
 type poller struct {
 	session session
-	ready   chan struct{}
-	ended   chan closeCode
+	signals
 }
 
-func (p *poller) wake() {
-	select {
-	case p.ready <- struct{}{}:
-	default: // it knows
-	}
+// polled is what a poll ends with.
+type polled struct {
+	frames []frame
+	cursor string
+	left   bool // the client has gone: nobody is there to be answered, and nothing is lost
 }
 
-func (p *poller) close(code closeCode) { p.ended <- code }
+// answerTime is for an answer to leave. It is long: who gets half of it comes for the same again.
+const answerTime = 30 * time.Second
+
+func newPoller(s *Server, rung string) *poller {
+	p := &poller{signals: newSignals()}
+	p.session = newSession(s, p, rung, false)
+	return p
+}
 
 // servePoll answers with what the client has missed, at once or as soon as there is anything.
 func (s *Server) servePoll(w http.ResponseWriter, r *http.Request) error {
 	var in struct {
-		Token  string   `json:"token"`
-		Cursor string   `json:"cursor"`
-		Client string   `json:"client"`
-		Wait   *float64 `json:"wait"` // seconds
+		Token    string   `json:"token"`
+		Cursor   string   `json:"cursor"`
+		Client   string   `json:"client"`
+		Wait     *float64 `json:"wait"` // seconds
+		Visible  bool     `json:"visible"`
+		Presence *string  `json:"presence"`
 	}
 	if err := readJSON(w, r, maxBody, &in); err != nil {
 		return err
@@ -45,34 +53,65 @@ func (s *Server) servePoll(w http.ResponseWriter, r *http.Request) error {
 	}
 	wait := s.limits.PollWait
 	if in.Wait != nil {
-		wait = time.Duration(max(0, min(*in.Wait, wait.Seconds())) * float64(time.Second))
+		wait = waitOf(*in.Wait, wait)
 	}
-
-	key := clientKey{userKey{who.account, who.user}, in.Client}
-	s.hub.lease(key, wait+s.limits.PollLease)
-	for _, old := range s.hub.older("poll", key) {
-		old.close(closeSuperseded)
-	}
-	p := &poller{ready: make(chan struct{}, 1), ended: make(chan closeCode, 1)}
-	p.session = newSession(s, p, "poll", false)
+	p := newPoller(s, rungPoll)
 	defer p.session.end()
-	if err := p.session.open(who, user, in.Client, in.Cursor); err != nil {
+	answer, err := p.poll(w, r, who, user, opening{in.Client, in.Cursor, in.Visible, in.Presence}, wait, nil)
+	if err != nil || answer.left {
 		return err
 	}
-
-	// A limit on how long an answer may take would cut the wait. Not every writer has one to lift.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
-	code := p.wait(r.Context(), wait)
-	if r.Context().Err() != nil {
-		return nil // nobody is there, and nothing is lost: the cursor has not moved
-	}
-	frames, cursor := p.collect(in.Cursor)
-	if code == closeDraining {
-		frames = append(frames, encodeBye(s.comeBack(0)))
-	}
-	s.metrics.MessagesSent("poll", len(frames))
-	writeJSON(w, encodePoll(cursor, frames))
+	writeJSON(w, encodePoll(answer.cursor, answer.frames, ""))
+	p.session.sent(answer.frames...)
 	return nil
+}
+
+// waitOf is a wait of that many seconds within the limit.
+func waitOf(seconds float64, limit time.Duration) time.Duration {
+	return time.Duration(max(0, min(seconds, limit.Seconds())) * float64(time.Second))
+}
+
+// poll opens the session in place of the client's older one, carries out the command that came along, if any, and
+// waits until there is something to answer with.
+func (p *poller) poll(w http.ResponseWriter, r *http.Request, who identity, user gateway.User, in opening, wait time.Duration,
+	command *inbound,
+) (polled, error) {
+	s := p.session.server
+	key := clientKey{userKey{who.account, who.user}, in.client}
+	s.hub.lease(key, wait+s.limits.PollLease)
+	for _, old := range s.hub.older(p.session.rung, key) {
+		old.close(closeSuperseded)
+	}
+	if err := p.session.open(who, user, in); err != nil {
+		return polled{}, err
+	}
+	if command != nil {
+		p.act(command)
+	}
+	// A limit on how long an answer may take would cut the wait. Not every writer has one to lift.
+	out := http.NewResponseController(w)
+	_ = out.SetWriteDeadline(time.Time{})
+	code := p.wait(r.Context(), wait)
+	select {
+	case <-r.Context().Done():
+		return polled{left: true}, nil
+	default:
+	}
+	_ = out.SetWriteDeadline(time.Now().Add(answerTime))
+
+	answer := polled{frames: p.session.batch(), cursor: in.cursor}
+	for _, f := range answer.frames {
+		if f.cursor != "" {
+			answer.cursor = f.cursor
+		}
+	}
+	switch code {
+	case closeRevoked:
+		return polled{}, gateway.Errorf(gateway.CodeRevoked, "the user or the token was revoked")
+	case closeDraining:
+		answer.frames = append(answer.frames, frame{data: s.bye(closeDraining, 0)})
+	}
+	return answer, nil
 }
 
 // wait returns when there is something to answer, or the time is over; a code when the session was closed.
@@ -101,22 +140,6 @@ func (p *poller) wait(ctx context.Context, d time.Duration) closeCode {
 		return code
 	}
 	return 0
-}
-
-// collect takes what one answer may carry, and the cursor it ends at. The rest comes with the next poll.
-func (p *poller) collect(cursor string) (frames [][]byte, end string) {
-	for size := 0; len(frames) < batchMessages && size < batchBytes; {
-		frame, at, ok := p.session.take()
-		if !ok {
-			break
-		}
-		frames = append(frames, frame)
-		size += len(frame)
-		if at != "" {
-			cursor = at
-		}
-	}
-	return frames, cursor
 }
 
 // checkClient bounds the name that a client gives itself.

@@ -106,7 +106,6 @@ func TestRequestRefusals(t *testing.T) {
 		"action, wrong token":        {"/v1/actions", `{"token":"x","id":"1","action":"call"}`, 401, gateway.CodeBadToken},
 		"action, revoked user":       {"/v1/actions", map[string]any{"token": r.token(boris), "id": "1", "action": "call"}, 403, gateway.CodeRevoked},
 		"action, no id":              {"/v1/actions", map[string]any{"token": good, "action": "call"}, 400, gateway.CodeInvalid},
-		"action, nothing to renew":   {"/v1/actions", map[string]any{"token": good, "id": "1", "action": "renew"}, 400, gateway.CodeInvalid},
 		"exchange, no authorization": {"/v1/sessions/backend", "", 401, gateway.CodeBadToken},
 	} {
 		status, _, body := r.post(c.path, c.body)

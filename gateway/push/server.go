@@ -1,6 +1,7 @@
 package push
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -25,10 +26,19 @@ type Config struct {
 	Exchangers map[string]Exchanger // by the last part of /v1/sessions/…: "amocrm"
 	Limits     Limits
 	Logger     *slog.Logger // nil: nothing is logged
-	Metrics    Metrics      // nil: nothing is counted
+	Metrics    Metrics      // what is nil is not counted
 
-	// ClientAddr names the address that a request's socket is counted under, "" for none. Nil: the peer,
-	// or what a proxy on this machine has put into X-Forwarded-For.
+	// Chains keeps how far tickets were used, for all nodes. Nil: in memory, for this node alone.
+	Chains Chains
+
+	// Revoked says whether a user's tokens of that time are revoked; the time is zero for a token that does not
+	// say when it was issued. Nil: none is. See Recheck.
+	Revoked func(account, user string, issued time.Time) bool
+
+	// Presence is told who is here, and asked who else is. Nil: nobody is.
+	Presence Presence
+
+	// ClientAddr names the address that a request's socket is counted under, "" for none. Nil: ClientAddr(nil).
 	ClientAddr func(*http.Request) string
 }
 
@@ -41,10 +51,14 @@ type Server struct {
 	log       *slog.Logger
 	metrics   Metrics
 	addrOf    func(*http.Request) string
+	revoked   func(account, user string, issued time.Time) bool
+	origins   *Origins
+	tickets   *tickets
 	handler   http.Handler
 
 	hub    *hub
 	gate   *gate
+	boards *boards
 	melody *melody.Melody
 
 	ctx      context.Context // ends with Close; commands outlive the request that brought them
@@ -65,54 +79,62 @@ func New(cfg Config) (*Server, error) {
 		tokens:    cfg.Tokens,
 		limits:    limits,
 		log:       cfg.Logger,
-		metrics:   cfg.Metrics,
+		metrics:   cfg.Metrics.orDefault(),
 		addrOf:    cfg.ClientAddr,
+		revoked:   cfg.Revoked,
+		origins:   cfg.Origins,
+		tickets:   newTickets(cfg.Tokens, cfg.Chains),
 		hub:       newHub(limits),
 		gate:      newGate(limits),
+		boards:    newBoards(cfg.Presence, cfg.Directory, limits),
 		pingData:  encodePing(),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	if s.metrics == nil {
-		s.metrics = noMetrics{}
-	}
 	if s.addrOf == nil {
-		s.addrOf = clientAddr
+		s.addrOf = ClientAddr(nil)
 	}
 	s.melody = newMelody(limits)
-	s.handler = s.routes(cfg.Origins, cfg.Exchangers)
+	s.handler = s.routes(cfg.Exchangers)
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.running.Go(s.beat)
+	s.running.Go(s.tellPresence)
 	return s, nil
 }
 
-// Handler serves the routes of browser sessions: /v1/ws, /v1/poll, /v1/actions, /v1/sessions/….
+// Handler serves the routes of browser sessions: /v1/ws, /v1/sse, /v1/poll, /v1/poll.js, /v1/actions,
+// /v1/tickets, /v1/sessions/….
 func (s *Server) Handler() http.Handler { return s.handler }
 
-func (s *Server) routes(origins *Origins, exchangers map[string]Exchanger) http.Handler {
+func (s *Server) routes(exchangers map[string]Exchanger) http.Handler {
 	mux := http.NewServeMux()
-	handle := func(pattern string, fn func(http.ResponseWriter, *http.Request) error) {
+	names := map[string]string{} // of the routes, for the metrics
+	handle := func(name, pattern string, fn gateway.HandlerFunc) {
+		names[pattern] = name
 		mux.Handle(pattern, gateway.Handle(s.log, func(w http.ResponseWriter, r *http.Request) error {
 			err := fn(w, r)
 			if err != nil {
-				s.metrics.Refused(gateway.CodeOf(err))
+				s.metrics.Refused(name, gateway.CodeOf(err))
 			}
 			return err
 		}))
 	}
-	handle("GET /v1/ws", s.serveWS)
-	handle("POST /v1/poll", s.servePoll)
-	handle("POST /v1/actions", s.serveAction)
-	handle("POST /v1/sessions/backend", s.exchangeBackend)
+	handle(rungWS, "GET /v1/ws", s.serveWS)
+	handle(rungSSE, "GET /v1/sse", s.serveSSE)
+	handle(rungPoll, "POST /v1/poll", s.servePoll)
+	handle(rungScript, "GET /v1/poll.js", s.serveScript)
+	handle("actions", "POST /v1/actions", s.serveAction)
+	handle("tickets", "POST /v1/tickets", s.serveTicket)
+	handle("sessions", "POST /v1/sessions/backend", s.exchangeBackend)
 	for kind, exchanger := range exchangers {
-		handle("POST /v1/sessions/"+kind, s.exchange(exchanger))
+		handle("sessions", "POST /v1/sessions/"+kind, s.exchange(exchanger))
 	}
-	handle("/", func(_ http.ResponseWriter, r *http.Request) error {
+	handle("other", "/", func(_ http.ResponseWriter, r *http.Request) error {
 		return gateway.Errorf(gateway.CodeNotFound, "there is nothing at %s %s", r.Method, r.URL.Path)
 	})
 	reflect := cors.New(cors.Options{
-		AllowOriginFunc: origins.Allowed,
+		AllowOriginFunc: s.origins.Allowed,
 		AllowedMethods:  []string{http.MethodGet, http.MethodPost},
 		AllowedHeaders:  []string{"Content-Type", "Authorization", "X-Auth-Token", "X-Requested-With"},
 		ExposedHeaders:  []string{"Retry-After"},
@@ -120,9 +142,10 @@ func (s *Server) routes(origins *Origins, exchangers map[string]Exchanger) http.
 	}).Handler(mux)
 	return gateway.Handle(s.log, func(w http.ResponseWriter, r *http.Request) error {
 		// A simple request needs no permission to be sent, so CORS headers alone would not stop it.
-		if origin := r.Header.Get("Origin"); origin != "" && !origins.Allowed(origin) {
+		if origin := r.Header.Get("Origin"); origin != "" && !s.origins.Allowed(origin) {
 			w.Header().Add("Vary", "Origin")
-			s.metrics.Refused(gateway.CodeOrigin)
+			_, pattern := mux.Handler(r)
+			s.metrics.Refused(cmp.Or(names[pattern], "other"), gateway.CodeOrigin)
 			return gateway.Errorf(gateway.CodeOrigin, "pages of %q are not allowed here: add the origin to the configuration", origin)
 		}
 		reflect.ServeHTTP(w, r)
@@ -136,16 +159,29 @@ func (s *Server) authorize(token string) (identity, gateway.User, error) {
 	if err != nil {
 		return identity{}, gateway.User{}, err
 	}
-	user, err := s.lookUp(who.account, who.user)
+	user, err := s.lookUp(who)
 	return who, user, err
 }
 
-func (s *Server) lookUp(account, id string) (gateway.User, error) {
-	user, ok := s.directory.User(account, id)
-	if !ok {
-		return gateway.User{}, gateway.Errorf(gateway.CodeRevoked, "user %q is not in the directory of account %q", id, account)
+// lookUp returns a user who may have a session with a token of that time.
+func (s *Server) lookUp(who identity) (gateway.User, error) {
+	user, ok := s.directory.User(who.account, who.user)
+	switch {
+	case !ok:
+		return gateway.User{}, gateway.Errorf(gateway.CodeRevoked, "user %q is not in the directory of account %q", who.user, who.account)
+	case s.revoked != nil && s.revoked(who.account, who.user, who.issued):
+		return gateway.User{}, gateway.Errorf(gateway.CodeRevoked, "the token was revoked: log in again")
 	}
 	return user, nil
+}
+
+// Recheck ends the sessions, waiting polls included, of those users who are no longer in the directory or whose
+// token is revoked: of one user, of an account (user ""), of all (account ""). To be called whenever the
+// directory or the revocations have changed.
+func (s *Server) Recheck(account, user string) {
+	for _, session := range s.hub.of(account, user) {
+		session.recheck()
+	}
 }
 
 // beat pings every session once a period, some at a time, and looks after what expires.
@@ -159,16 +195,14 @@ func (s *Server) beat() {
 		case now := <-ticker.C:
 			turn, gone := s.hub.tick(now)
 			for _, session := range turn {
-				if _, ok := s.directory.User(session.account, session.user); !ok {
-					session.close(closeRevoked)
-					continue
-				}
+				session.recheck() // in case a change was not told
 				session.ping(s.pingData)
 			}
 			for _, c := range gone {
 				s.gateway.ClientGone(c.account, c.user, c.client)
 			}
 			s.gate.tick()
+			s.tickets.tick(now)
 		}
 	}
 }
@@ -181,7 +215,7 @@ func (s *Server) Drain(ctx context.Context) error {
 		c.session.close(closeDraining)
 	}
 	sessions := s.hub.close()
-	bye := encodeBye(s.comeBack(len(sessions)))
+	bye := s.bye(closeDraining, len(sessions))
 	pace := rate.NewLimiter(s.drainRate(ctx, len(sessions)), 1)
 	for batch := range slices.Chunk(sessions, 10) {
 		for _, session := range batch {
@@ -208,6 +242,12 @@ func (s *Server) drainRate(ctx context.Context, sessions int) rate.Limit {
 		}
 	}
 	return rate.Limit(limit / 10)
+}
+
+// bye is the last message to one of n clients that are sent away.
+func (s *Server) bye(code closeCode, n int) []byte {
+	from, to := s.comeBack(n)
+	return encodeBye(code, from, to)
 }
 
 // comeBack is the window in which n clients are to return, so that they do not return all at once.

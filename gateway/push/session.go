@@ -8,11 +8,18 @@ import (
 	"ringcast/gateway"
 )
 
+// The rungs, as metrics and the log name them.
+const (
+	rungWS     = "ws"
+	rungSSE    = "sse"
+	rungPoll   = "poll"
+	rungScript = "script"
+)
+
 // transport is what a session needs of a rung. Neither method may block, and neither is called with the
 // session locked.
 type transport interface {
-	// wake says that frames wait: the rung takes them with session.take, one after another, until there is
-	// none. It is not woken again before it found none.
+	// wake says that frames wait: the rung takes them with session.take or batch until there is none. It is not woken again before it found none.
 	wake()
 
 	// close ends the client's connection with a code. It is called once, also while frames still wait.
@@ -24,13 +31,16 @@ type transport interface {
 type session struct {
 	server    *Server
 	transport transport
-	rung      string // "ws", "poll"
-	stream    bool   // stays until closed: says hello also on a resume, is pinged, ends with its token
+	rung      string
+	stream    bool // stays until closed: says hello also on a resume, is pinged, ends with its token
 
 	// Set by open and read-only then, the expiry aside.
 	account, user, client string
+	visible               bool    // a page of it is looked at; the hub's, once it is added
+	presence              *string // see opening
 
 	mu          sync.Mutex
+	issued      time.Time // the token
 	queue       outbox
 	early       []gateway.Message // delivered before the hello was queued
 	live        bool              // the hello is queued
@@ -41,7 +51,8 @@ type session struct {
 	unsubscribe func()
 	deadline    *time.Timer // for the hello, then for the token
 
-	slot, pos int // where the hub keeps it
+	slot, pos int  // where the hub keeps it
+	here      bool // it has opened, and its user is here; the hub's
 }
 
 func newSession(server *Server, t transport, rung string, stream bool) session {
@@ -50,15 +61,20 @@ func newSession(server *Server, t transport, rung string, stream bool) session {
 
 // open subscribes the user of a verified token and queues the hello, what was missed, and what was
 // delivered meanwhile, in that order. After an error the session is still to be ended.
-func (s *session) open(who identity, user gateway.User, client, cursor string) error {
-	s.account, s.user, s.client = who.account, who.user, client
+func (s *session) open(who identity, user gateway.User, in opening) error {
+	s.account, s.user, s.client, s.issued = who.account, who.user, in.client, who.issued
+	s.visible, s.presence = in.visible, in.presence
 	if err := s.server.hub.add(s); err != nil {
 		return err
 	}
-	if client != "" {
-		s.server.gateway.ClientHere(who.account, who.user, client)
+	// Who was thrown out after the token was checked, and before Recheck could see the session.
+	if _, err := s.server.lookUp(who); err != nil {
+		return err
 	}
-	hello, unsubscribe, err := s.server.gateway.Subscribe(who.account, who.user, cursor, s.deliver)
+	if in.client != "" {
+		s.server.gateway.ClientHere(who.account, who.user, in.client)
+	}
+	hello, unsubscribe, err := s.server.gateway.Subscribe(who.account, who.user, in.cursor, s.deliver)
 	if err != nil {
 		return err
 	}
@@ -86,7 +102,11 @@ func (s *session) open(who identity, user gateway.User, client, cursor string) e
 	wake := s.wakes()
 	s.mu.Unlock()
 
-	s.server.metrics.SessionOpened(s.rung)
+	how := hello.Reason
+	if hello.Resumed {
+		how = "resumed"
+	}
+	s.server.metrics.Opened(s.rung, how)
 	if wake {
 		s.transport.wake()
 	}
@@ -96,6 +116,7 @@ func (s *session) open(who identity, user gateway.User, client, cursor string) e
 	if s.stream {
 		s.expireAt(who.expires)
 	}
+	s.server.attend(s)
 	return nil
 }
 
@@ -146,24 +167,56 @@ func (s *session) wakes() bool {
 	return wake
 }
 
-// take gives the next frame to the rung, and the cursor that it brings the client to, "" for none. When
-// there is none the rung is woken by the next.
-func (s *session) take() (frame []byte, cursor string, ok bool) {
+// frame is a message as the client gets it.
+type frame struct {
+	data   []byte
+	cursor string    // that it brings the client to, "" for none
+	taken  time.Time // when the gateway took the event that it tells of as it happens; zero for all else
+}
+
+// take gives the next frame to the rung. When there is none the rung is woken by the next.
+func (s *session) take() (f frame, ok bool) {
 	s.mu.Lock()
 	it, ok := s.queue.take()
 	s.idle = !ok
 	left := !ok && s.leaving
+	f = frame{data: it.raw, cursor: it.message.Cursor}
 	if ok && it.raw == nil {
-		frame = encodeCall(it.message, s.prev)
+		f.data = encodeCall(it.message, s.prev)
 		s.prev = it.message.Cursor
-	} else {
-		frame = it.raw
+		if it.live {
+			f.taken = it.message.At
+		}
 	}
 	s.mu.Unlock()
 	if left {
 		s.close(closeDraining)
 	}
-	return frame, it.message.Cursor, ok
+	return f, ok
+}
+
+// batch takes what one answer or one write may carry. What is left is for the next.
+func (s *session) batch() []frame {
+	var frames []frame
+	for size := 0; len(frames) < batchMessages && size < batchBytes; {
+		f, ok := s.take()
+		if !ok {
+			break
+		}
+		frames = append(frames, f)
+		size += len(f.data)
+	}
+	return frames
+}
+
+// sent counts frames that were handed to the network.
+func (s *session) sent(frames ...frame) {
+	s.server.metrics.Sent(s.rung, len(frames))
+	for _, f := range frames {
+		if !f.taken.IsZero() {
+			s.server.metrics.Delivered(s.rung, f.taken)
+		}
+	}
 }
 
 // ping shows the client that the line lives, unless something else is about to.
@@ -187,8 +240,12 @@ func (s *session) reply(r gateway.Reply) {
 		s.server.log.Error("encoding a reply", "account", s.account, "user", s.user, "err", err)
 		return
 	}
-	s.push(item{raw: frame, live: true})
+	s.say(frame)
 }
+
+// say queues a message that is no call. It is how anything reaches a client on whatever rung: a stream writes
+// it, a waiting poll answers with it.
+func (s *session) say(frame []byte) { s.push(item{raw: frame, live: true}) }
 
 // renew puts a new token of the same user in place of the old one.
 func (s *session) renew(token string) error {
@@ -199,8 +256,30 @@ func (s *session) renew(token string) error {
 	if who.account != s.account || who.user != s.user {
 		return gateway.Errorf(gateway.CodeBadToken, "the new token is another user's")
 	}
-	s.expireAt(who.expires)
+	s.extend(who)
 	return nil
+}
+
+// extend lets the session live as long as a new token of its user.
+func (s *session) extend(who identity) {
+	s.mu.Lock()
+	s.issued = who.issued
+	s.mu.Unlock()
+	s.expireAt(who.expires)
+}
+
+// who is whose session it is.
+func (s *session) who() identity {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return identity{account: s.account, user: s.user, issued: s.issued}
+}
+
+// recheck ends the session of a user who may not have one any more.
+func (s *session) recheck() {
+	if _, err := s.server.lookUp(s.who()); err != nil {
+		s.close(closeFor(err))
+	}
 }
 
 // expireAt ends the session some time after its token has expired.
@@ -286,7 +365,8 @@ func (s *session) end() {
 		s.server.log.Info("session was too slow", "rung", s.rung, "account", s.account, "user", s.user)
 	}
 	if opened {
-		s.server.metrics.SessionClosed(s.rung, int(code))
+		s.server.metrics.Closed(s.rung, int(code))
+		s.server.leaves(s)
 	}
 	if gone {
 		s.server.gateway.ClientGone(s.account, s.user, s.client)
@@ -297,6 +377,13 @@ func (s *session) over() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.closed != 0
+}
+
+// saidBye says whether a bye is among the frames.
+func (s *session) saidBye() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.leaving
 }
 
 // guard keeps a panic within its session, which ends. Deferred where others call into the session.

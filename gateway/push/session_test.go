@@ -29,12 +29,12 @@ func (c *reader) wake() {
 		return
 	}
 	for {
-		frame, _, ok := c.session.take()
+		f, ok := c.session.take()
 		if !ok {
 			return
 		}
 		c.mu.Lock()
-		c.frames = append(c.frames, string(frame))
+		c.frames = append(c.frames, string(f.data))
 		c.mu.Unlock()
 	}
 }
@@ -62,7 +62,7 @@ func (r *rig) openReader(t *testing.T, who userKey, life time.Duration) *reader 
 		t.Fatal(err)
 	}
 	c := newReader(r.server)
-	if err := c.session.open(id, user, "a", ""); err != nil {
+	if err := c.session.open(id, user, opening{client: "a"}); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -150,7 +150,7 @@ func TestOutboxBounds(t *testing.T) {
 		for range 500 { // a replay of any length is exempt
 			r.gw.publish(anna, c.pad/40)
 		}
-		if err := reader.session.open(id, user, "a", "e1-0"); err != nil {
+		if err := reader.session.open(id, user, opening{client: "a", cursor: "e1-0"}); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(reader.session.end)

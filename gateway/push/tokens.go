@@ -86,8 +86,8 @@ type sessionClaims struct {
 
 // identity is who a verified token speaks for.
 type identity struct {
-	account, user string
-	expires       time.Time
+	account, user   string
+	issued, expires time.Time // of the token; issued is zero when it does not say
 }
 
 // verify checks a token that stands where a session token goes: ours, or one of the account's backend.
@@ -145,7 +145,11 @@ func (t *Tokens) identity(account string, claims *sessionClaims, life time.Durat
 	if expires.Sub(t.now()) > life+tokenLeeway {
 		return identity{}, errBadToken(fmt.Errorf("it lives longer than %v", life))
 	}
-	return identity{account: account, user: claims.Subject, expires: expires}, nil
+	who := identity{account: account, user: claims.Subject, expires: expires}
+	if claims.IssuedAt != nil {
+		who.issued = claims.IssuedAt.Time
+	}
+	return who, nil
 }
 
 // parse verifies signature and times with the key that keyOf picks by the claims.

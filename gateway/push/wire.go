@@ -25,6 +25,7 @@ const (
 	closeTooMany    closeCode = 4503
 )
 
+// String is the code as a bye says it.
 func (c closeCode) String() string {
 	switch c {
 	case closeSlow:
@@ -32,17 +33,17 @@ func (c closeCode) String() string {
 	case closeDraining:
 		return "draining"
 	case closeExpired:
-		return "token expired"
+		return "token_expired"
 	case closeSuperseded:
 		return "superseded"
 	case closeBadToken:
-		return "bad token"
+		return "bad_token"
 	case closeRevoked:
 		return "revoked"
 	case closeProtocol:
-		return "bad protocol"
+		return "bad_protocol"
 	case closeTooMany:
-		return "too many sessions"
+		return "too_many"
 	default:
 		return strconv.Itoa(int(c))
 	}
@@ -74,16 +75,26 @@ const maxClient = 64
 
 // inbound is everything that a client may send, in a frame or a body.
 type inbound struct {
-	Type   string `json:"type"`
-	Token  string `json:"token"`
-	Cursor string `json:"cursor"`
-	Client string `json:"client"`
-	ID     string `json:"id"`
-	Action string `json:"action"`
-	To     string `json:"to"`
-	Call   string `json:"call"`
-	What   string `json:"what"`
-	Done   bool   `json:"done"`
+	Type     string `json:"type"`
+	Token    string `json:"token"`
+	Cursor   string `json:"cursor"`
+	Client   string `json:"client"`
+	Presence bool   `json:"presence"` // of a hello: wants presence messages
+	Visible  bool   `json:"visible"`  // of a hello and of the notice "visible"
+	ID       string `json:"id"`
+	Action   string `json:"action"`
+	To       string `json:"to"`
+	Call     string `json:"call"`
+	What     string `json:"what"`
+	Done     bool   `json:"done"`
+}
+
+// opening is what a client says when it opens a session, the same on every rung.
+type opening struct {
+	client   string // its own name
+	cursor   string
+	visible  bool    // a page of it is looked at
+	presence *string // it wants presence messages; when it polls: those after this version, "" for all
 }
 
 // command makes a command of it, for the user of a verified token.
@@ -133,8 +144,12 @@ func encodeReply(r gateway.Reply) ([]byte, error) {
 	}{"reply", r})
 }
 
-// encodeBye tells a client to come back at a random moment of a window.
-func encodeBye(from, to time.Duration) []byte {
+// encodeBye is the last that a client hears. One that is sent away from a node that goes down is told to come
+// back at a random moment of a window.
+func encodeBye(code closeCode, from, to time.Duration) []byte {
+	if code != closeDraining {
+		return []byte(`{"type":"bye","code":"` + code.String() + `"}`)
+	}
 	b := []byte(`{"type":"bye","code":"draining","retry_in":[`)
 	b = strconv.AppendInt(b, from.Milliseconds(), 10)
 	b = append(b, ',')
@@ -144,11 +159,11 @@ func encodeBye(from, to time.Duration) []byte {
 
 func encodePing() []byte { return []byte(`{"type":"ping"}`) }
 
-// encodePoll is the answer to a poll: frames as they are, in one document.
-func encodePoll(cursor string, frames [][]byte) []byte {
-	size := len(cursor) + 32
+// encodePoll is the answer to a poll: frames as they are, in one document, and the next ticket if there is one.
+func encodePoll(cursor string, frames []frame, ticket string) []byte {
+	size := len(cursor) + len(ticket) + 48
 	for _, f := range frames {
-		size += len(f) + 1
+		size += len(f.data) + 1
 	}
 	b := make([]byte, 0, size)
 	b = append(b, `{"cursor":`...)
@@ -158,9 +173,14 @@ func encodePoll(cursor string, frames [][]byte) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(b, f...)
+		b = append(b, f.data...)
 	}
-	return append(b, "]}"...)
+	b = append(b, ']')
+	if ticket != "" {
+		b = append(b, `,"ticket":`...)
+		b = appendString(b, ticket)
+	}
+	return append(b, '}')
 }
 
 // appendString appends s as a JSON string, without allocating for what cursors are made of.

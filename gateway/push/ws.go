@@ -40,9 +40,11 @@ type conn struct {
 	socket   *websocket.Conn
 	pump     *melody.Session
 
-	// The client's frames in the current window. Frames are handled one at a time.
-	frames int
-	window time.Time
+	// The client's frames, and the commands among them, in the current window. Frames are handled one at a time.
+	frames, commands int
+	window           time.Time
+
+	writing frame // what melody's writer was given
 }
 
 // connKey is where a melody session keeps its conn.
@@ -86,20 +88,20 @@ func (s *Server) serveWS(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	c := &conn{addr: s.addrOf(r), stranger: true}
-	c.session = newSession(s, c, "ws", true)
+	c.session = newSession(s, c, rungWS, true)
 	if err := s.gate.enter(c.addr); err != nil {
 		return err
 	}
 	raw, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		s.gate.known(c)
-		s.gate.leave()
+		s.gate.leave(c.addr)
 		return gateway.Errorf(gateway.CodeInvalid, "a WebSocket needs HTTP/1.1: %w", err)
 	}
 	if buffered.Reader.Buffered() > 0 { // it talks before it was answered: nothing that we want to know
 		_ = raw.Close()
 		s.gate.known(c)
-		s.gate.leave()
+		s.gate.leave(c.addr)
 		return nil
 	}
 	go c.serve(raw, &http.Request{Method: r.Method, Host: r.Host, URL: r.URL, RemoteAddr: r.RemoteAddr, Header: r.Header})
@@ -125,7 +127,7 @@ func checkHandshake(r *http.Request) error {
 // serve is the connection's life.
 func (c *conn) serve(raw net.Conn, r *http.Request) {
 	server := c.session.server
-	defer server.gate.leave()
+	defer server.gate.leave(c.addr)
 	defer func() {
 		_ = raw.Close()
 		if c.stranger {
@@ -180,8 +182,8 @@ func (c *conn) handle(data []byte) *inbound {
 		limit = maxHello
 	}
 	in := &inbound{}
-	frames := c.count(time.Now())
-	if len(data) > limit || frames > floodPerWindow || json.Unmarshal(data, in) != nil {
+	c.count(time.Now())
+	if len(data) > limit || c.frames > floodPerWindow || json.Unmarshal(data, in) != nil {
 		s.close(closeProtocol)
 		return nil
 	}
@@ -197,13 +199,16 @@ func (c *conn) handle(data []byte) *inbound {
 		if err = s.renew(in.Token); err == nil {
 			s.reply(gateway.Reply{ID: in.ID, OK: true})
 		}
-	case frames > framesPerWindow:
-		s.reply(refusal(in.ID, gateway.Errorf(gateway.CodeTooMany, "more than %d commands in %v: slower, please", framesPerWindow, frameWindow)))
+	case s.server.notice(s.who(), s.client, s.rung, in):
+	case c.commands >= commandsPerWindow:
+		s.server.metrics.Command(gateway.CodeTooMany)
+		s.reply(refusal(in.ID, gateway.Errorf(gateway.CodeTooMany, "more than %d commands in %v: slower, please", commandsPerWindow, frameWindow)))
 	default:
+		c.commands++
 		return in
 	}
 	if err != nil {
-		s.server.metrics.Refused(gateway.CodeOf(err))
+		s.server.metrics.Refused(s.rung, gateway.CodeOf(err))
 		s.server.log.Debug("session refused", "rung", s.rung, "account", s.account, "user", s.user, "err", err)
 		s.close(closeFor(err))
 	}
@@ -225,37 +230,42 @@ func (c *conn) hello(in *inbound) error {
 	}
 	c.stranger = false
 	s.server.gate.known(c)
-	return s.open(who, user, client, in.Cursor)
+	opening := opening{client: client, cursor: in.Cursor, visible: in.Visible}
+	if in.Presence {
+		opening.presence = new(string)
+	}
+	return s.open(who, user, opening)
 }
 
 func (c *conn) command(in *inbound) {
 	s := &c.session
-	reply, err := s.server.command(identity{account: s.account, user: s.user}, s.client, in)
+	reply, err := s.server.command(s.who(), s.client, in)
 	if err != nil {
 		reply = refusal(in.ID, err)
 	}
 	s.reply(reply)
 }
 
-// count returns how many frames have come in this window.
-func (c *conn) count(now time.Time) int {
+// count counts a frame in its window.
+func (c *conn) count(now time.Time) {
 	if now.Sub(c.window) > frameWindow {
-		c.window, c.frames = now, 0
+		c.window, c.frames, c.commands = now, 0, 0
 	}
 	c.frames++
-	return c.frames
 }
 
 // wake hands the next frame to melody's writer.
 func (c *conn) wake() {
-	if frame, _, ok := c.session.take(); ok {
-		_ = c.pump.Write(frame) // fails only when the connection is over, and then its reader ends the session
+	if f, ok := c.session.take(); ok {
+		c.writing = f
+		_ = c.pump.Write(f.data) // fails only when the connection is over, and then its reader ends the session
 	}
 }
 
 func (c *conn) sent() {
 	defer c.session.guard()
-	c.session.server.metrics.MessagesSent(c.session.rung, 1)
+	c.session.sent(c.writing)
+	c.writing = frame{}
 	c.wake()
 }
 

@@ -47,6 +47,9 @@ func Parse(body []byte, now time.Time) ([]gateway.Event, error) {
 	if len(body) == 0 {
 		return nil, gateway.Errorf(gateway.CodeInvalid, "the body is empty: send one event or an array of them")
 	}
+	if wire, ok := scan(body); ok {
+		return checked(wire, nil, now)
+	}
 	raw := []json.RawMessage{body}
 	if body[0] == '[' {
 		raw = nil
@@ -62,16 +65,24 @@ func Parse(body []byte, now time.Time) ([]gateway.Event, error) {
 	case len(raw) > MaxEvents:
 		return nil, gateway.Errorf(gateway.CodeTooLarge, "%d events in one request, %d are allowed", len(raw), MaxEvents)
 	}
-	events := make([]gateway.Event, len(raw))
-	var faults []gateway.FieldError
+	wire, wrong := make([]wireEvent, len(raw)), make([]error, len(raw))
 	for i, one := range raw {
-		var wire wireEvent
-		if err := json.Unmarshal(one, &wire); err != nil {
-			faults = append(faults, typeFault(i, err))
+		wrong[i] = json.Unmarshal(one, &wire[i])
+	}
+	return checked(wire, wrong, now)
+}
+
+// checked converts events. wrong, if any, are those that could not be read.
+func checked(wire []wireEvent, wrong []error, now time.Time) ([]gateway.Event, error) {
+	events := make([]gateway.Event, len(wire))
+	var faults []gateway.FieldError
+	for i := range wire {
+		if wrong != nil && wrong[i] != nil {
+			faults = append(faults, typeFault(i, wrong[i]))
 			continue
 		}
 		var bad []fault
-		events[i], bad = wire.event(now)
+		events[i], bad = wire[i].event(now)
 		for _, f := range bad {
 			faults = append(faults, gateway.FieldError{Index: i, Field: f.field, Reason: f.reason})
 		}
@@ -101,7 +112,7 @@ func typeFault(index int, err error) gateway.FieldError {
 type fault struct{ field, reason string }
 
 // event checks the table of design §4.1 and converts.
-func (w wireEvent) event(now time.Time) (gateway.Event, []fault) {
+func (w *wireEvent) event(now time.Time) (gateway.Event, []fault) {
 	var faults []fault
 	bad := func(field, format string, args ...any) {
 		faults = append(faults, fault{field, fmt.Sprintf(format, args...)})
@@ -168,7 +179,7 @@ var ( // fixed sets
 		gateway.EventTransfer, gateway.EventMerge, gateway.EventHangup, gateway.EventRecording}
 )
 
-func (w wireEvent) dial(e *gateway.Event, bad func(field, format string, args ...any)) {
+func (w *wireEvent) dial(e *gateway.Event, bad func(field, format string, args ...any)) {
 	if !slices.Contains(directions, w.Direction) {
 		bad("direction", "is %q, should be one of %v", w.Direction, directions)
 	}
@@ -184,7 +195,7 @@ func (w wireEvent) dial(e *gateway.Event, bad func(field, format string, args ..
 	e.From.Raw, e.To.Raw = value(w.From), value(w.To)
 }
 
-func (w wireEvent) extensions(bad func(field, format string, args ...any)) []string {
+func (w *wireEvent) extensions(bad func(field, format string, args ...any)) []string {
 	list, field := w.Extensions, "extensions"
 	if w.Extension != "" {
 		if len(list) > 0 {
@@ -207,7 +218,7 @@ func (w wireEvent) extensions(bad func(field, format string, args ...any)) []str
 	return unique
 }
 
-func (w wireEvent) at(now time.Time, bad func(field, format string, args ...any)) time.Time {
+func (w *wireEvent) at(now time.Time, bad func(field, format string, args ...any)) time.Time {
 	if w.At == "" {
 		return time.Time{}
 	}

@@ -76,7 +76,7 @@ type answer struct {
 // ServeEvents serves POST /v1/accounts/{account}/events. It is a gateway.HandlerFunc.
 func (h *Handler) ServeEvents(w http.ResponseWriter, r *http.Request) error {
 	account := r.PathValue("account")
-	pbx, err := h.authorise(account, r.Header.Get("Authorization"))
+	pbx, err := h.Authorize(account, r.Header.Get("Authorization"))
 	if err != nil {
 		return err
 	}
@@ -98,8 +98,9 @@ func (h *Handler) ServeEvents(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// authorise finds the PBX by its key. Every key of the account is compared, each in constant time.
-func (h *Handler) authorise(account, header string) (pbx string, err error) {
+// Authorize finds the PBX of an account by the key in an Authorization header. Every key of the account is compared,
+// each in constant time. It fails with CodeNotFound when there is no such account, and with CodeUnauthorized.
+func (h *Handler) Authorize(account, header string) (pbx string, err error) {
 	keys, ok := h.accounts[account]
 	if !ok {
 		return "", gateway.Errorf(gateway.CodeNotFound, "there is no account %q", account)

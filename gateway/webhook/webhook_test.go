@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,10 +9,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"ringcast/gateway"
 )
@@ -195,7 +198,23 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(dial))
 	f.Add([]byte(`[` + dial + `]`))
 	f.Add([]byte(`[{"event":"call.hangup","call":"c","at":"2026-01-31T12:00:00Z"},5,null]`))
+	f.Add([]byte(`{"event":"call.bridge","call":"c","extensions":["1" , "2"],"from":"","to":"5","name":"А}","cause":"x","into":"y","line":"z"} `))
+	f.Add([]byte(`[{"event":"call.transfer","call":"c","target":"7","id":"\u0031","recording":"http://a/"} , {"call":"c","call":"d"}]`))
 	f.Fuzz(func(t *testing.T, body []byte) {
+		if trimmed := bytes.TrimSpace(body); len(trimmed) > 0 && utf8.Valid(body) {
+			scanned, ok := scan(trimmed)
+			if one := trimmed[0] != '['; ok && one {
+				agree(t, trimmed, scanned[0])
+			} else if ok {
+				var all []json.RawMessage
+				if err := json.Unmarshal(trimmed, &all); err != nil || len(all) != len(scanned) {
+					t.Fatalf("scanned %d events where encoding/json finds %d: %v", len(scanned), len(all), err)
+				}
+				for i, one := range all {
+					agree(t, one, scanned[i])
+				}
+			}
+		}
 		events, err := Parse(body, noon)
 		var e *gateway.Error
 		switch {
@@ -210,4 +229,32 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// agree checks that encoding/json reads the same event.
+func agree(t *testing.T, object []byte, scanned wireEvent) {
+	t.Helper()
+	var want wireEvent
+	if err := json.Unmarshal(object, &want); err != nil || !reflect.DeepEqual(scanned, want) {
+		t.Fatalf("%q was read as %+v, encoding/json reads %+v, %v", object, scanned, want, err)
+	}
+}
+
+// What PBXes send is read without encoding/json.
+func TestPlainEventsAreScanned(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{dial, `[` + dial + `]`, "[ " + dial + " ,\n" + dial + "\n]"} {
+		if events, ok := scan([]byte(body)); !ok || len(events) != strings.Count(body, "{") {
+			t.Errorf("%s: %d events, %v", body, len(events), ok)
+		}
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Parse([]byte(dial), noon); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

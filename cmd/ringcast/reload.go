@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"reflect"
+	"slices"
+	"syscall"
+
+	"ringcast/gateway"
+)
+
+// reloads reads the config file again each time that a SIGHUP comes, until ctx ends.
+func (a *app) reloads(ctx context.Context, n *node, file string) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-hangups:
+			if err := n.reload(file, a.env); err != nil {
+				n.logger.Error("the config was not taken anew; the old one stays", "err", err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// reload takes the users of the accounts as the config file has them now. Everything else in it waits for the next
+// start.
+func (n *node) reload(file string, env func(string) (string, bool)) error {
+	cfg, err := LoadConfig(file, env)
+	if err != nil {
+		return err
+	}
+	var accounts []gateway.Account
+	users := 0
+	for _, running := range n.cfg.Accounts {
+		account, ok := cfg.Account(running.ID)
+		if !ok {
+			account = running
+		}
+		users += len(account.Users)
+		accounts = append(accounts, gateway.Account{ID: running.ID, Region: running.Region, Users: account.Users})
+	}
+	n.directory.SetAccounts(accounts...)
+	n.logger.Info("took the users of the config anew", "accounts", len(accounts), "users", users)
+	if !reflect.DeepEqual(butUsers(cfg), butUsers(n.cfg)) {
+		n.logger.Warn("the config has other changes, which wait for the next start")
+	}
+	return nil
+}
+
+// butUsers is a config without what reload takes and what a run has changed.
+func butUsers(c *Config) Config {
+	bare := *c
+	bare.PublicURL, bare.Warnings = "", nil
+	bare.Accounts = slices.Clone(c.Accounts)
+	for i := range bare.Accounts {
+		bare.Accounts[i].Users = nil
+	}
+	return bare
+}
