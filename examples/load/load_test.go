@@ -18,52 +18,70 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestShortLoad is the short form as CI runs it: real processes, built without the race detector.
-func TestShortLoad(t *testing.T) {
+// TestShortForms runs what CI is to run of each command, one after another: real processes, built without the race
+// detector.
+func TestShortForms(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 	defer cancel()
-	binary := filepath.Join(t.TempDir(), "load")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-race=false", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	dir := t.TempDir()
+	load, server := filepath.Join(dir, "load"), filepath.Join(dir, "ringcast")
+	for binary, pkg := range map[string]string{load: ".", server: "ringcast/cmd/ringcast"} {
+		if out, err := exec.CommandContext(ctx, "go", "build", "-race=false", "-o", binary, pkg).CombinedOutput(); err != nil {
+			t.Fatalf("build: %v\n%s", err, out)
+		}
 	}
-	cmd := exec.CommandContext(ctx, binary, "-short")
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // its children end with it
-	cmd.WaitDelay = 30 * time.Second
-	out, err := cmd.CombinedOutput()
-	t.Logf("%s", out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := bytes.Count(out, []byte("\nPASS  ")); n != 6 {
-		t.Errorf("%d bounds were judged, want 6", n)
+	for _, c := range []struct {
+		command string
+		bounds  int // that are judged
+	}{
+		{"-short", 6},
+		{"-short -rungs ws,sse,poll,script -cuts 50 -rate 200 -durability strict -saturate=false", 2},
+		{"idle -short", 2},
+		{"storm -short", 3},
+		{"fault -short", 7},
+		{"soak -short", 5},
+	} {
+		t.Run(c.command, func(t *testing.T) {
+			cmd := exec.CommandContext(ctx, load, append(strings.Fields(c.command), "-ringcast", server)...)
+			cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // its children end with it
+			cmd.WaitDelay = 30 * time.Second
+			out, err := cmd.CombinedOutput()
+			t.Logf("%s", out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := bytes.Count(out, []byte("\nPASS  ")); n != c.bounds {
+				t.Errorf("%d bounds were judged, want %d", n, c.bounds)
+			}
+		})
 	}
 }
 
 func TestFlags(t *testing.T) {
 	t.Parallel()
 	for _, wrong := range []string{
-		"more", "-sessions 10 -accounts 20", "-batch 501", "-rate 0", "-durability none", "-rounds 0", "-duration 1h", "-senders 0",
+		"more", "idle -rate 5", "-nodes 2", "fault -nodes 3", "-sessions 10 -accounts 20", "-batch 501", "-rate 0", "-durability none", "-rounds 0", "-duration 2h", "-senders 0", "-rungs tin-can",
 	} {
 		if code := run(t.Context(), strings.Fields(wrong), io.Discard, io.Discard); code != 2 {
 			t.Errorf("load %s ends with %d", wrong, code)
 		}
 	}
-	o, err := parseOptions([]string{"-short", "-rate", "700"}, io.Discard)
+	_, o, err := parseCommand([]string{"-short", "-rate", "700"}, io.Discard)
 	if err != nil || o.rate != 700 || o.sessions != 500 || !o.saturate {
 		t.Errorf("-short -rate 700: %+v, %v", o, err)
 	}
 }
 
-// loaded runs a small load against a bare fan-out that was tampered with after everybody had connected.
-func loaded(t *testing.T, batch int, tamper func(*bare)) result {
+// loaded runs a small load against a peer that was tampered with after everybody had connected.
+func loaded(t *testing.T, peer string, batch int, tamper func(*board)) result {
 	t.Helper()
-	b := newBare()
-	web := httptest.NewServer(b.handler())
+	b := newBoard()
+	web := httptest.NewServer(b.handler(peers[peer](b)))
 	defer web.Close()
 	accounts := newAccounts(12, 3)
 	addr := web.Listener.Addr().String()
-	c, err := connect(t.Context(), accounts, addr)
+	c, err := connect(t.Context(), accounts, crowdConfig{addrs: []string{addr}, rungs: []string{"ws"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,12 +89,12 @@ func loaded(t *testing.T, batch int, tamper func(*bare)) result {
 	b.mu.Lock()
 	tamper(b)
 	b.mu.Unlock()
-	l := load{addr: addr, batch: batch, every: 5 * time.Millisecond, duration: 300 * time.Millisecond}
+	l := load{addrs: []string{addr}, batch: batch, every: 5 * time.Millisecond, duration: 300 * time.Millisecond}
 	s, _, err := l.run(t.Context(), accounts, len(accounts))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.await(t.Context(), int64(s.acknowledged)); err != nil {
+	if err := c.await(t.Context(), int64(s.acknowledged), 3*time.Second); err != nil {
 		t.Fatal(err)
 	}
 	r := result{planned: l.planned(), sent: s.events, acknowledged: s.acknowledged, firstError: s.refused}
@@ -86,11 +104,13 @@ func loaded(t *testing.T, batch int, tamper func(*bare)) result {
 
 func TestAllArrives(t *testing.T) {
 	t.Parallel()
-	for _, batch := range []int{1, 7} {
-		r := loaded(t, batch, func(*bare) {})
-		if r.planned != 60*batch || r.sent != r.planned || r.acknowledged != r.planned || r.delivered != r.planned ||
-			len(r.latency) != r.planned || r.faults != (faults{}) || r.cut != 0 || r.firstError != nil {
-			t.Errorf("batches of %d: %+v", batch, r)
+	for _, peer := range []string{bareCommand, naiveCommand} {
+		for _, batch := range []int{1, 7} {
+			r := loaded(t, peer, batch, func(*board) {})
+			if r.planned != 60*batch || r.sent != r.planned || r.acknowledged != r.planned || r.delivered != r.planned ||
+				len(r.latency) != r.planned || r.faults != (faults{}) || r.cut != 0 || r.firstError != nil {
+				t.Errorf("%s, batches of %d: %+v", peer, batch, r)
+			}
 		}
 	}
 }
@@ -98,9 +118,9 @@ func TestAllArrives(t *testing.T) {
 // TestMisroutedAndLost: two users of different accounts get each other's messages.
 func TestMisroutedAndLost(t *testing.T) {
 	t.Parallel()
-	r := loaded(t, 1, func(b *bare) {
+	r := loaded(t, bareCommand, 1, func(b *board) {
 		one, other := seat{"load0000", "101"}, seat{"load0001", "101"}
-		b.tabs[one], b.tabs[other] = b.tabs[other], b.tabs[one]
+		b.sockets[one], b.sockets[other] = b.sockets[other], b.sockets[one]
 	})
 	if r.faults.misrouted != 10 || r.faults.lost != 10 || r.delivered != 50 {
 		t.Errorf("%+v", r)
@@ -109,7 +129,12 @@ func TestMisroutedAndLost(t *testing.T) {
 
 func TestSessionsThatAreCut(t *testing.T) {
 	t.Parallel()
-	r := loaded(t, 1, func(b *bare) { _ = b.tabs[seat{"load0002", "103"}].conn.Close() })
+	r := loaded(t, bareCommand, 1, func(b *board) {
+		s := b.sockets[seat{"load0002", "103"}]
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		_ = s.write(nil) // not what a tab can read
+	})
 	if r.cut != 1 || r.firstError == nil {
 		t.Errorf("%+v", r)
 	}
@@ -154,7 +179,7 @@ func TestTabChecks(t *testing.T) {
 				got.Call.ID, got.Call.Extension = m.call, "101"
 				tab.receive(got, time.Now())
 			}
-			if _, got, _ := tab.settle(); got != c.want {
+			if got := tab.settle().faults; got != c.want {
 				t.Errorf("found %+v, want %+v", got, c.want)
 			}
 			late := message{Event: hangup, Cursor: "9", Prev: tab.cursor}
@@ -180,10 +205,10 @@ func TestJudge(t *testing.T) {
 		fails  string // what the one line that fails is about; "": none
 	}{
 		"all holds":                {func(_, _, _ *results) {}, false, ""},
-		"slow":                     {func(_, strict, _ *results) { strict.paced.latency[0] = 16 * time.Millisecond }, false, "strict: p99"},
+		"slow":                     {func(_, strict, _ *results) { strict.paced.latency[0] = 11 * time.Millisecond }, false, "strict: p99"},
 		"slow, but so is bare":     {func(bare, strict, _ *results) { bare.paced.latency[0], strict.paced.latency[0] = 5e6, 19e6 }, false, ""},
-		"slow, but short":          {func(_, strict, _ *results) { strict.paced.latency[0] = 59 * time.Millisecond }, true, ""},
-		"too slow":                 {func(_, strict, _ *results) { strict.paced.latency[0] = 61 * time.Millisecond }, true, "strict: p99"},
+		"slow, but short":          {func(_, strict, _ *results) { strict.paced.latency[0] = 39 * time.Millisecond }, true, ""},
+		"too slow":                 {func(_, strict, _ *results) { strict.paced.latency[0] = 41 * time.Millisecond }, true, "strict: p99"},
 		"durability is dear":       {func(_, strict, _ *results) { strict.saturated.rate = 400 }, false, "strict takes 400"},
 		"durability is very dear":  {func(_, strict, _ *results) { strict.saturated.rate = 100 }, true, "strict takes 100"},
 		"lost":                     {func(_, strict, _ *results) { strict.paced.faults.lost = 1 }, true, "strict: each"},
@@ -195,11 +220,12 @@ func TestJudge(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := options{rounds: 1, durability: "both", saturate: true, short: c.short}
-			r := newReport(o, []string{kindBare, kindStrict, kindFast}, "a machine")
+			o := options{rounds: 1, rungs: list{"ws"}, durability: "both", saturate: true, short: c.short}
+			r := newReport(o, []string{kindBare, kindNaive, kindStrict, kindFast})
 			bare, strict, fast := with(time.Millisecond, 5000), with(3*time.Millisecond, 900), with(2*time.Millisecond, 1000)
 			c.change(&bare, &strict, &fast)
 			r.add(kindBare, bare)
+			r.add(kindNaive, bare)
 			r.add(kindStrict, strict)
 			r.add(kindFast, fast)
 			var out bytes.Buffer
@@ -220,7 +246,7 @@ func TestJudge(t *testing.T) {
 
 func TestMedianAndQuantile(t *testing.T) {
 	t.Parallel()
-	r := newReport(options{}, []string{kindBare}, "")
+	r := newReport(options{}, []string{kindBare})
 	for _, rate := range []float64{9, 1, 5, 3} {
 		r.add(kindBare, results{paced: result{rate: rate}})
 	}

@@ -1,15 +1,41 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 func processors() int { return runtime.NumCPU() }
+
+// serverProcessor is the processor that a pinned server has to itself; this program takes all others.
+const serverProcessor = "0"
+
+// pinned is a command that runs on the server's processor only.
+func pinned(name string, args []string) (taskset string, pinnedArgs []string) {
+	return "taskset", append([]string{"-c", serverProcessor, name}, args...)
+}
+
+// pinSelf keeps this program off the server's processor.
+func pinSelf(ctx context.Context) error {
+	if processors() < 2 {
+		return errors.New("-pin: there is one processor only")
+	}
+	others := fmt.Sprintf("1-%d", processors()-1)
+	cmd := exec.CommandContext(ctx, "taskset", "-a", "-c", "-p", others, strconv.Itoa(os.Getpid())) //nolint:gosec // a number
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("-pin, with taskset of util-linux: %w: %s", err, out)
+	}
+	runtime.GOMAXPROCS(processors() - 1)
+	return nil
+}
 
 // describeMachine says what the figures were measured on.
 func describeMachine(dir string) string {

@@ -1,20 +1,29 @@
-// Command load measures Ringcast: a real server with its log on a disk, thousands of WebSocket sessions of
+// Command load measures Ringcast and tries to break it: a real server with its log on a disk, thousands of sessions of
 // users spread over hundreds of accounts, and a PBX for each account that posts the events of calls to them.
 //
-//	go run ./examples/load -durability both -saturate
+//	go run ./examples/load                 events at a rate: latency, processor time, memory
+//	go run ./examples/load idle            what a session costs that nothing happens to
+//	go run ./examples/load storm           everybody is cut off and comes back
+//	go run ./examples/load fault           cuts, rung changes and killed nodes: is anything lost?
+//	go run ./examples/load soak            sleeps, reconnects, token renewals: does anything grow?
 //
-// It reports the time from event posted to message in the tab, what was lost, doubled, out of order or sent to
-// the wrong user, and what it cost the server, beside a bare fan-out (one POST in, one WebSocket message out,
-// nothing kept) under the same load in the same run. Read the ratios: the absolute figures are the machine's.
+// Each prints its figures and then a line for each bound, PASS or FAIL; the exit code is 1 when one does not hold.
+// With -short each is a matter of seconds, for CI; -h lists its flags.
 //
 // # Method
 //
-// The load is open-loop: every POST has its time, and latency counts from that, also when the POST goes out late
-// because the one before it is not answered yet. Each server runs in a process of its own and gets a fresh
-// directory; each round runs all of them one after another. With -saturate the same senders then post
-// without a pause, each as soon as its last POST is answered.
+// Figures of costs stand beside those of two servers that this program has in itself and that keep nothing: a bare
+// fan-out on gorilla/websocket, and the naive server on stock melody. They run in processes of their own, in the same
+// run, under the same load. Read the ratios: the absolute figures are the machine's. With -pin the server has one
+// processor and this program the others.
 //
-// The exit code is 1 when a bound does not hold: see the lines PASS and FAIL below the table.
+// The load is open-loop: every POST has its time, and latency counts from that, also when the POST goes out late
+// because the one before it is not answered yet. With -saturate the same senders then post without a pause, each as
+// soon as its last POST is answered. Memory is what the operating system says the process has, when nothing has
+// happened for the time of -rest; nobody makes it collect. Go collects by itself every two minutes.
+//
+// Whatever the rung, each session proves that it missed nothing: it knows what was posted for its user, each message
+// must follow the one before by its prev, and everything must come once, in order and to nobody else.
 package main
 
 import (
@@ -27,15 +36,14 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
-	"time"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if len(os.Args) == 3 && os.Args[1] == bareCommand {
-		if err := serveBare(ctx, os.Args[2], os.Stdin); err != nil {
-			fmt.Fprintln(os.Stderr, "load: bare fan-out:", err)
+	if len(os.Args) == 3 && peers[os.Args[1]] != nil {
+		if err := servePeer(ctx, os.Args[1], os.Args[2], os.Stdin); err != nil {
+			fmt.Fprintf(os.Stderr, "load: %s: %v\n", os.Args[1], err)
 			os.Exit(1) //nolint:gocritic // the process ends: stop has nothing left to do
 		}
 		return
@@ -44,79 +52,10 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// options are the command's flags.
-type options struct {
-	sessions, accounts int
-	rate, batch        int // events a second; events a POST
-	senders            int // connections that post
-	duration           time.Duration
-	rounds             int
-	durability         string
-	saturate, short    bool
-	dir, ringcast      string
-}
-
-// shortForm is what -short means for the flags that are not given.
-var shortForm = map[string]string{ // fixed
-	"sessions": "500", "rate": "500", "duration": "2500ms", "rounds": "1", "durability": "both", "saturate": "true",
-}
-
-func parseOptions(args []string, stderr io.Writer) (options, error) {
-	var o options
-	flags := flag.NewFlagSet("load", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.IntVar(&o.sessions, "sessions", 5000, "WebSocket sessions, one a user")
-	flags.IntVar(&o.accounts, "accounts", 500, "accounts that the users are spread over")
-	flags.IntVar(&o.rate, "rate", 2000, "events a second")
-	flags.IntVar(&o.batch, "batch", 1, "events a POST")
-	flags.IntVar(&o.senders, "senders", 128, "keep-alive connections that post")
-	flags.DurationVar(&o.duration, "duration", 20*time.Second, "how long each measurement takes")
-	flags.IntVar(&o.rounds, "rounds", 3, "rounds; the table shows their medians")
-	flags.StringVar(&o.durability, "durability", "strict", "what to measure: strict, fast or both")
-	flags.BoolVar(&o.saturate, "saturate", false, "measure the highest rate as well, for a quarter of -duration")
-	flags.BoolVar(&o.short, "short", false, "a form of ten seconds for CI, with lenient bounds on the times")
-	flags.StringVar(&o.dir, "dir", "", "a `directory` on a disk for the servers' data (default: where temporary files go)")
-	flags.StringVar(&o.ringcast, "ringcast", "", "the server's `binary` (default: built from ./cmd/ringcast)")
-	if err := flags.Parse(args); err != nil {
-		return o, err
-	}
-	if o.short {
-		given := map[string]bool{}
-		flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
-		for name, value := range shortForm {
-			if !given[name] {
-				if err := flags.Set(name, value); err != nil {
-					return o, err
-				}
-			}
-		}
-	}
-	return o, o.check(flags.NArg())
-}
-
-func (o *options) check(rest int) error {
-	switch {
-	case rest > 0:
-		return errors.New("there are no arguments but flags")
-	case o.accounts < 1 || o.sessions < o.accounts || o.sessions > 100_000:
-		return errors.New("-sessions: one at least for each of -accounts, 100,000 at most")
-	case o.batch < 1 || o.batch > 500 || o.rate < o.batch || o.rate > 1_000_000:
-		return errors.New("-batch: 1 to 500; -rate: one POST a second at least, 1,000,000 events at most")
-	case o.senders < 1 || o.senders > 1024:
-		return errors.New("-senders: 1 to 1,024")
-	case o.rounds < 1 || o.rounds > 20 || o.duration < time.Second || o.duration > 10*time.Minute:
-		return errors.New("-rounds: 1 to 20; -duration: 1s to 10m")
-	case o.durability != "strict" && o.durability != "fast" && o.durability != "both":
-		return errors.New("-durability: strict, fast or both")
-	}
-	o.senders = min(o.senders, o.accounts) // an account has one sender, so that its events stay in order
-	return nil
-}
-
 // run returns the exit code: 0, 1 when a bound does not hold or nothing could be measured, 2 when it was called
 // wrongly.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o, err := parseOptions(args, stderr)
+	c, o, err := parseCommand(args, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
@@ -124,7 +63,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "load:", err)
 		return 2
 	}
-	ok, err := measure(ctx, o, stdout, stderr)
+	ok, err := runCommand(ctx, c, o, stdout, stderr)
 	if ctx.Err() != nil {
 		err = errors.New("interrupted")
 	}
@@ -138,25 +77,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// measure runs the rounds and prints the report. It says whether all bounds hold.
-func measure(ctx context.Context, o options, stdout, stderr io.Writer) (bool, error) {
-	b, err := newBench(ctx, o, stderr)
+// runCommand prepares the ground and says whether all bounds hold.
+func runCommand(ctx context.Context, c command, o options, stdout, stderr io.Writer) (bool, error) {
+	if o.pin {
+		if err := pinSelf(ctx); err != nil {
+			return false, err
+		}
+	}
+	s, err := newSite(ctx, o, stderr)
 	if err != nil {
 		return false, err
 	}
-	defer b.close()
-	report := newReport(o, b.kinds, describeMachine(b.dir))
-	report.printHead(stdout)
-	for round := 1; round <= o.rounds; round++ {
-		for _, kind := range b.kinds {
-			results, err := b.round(ctx, kind)
-			if err != nil {
-				return false, fmt.Errorf("round %d, %s: %w", round, kind, err)
-			}
-			report.add(kind, results)
-			report.printRound(stdout, round, kind, results)
-		}
-	}
-	report.printTable(stdout)
-	return report.judge(stdout), nil
+	defer s.close()
+	fmt.Fprintln(stdout, describeMachine(s.dir))
+	return c.run(ctx, s, stdout)
 }

@@ -1,10 +1,20 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
+	"math/big"
+	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -47,8 +57,18 @@ func (a *account) token(user string, expires time.Time) (string, error) {
 }
 
 // writeConfig writes Ringcast's config file.
-func writeConfig(w io.Writer, accounts []*account, durability, dataDir, listen, opsListen string) {
-	fmt.Fprintf(w, "listen: %s\nops_listen: %s\ndata_dir: %s\ndurability: %s\norigins: [%q]\naccounts:\n", listen, opsListen, dataDir, durability, origin)
+func writeConfig(w io.Writer, c serverConfig, listen, opsListen string, accounts []*account) {
+	fmt.Fprintf(w, "listen: %s\nops_listen: %s\ndata_dir: %s\ndurability: %s\norigins: [%q]\n",
+		listen, opsListen, c.dataDir, c.durability, origin)
+	if c.cert != "" {
+		fmt.Fprintf(w, "tls: {cert: %s, key: %s}\n", c.cert, c.key)
+	}
+	fmt.Fprintln(w, "accounts:")
+	writeAccounts(w, accounts)
+}
+
+// writeAccounts writes the list of accounts that stands in it.
+func writeAccounts(w io.Writer, accounts []*account) {
 	for _, a := range accounts {
 		fmt.Fprintf(w, "  - id: %s\n    region: RU\n    backend_key: %s\n    pbx: [{id: %s, kind: webhook, key: %s}]\n    users:\n",
 			a.id, a.backendKey, pbxID, a.pbxKey)
@@ -80,6 +100,32 @@ func (a *account) appendEvent(body []byte, now time.Time) ([]byte, *tab) {
 		body = append(body, `,"cause":"normal"`...)
 	}
 	return append(body, '}'), t
+}
+
+// certificate makes one for this machine's own addresses, as files in a directory.
+func certificate(dir string) (cert, key string, err error) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return "", "", err
+	}
+	template := x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "ringcast load"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	public, err := x509.CreateCertificate(rand.Reader, &template, &template, &private.PublicKey, private)
+	if err != nil {
+		return "", "", err
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return "", "", err
+	}
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	write := func(file, kind string, data []byte) error {
+		return os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: data}), 0o600) //nolint:gosec // in the directory of this run
+	}
+	return cert, key, errors.Join(write(cert, "CERTIFICATE", public), write(key, "PRIVATE KEY", secret))
 }
 
 // browserHeader is what a browser would send along.

@@ -3,9 +3,12 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
@@ -14,18 +17,25 @@ import (
 
 // load is what the senders are to do together.
 type load struct {
-	addr     string
+	addrs    []string // of servers that are as good as each other
+	secure   bool
+	retries  bool // what was not taken is posted again, until it is
 	batch    int
 	every    time.Duration // between two POSTs of all senders; 0: each posts as soon as it can
 	duration time.Duration
+	once     bool // ends as soon as each tab has had an event
 }
 
-// overtime is how long senders that are behind go on after the load was to end.
-const overtime = 10 * time.Second
+// How long senders that are behind go on after the load was to end. With retries they may wait for a node to start.
+const (
+	overtime        = 10 * time.Second
+	overtimeRetries = time.Minute
+)
 
 // sent is what senders did.
 type sent struct {
 	events, acknowledged int
+	repeated             int             // POSTs sent again
 	lateness             []time.Duration // of each POST: begun after its time
 	lastAnswer           time.Time
 	refused              error // the first answer that was not what it should be
@@ -33,15 +43,19 @@ type sent struct {
 
 // run posts with the given number of senders, the accounts dealt out to them, and returns when all is answered.
 func (l load) run(ctx context.Context, accounts []*account, senders int) (sent, time.Time, error) {
-	ctx, cancel := context.WithTimeout(ctx, l.duration+overtime)
+	over := overtime
+	if l.retries {
+		over = overtimeRetries
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.duration+over)
 	defer cancel()
 	all := make([]*sender, senders)
 	for i := range all {
-		s, err := newSender(ctx, l)
-		if err != nil {
+		s := &sender{load: l}
+		defer s.hangUp()
+		if err := s.dial(ctx); err != nil {
 			return sent{}, time.Time{}, err
 		}
-		defer func() { _ = s.conn.Close() }()
 		for j := i; j < len(accounts); j += senders {
 			s.accounts = append(s.accounts, accounts[j])
 		}
@@ -59,6 +73,7 @@ func (l load) run(ctx context.Context, accounts []*account, senders int) (sent, 
 	for _, s := range all {
 		total.events += s.sent.events
 		total.acknowledged += s.sent.acknowledged
+		total.repeated += s.sent.repeated
 		total.lateness = append(total.lateness, s.sent.lateness...)
 		if s.sent.lastAnswer.After(total.lastAnswer) {
 			total.lastAnswer = s.sent.lastAnswer
@@ -88,24 +103,34 @@ type inFlight struct {
 	index int
 }
 
-func newSender(ctx context.Context, l load) (*sender, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", l.addr)
+// dial connects to one of the servers.
+func (s *sender) dial(ctx context.Context) error {
+	conn, err := dialAny(ctx, nil, s.load.addrs, rand.IntN(len(s.load.addrs)))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &sender{load: l, conn: conn, in: bufio.NewReader(conn)}, nil
+	deadline, _ := ctx.Deadline()
+	_ = conn.SetDeadline(deadline)
+	if s.load.secure {
+		conn = tls.Client(conn, tlsConfig())
+	}
+	s.conn, s.in = conn, bufio.NewReader(conn)
+	return nil
 }
 
-// run posts at due, and again after each interval, until end. It stops at the first POST that is refused: what
-// follows of the same calls would not make sense.
+func (s *sender) hangUp() {
+	if s.conn != nil {
+		_ = s.conn.Close()
+		s.conn = nil
+	}
+}
+
+// run posts at due, and again after each interval, until end. It stops at the first POST that is refused for good:
+// what follows of the same calls would not make sense.
 func (s *sender) run(ctx context.Context, due, end time.Time, interval time.Duration) {
-	deadline, _ := ctx.Deadline()
-	_ = s.conn.SetDeadline(deadline)
-	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetDeadline(time.Now()) })
-	defer stop()
 	timer := time.NewTimer(time.Until(due))
 	defer timer.Stop()
-	for n := 0; due.Before(end); n++ {
+	for n := 0; due.Before(end) && !(s.load.once && n == s.round()); n++ {
 		if interval > 0 {
 			select {
 			case <-timer.C:
@@ -115,7 +140,7 @@ func (s *sender) run(ctx context.Context, due, end time.Time, interval time.Dura
 		} else {
 			due = time.Now()
 		}
-		if err := s.post(s.accounts[n%len(s.accounts)], due); err != nil {
+		if err := s.post(ctx, s.accounts[n%len(s.accounts)], due); err != nil {
 			s.sent.refused = err
 			return
 		}
@@ -124,8 +149,17 @@ func (s *sender) run(ctx context.Context, due, end time.Time, interval time.Dura
 	}
 }
 
+// round is how many POSTs bring each tab of the sender's accounts an event.
+func (s *sender) round() int {
+	most := 0
+	for _, a := range s.accounts {
+		most = max(most, len(a.tabs))
+	}
+	return most * len(s.accounts)
+}
+
 // post sends the account's next events and waits for the answer.
-func (s *sender) post(a *account, due time.Time) error {
+func (s *sender) post(ctx context.Context, a *account, due time.Time) error {
 	now := time.Now()
 	s.sent.lateness = append(s.sent.lateness, now.Sub(due))
 	s.body, s.batch = s.body[:0], s.batch[:0]
@@ -146,12 +180,9 @@ func (s *sender) post(a *account, due time.Time) error {
 	s.sent.events += len(s.batch)
 	s.request = fmt.Appendf(s.request[:0],
 		"POST /v1/accounts/%s/events HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
-		a.id, s.load.addr, a.pbxKey, len(s.body))
+		a.id, s.load.addrs[0], a.pbxKey, len(s.body))
 	s.request = append(s.request, s.body...)
-	if _, err := s.conn.Write(s.request); err != nil {
-		return err
-	}
-	if err := s.answer(); err != nil {
+	if err := s.send(ctx); err != nil {
 		return err
 	}
 	s.sent.lastAnswer = time.Now()
@@ -162,8 +193,43 @@ func (s *sender) post(a *account, due time.Time) error {
 	return nil
 }
 
-// answer reads the answer, which must say that all events are new and taken.
-func (s *sender) answer() error {
+// send sends the request, and where it may, sends it again until it is taken: a PBX whose events have ids loses none.
+func (s *sender) send(ctx context.Context) error {
+	for try := 0; ; try++ {
+		err := s.sendOnce(ctx, try > 0)
+		var refused *refusal
+		switch {
+		case err == nil:
+			return nil
+		case !s.load.retries || ctx.Err() != nil:
+			return err
+		case errors.As(err, &refused) && refused.Status != http.StatusServiceUnavailable:
+			return err
+		}
+		s.hangUp()
+		s.sent.repeated++
+		if err := pause(ctx, rand.N(50*time.Millisecond<<min(try, 4))); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *sender) sendOnce(ctx context.Context, again bool) error {
+	if s.conn == nil {
+		if err := s.dial(ctx); err != nil {
+			return err
+		}
+	}
+	conn := s.conn
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })()
+	if _, err := conn.Write(s.request); err != nil {
+		return err
+	}
+	return s.answer(again)
+}
+
+// answer reads the answer, which must say that all events are taken, and new unless they were sent before.
+func (s *sender) answer(again bool) error {
 	response, err := http.ReadResponse(s.in, nil)
 	if err != nil {
 		return err
@@ -174,12 +240,14 @@ func (s *sender) answer() error {
 		return err
 	}
 	var taken struct {
-		Accepted int      `json:"accepted"`
-		Unknown  []string `json:"unknown_extensions"`
+		Accepted   int      `json:"accepted"`
+		Duplicates int      `json:"duplicates"`
+		Unknown    []string `json:"unknown_extensions"`
 	}
-	if response.StatusCode != http.StatusAccepted || json.Unmarshal(body, &taken) != nil ||
-		taken.Accepted != len(s.batch) || len(taken.Unknown) > 0 {
-		return fmt.Errorf("a POST of %d events was answered with %s: %.300s", len(s.batch), response.Status, body)
+	whole := response.StatusCode == http.StatusAccepted && json.Unmarshal(body, &taken) == nil && len(taken.Unknown) == 0 &&
+		(taken.Accepted == len(s.batch) || again && taken.Accepted == 0 && taken.Duplicates == len(s.batch))
+	if !whole {
+		return &refusal{Status: response.StatusCode, Text: fmt.Sprintf("the answer to a POST of %d events is %.300s", len(s.batch), body)}
 	}
 	return nil
 }

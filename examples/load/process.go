@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -19,69 +20,88 @@ import (
 
 const (
 	startTime = 30 * time.Second
-	stopTime  = 20 * time.Second
+	stopTime  = time.Minute // it drains its sessions
 
 	clockTick = 10 * time.Millisecond // what /proc counts processor time in
 )
 
-// process is a server under measurement.
+// process is a server. It can be started again after it has ended.
 type process struct {
+	name   string
+	binary string
+	args   []string
+	pin    bool
+	stderr io.Writer
+	secure bool   // speaks TLS to PBXes and tabs
+	addr   string // where they connect
+	ops    string // where it says that it is ready
+
 	cmd   *exec.Cmd
-	addr  string // where PBXes and tabs connect
-	ops   string // where it says that it is ready
 	done  chan struct{}
 	ended error // after done
 }
 
-// startRingcast runs the server binary on a directory of its own in dir.
-func startRingcast(ctx context.Context, binary, dir, durability string, accounts []*account, stderr io.Writer) (*process, error) {
+// serverConfig is what differs between Ringcasts.
+type serverConfig struct {
+	durability string
+	dataDir    string
+	cert, key  string // files, "": plain
+}
+
+// newRingcast prepares the server binary with a config file in dir.
+func newRingcast(ctx context.Context, binary, dir string, c serverConfig, accounts []*account) (*process, error) {
 	addrs, err := freeAddresses(ctx, 2)
 	if err != nil {
 		return nil, err
 	}
 	var config bytes.Buffer
-	writeConfig(&config, accounts, durability, filepath.Join(dir, "data"), addrs[0], addrs[1])
+	writeConfig(&config, c, addrs[0], addrs[1], accounts)
 	file := filepath.Join(dir, "ringcast.yaml")
 	if err := os.WriteFile(file, config.Bytes(), 0o600); err != nil { //nolint:gosec // in the directory of this run
 		return nil, err
 	}
-	p := &process{addr: addrs[0], ops: addrs[1]}
-	return p, p.start(ctx, stderr, binary, "serve", "-config", file, "-log-level", "warn")
+	return &process{
+		name: "ringcast", binary: binary, args: []string{"serve", "-config", file, "-log-level", "warn"},
+		secure: c.cert != "", addr: addrs[0], ops: addrs[1],
+	}, nil
 }
 
-// startBare runs this program as the bare fan-out.
-func startBare(ctx context.Context, stderr io.Writer) (*process, error) {
+// newPeer prepares this program as one of the servers that Ringcast is measured beside.
+func newPeer(ctx context.Context, peer string) (*process, error) {
 	addrs, err := freeAddresses(ctx, 1)
 	if err != nil {
 		return nil, err
 	}
 	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	p := &process{addr: addrs[0], ops: addrs[0]}
-	return p, p.start(ctx, stderr, self, bareCommand, addrs[0])
+	return &process{name: peer, binary: self, args: []string{peer, addrs[0]}, addr: addrs[0], ops: addrs[0]}, err
 }
 
-// freeAddresses returns addresses on which nobody listens at the moment.
+// freeAddresses returns addresses on which nobody listens, of ports that the kernel gives to nobody who does not ask
+// for them: a server that comes back after a kill finds them free.
 func freeAddresses(ctx context.Context, n int) ([]string, error) {
 	var addrs []string
-	for range n {
-		l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	for range 100 * n {
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", fmt.Sprint("127.0.0.1:", 10_000+rand.IntN(20_000)))
 		if err != nil {
-			return nil, err
+			continue // taken
 		}
 		defer func() { _ = l.Close() }()
-		addrs = append(addrs, l.Addr().String())
+		if addrs = append(addrs, l.Addr().String()); len(addrs) == n {
+			return addrs, nil
+		}
 	}
-	return addrs, nil
+	return nil, errors.New("no address is free")
 }
 
-// start runs a command and returns when it is ready. It is killed when ctx ends.
-func (p *process) start(ctx context.Context, stderr io.Writer, name string, args ...string) error {
+// Start runs the server and returns when it is ready. It is killed when ctx ends.
+func (p *process) Start(ctx context.Context) error {
+	name, args := p.binary, p.args
+	if p.pin {
+		name, args = pinned(name, args)
+	}
 	p.cmd = exec.CommandContext(ctx, name, args...) //nolint:gosec // what to run is given on the command line
-	p.cmd.Stdout, p.cmd.Stderr = stderr, stderr
-	if _, err := p.cmd.StdinPipe(); err != nil { // the bare fan-out ends with it
+	p.cmd.Stdout, p.cmd.Stderr = p.stderr, p.stderr
+	if _, err := p.cmd.StdinPipe(); err != nil { // a peer ends with it
 		return err
 	}
 	if err := p.cmd.Start(); err != nil {
@@ -100,21 +120,21 @@ func (p *process) start(ctx context.Context, stderr io.Writer, name string, args
 		select {
 		case <-tick.C:
 		case <-p.done:
-			return fmt.Errorf("%s ended: %w", filepath.Base(name), p.ended)
+			return fmt.Errorf("%s ended: %w", p.name, p.ended)
 		case <-ctx.Done():
-			return errors.Join(context.Cause(ctx), p.stop())
+			return errors.Join(context.Cause(ctx), p.Stop())
 		}
 	}
 	return nil
 }
 
 func (p *process) ready(ctx context.Context) bool {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.ops+"/readyz", http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.ops+"/readyz", http.NoBody) //nolint:gosec // our own server
 	if err != nil {
 		return false
 	}
 	request.Close = true
-	response, err := http.DefaultClient.Do(request)
+	response, err := http.DefaultClient.Do(request) //nolint:gosec // our own server
 	if err != nil {
 		return false
 	}
@@ -122,25 +142,35 @@ func (p *process) ready(ctx context.Context) bool {
 	return response.StatusCode == http.StatusOK
 }
 
-// stop ends the process, with force if it takes too long. A process that does not end cleanly is an error.
-func (p *process) stop() error {
+// Kill ends the process at once, as a power cut would.
+func (p *process) Kill() error {
+	_ = p.cmd.Process.Kill() // it may have ended by itself
+	<-p.done
+	return nil
+}
+
+// Stop ends the process, with force if it takes too long. A process that does not end cleanly is an error.
+func (p *process) Stop() error {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself, which is seen below
 	select {
 	case <-p.done:
 	case <-time.After(stopTime):
 		_ = p.cmd.Process.Kill()
 		<-p.done
-		return fmt.Errorf("%s did not end within %v", filepath.Base(p.cmd.Path), stopTime)
+		return fmt.Errorf("%s did not end within %v", p.name, stopTime)
 	}
 	if p.ended != nil {
-		return fmt.Errorf("%s ended with %w", filepath.Base(p.cmd.Path), p.ended)
+		return fmt.Errorf("%s ended with %w", p.name, p.ended)
 	}
 	return nil
 }
 
-// rss is the memory that the process has at the moment, in bytes.
-func (p *process) rss() (int64, error) {
-	status, err := readProc(p.pid() + "/status")
+// PID is the number of the process that was started last.
+func (p *process) PID() int { return p.cmd.Process.Pid }
+
+// memory is what a process has of it at the moment, in bytes.
+func memory(pid int) (int64, error) {
+	status, err := readProc(fmt.Sprint(pid, "/status"))
 	if err != nil {
 		return 0, err
 	}
@@ -153,14 +183,9 @@ func (p *process) rss() (int64, error) {
 	return kib << 10, nil
 }
 
-// cpu is the processor time that the process has taken.
-func (p *process) cpu() (time.Duration, error) { return cpuTime(p.pid()) }
-
-func (p *process) pid() string { return strconv.Itoa(p.cmd.Process.Pid) }
-
-// cpuTime is the processor time of a process, by its number or "self".
-func cpuTime(pid string) (time.Duration, error) {
-	stat, err := readProc(pid + "/stat")
+// cpuTime is the processor time that a process has taken.
+func cpuTime(pid int) (time.Duration, error) {
+	stat, err := readProc(fmt.Sprint(pid, "/stat"))
 	if err != nil {
 		return 0, err
 	}

@@ -1,16 +1,11 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/gorilla/websocket"
 )
 
 // tab is one user's page. It knows what was posted for its user and checks off what arrives: what comes first must
@@ -21,11 +16,31 @@ type tab struct {
 
 	mu      sync.Mutex
 	events  []posted
-	settled int // events of measurements before this one
+	before  int // events of measurements before this one
 	highest int // 1 + the latest event that arrived
 	cursor  string
+	resumes int // whole ones
 	faults  faults
-	gone    error // why the connection ended
+	gone    error // why it does not come back
+	rung    string
+	notes   []string // what was wrong, the first few
+}
+
+// maxNotes is how many of a tab's faults are described.
+const maxNotes = 2
+
+// note describes a fault. The tab is locked.
+func (t *tab) note(format string, args ...any) {
+	if len(t.notes) < maxNotes {
+		t.notes = append(t.notes, fmt.Sprintf("%s by %s: ", t.calls, t.rung)+fmt.Sprintf(format, args...))
+	}
+}
+
+// visit notes what the tab is connected by.
+func (t *tab) visit(rung string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.rung = rung
 }
 
 // posted is an event of this measurement.
@@ -42,6 +57,7 @@ type faults struct {
 	disordered int // delivered after a later one
 	misrouted  int // another user's, or nobody's
 	gaps       int // prev is not the cursor of the message before
+	resets     int // a session that could not go on where it was
 }
 
 func (f *faults) add(g faults) {
@@ -50,22 +66,11 @@ func (f *faults) add(g faults) {
 	f.disordered += g.disordered
 	f.misrouted += g.misrouted
 	f.gaps += g.gaps
+	f.resets += g.resets
 }
 
 func newTab(account, extension string) *tab {
 	return &tab{extension: extension, calls: account + "." + extension + "."}
-}
-
-// message is a frame from the server, as far as it is looked at.
-type message struct {
-	Type   string `json:"type"`
-	Cursor string `json:"cursor"`
-	Prev   string `json:"prev"`
-	Event  string `json:"event"`
-	Call   struct {
-		ID        string `json:"id"`
-		Extension string `json:"extension"`
-	} `json:"call"`
 }
 
 // posting notes an event that is about to be posted and returns its index.
@@ -82,27 +87,62 @@ func (t *tab) acknowledged(index int) {
 	t.events[index].acknowledged = true
 }
 
+// greet takes a hello: of a first visit, or of one that goes on where the tab was, or of one that cannot.
+func (t *tab) greet(m message) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case m.Resumed && m.Cursor != t.cursor:
+		t.faults.gaps++
+		t.note("resumed at %s, and was at %s", m.Cursor, t.cursor)
+	case m.Resumed:
+		t.resumes++
+	case t.cursor != "":
+		t.faults.resets++
+		t.note("reset (%s) to %s, and was at %s", m.Reason, m.Cursor, t.cursor)
+	}
+	t.cursor = m.Cursor
+}
+
+// at is where the tab is in the log.
+func (t *tab) at() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.cursor
+}
+
+// end notes that the tab's visitor does not come back.
+func (t *tab) end(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.gone = err
+}
+
 // receive checks a message and says whether it is an event that was waited for.
 func (t *tab) receive(m message, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if m.Prev != t.cursor {
 		t.faults.gaps++
+		t.note("%s follows %s, and was to follow %s", m.Cursor, m.Prev, t.cursor)
 	}
 	t.cursor = m.Cursor
 	n, ok := t.eventNumber(m)
-	switch i := n - t.settled; {
+	switch i := n - t.before; {
 	case !ok || i >= len(t.events):
 		t.faults.misrouted++
+		t.note("%s at %s is not the user's", m.Call.ID, m.Cursor)
 		return false
 	case i < 0 || !t.events[i].arrived.IsZero():
 		t.faults.doubled++
+		t.note("%s of %s at %s came before", m.Event, m.Call.ID, m.Cursor)
 		return false
 	default:
 		t.events[i].arrived = now
 	}
 	if n < t.highest {
 		t.faults.disordered++
+		t.note("%s of %s at %s comes too late", m.Event, m.Call.ID, m.Cursor)
 	}
 	t.highest = max(t.highest, n+1)
 	return true
@@ -123,71 +163,29 @@ func (t *tab) eventNumber(m message) (int, bool) {
 	return 0, false
 }
 
-// settle ends a measurement: it returns the tab's events and faults and begins the next.
-func (t *tab) settle() ([]posted, faults, error) {
+// settled is what a tab had in a measurement.
+type settled struct {
+	events  []posted
+	resumes int
+	faults  faults
+	notes   []string
+	gone    error
+}
+
+// settle ends a measurement: it returns what there was and begins the next.
+func (t *tab) settle() settled {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	events, f := t.events, t.faults
-	for _, e := range events {
+	s := settled{t.events, t.resumes, t.faults, t.notes, t.gone}
+	for i, e := range t.events {
 		if e.acknowledged && e.arrived.IsZero() {
-			f.lost++
+			s.faults.lost++
+			if s.faults.lost == 1 {
+				s.notes = append(s.notes, fmt.Sprintf("%s lacks event %d, and is at %s", t.calls, t.before+i, t.cursor))
+			}
 		}
 	}
-	t.settled += len(events)
-	t.events, t.faults = nil, faults{}
-	return events, f, t.gone
-}
-
-// hello says who the tab's user is and waits for the answer.
-func (t *tab) hello(conn *websocket.Conn, token string) error {
-	var hello message
-	err := errors.Join(conn.SetReadDeadline(time.Now().Add(answerTime)),
-		conn.WriteJSON(map[string]string{"type": "hello", "token": token}))
-	if err == nil {
-		err = conn.ReadJSON(&hello)
-	}
-	if err == nil && hello.Type != "hello" {
-		err = fmt.Errorf("the first message is a %q", hello.Type)
-	}
-	if err != nil {
-		return err
-	}
-	t.cursor = hello.Cursor
-	return conn.SetReadDeadline(time.Time{})
-}
-
-// read receives until the connection ends. delivered is called for each event.
-func (t *tab) read(conn *websocket.Conn, buffers *sync.Pool, delivered func()) {
-	err := error(nil)
-	for err == nil {
-		err = t.readOne(conn, buffers, delivered)
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.gone = err
-}
-
-func (t *tab) readOne(conn *websocket.Conn, buffers *sync.Pool, delivered func()) error {
-	_, frame, err := conn.NextReader()
-	if err != nil {
-		return err
-	}
-	buffer, ok := buffers.Get().(*bytes.Buffer)
-	if !ok {
-		buffer = new(bytes.Buffer)
-	}
-	defer buffers.Put(buffer)
-	buffer.Reset()
-	if _, err := buffer.ReadFrom(frame); err != nil {
-		return err
-	}
-	now := time.Now()
-	var m message
-	if err := json.Unmarshal(buffer.Bytes(), &m); err != nil {
-		return fmt.Errorf("message %.100q: %w", buffer.Bytes(), err)
-	}
-	if m.Type == "call" && t.receive(m, now) {
-		delivered()
-	}
-	return nil
+	t.before += len(t.events)
+	t.events, t.resumes, t.faults, t.notes = nil, 0, faults{}, nil
+	return s
 }
