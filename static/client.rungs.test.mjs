@@ -244,6 +244,20 @@ test('stop leaves no stream, no ticket under way, no timer', async () => {
   }
 });
 
+test('stop while the ticket’s answer is on its way opens no stream', async () => {
+  const s = setup({ streams: true });
+  const { answer } = s.gateway;
+  s.gateway.ws = 'stripped';
+  s.gateway.answer = async (...request) => {
+    const response = await answer.apply(s.gateway, request);
+    s.client.stop();
+    return response;
+  };
+  s.client.start();
+  await s.clock.advance(SECOND);
+  assert.equal(s.gateway.opened.length + s.clock.timers.size, 0);
+});
+
 test('EventSource or WebSocket that throw (mixed content, a policy) are rungs that fail', async () => {
   const refuse = function () {
     throw new Error('SecurityError');

@@ -26,8 +26,10 @@ const tabsPage = `<!doctype html>
 <script>
 'use strict';
 window.heard = [];
-const tab = new URLSearchParams(location.search).get('tab');
-const client = window.client = new Ringcast.Client({ url: '%[1]s', token: () => '%[2]s' });
+const query = new URLSearchParams(location.search);
+const tab = query.get('tab');
+const without = Object.fromEntries(query.getAll('without').map((name) => [name, null]));
+const client = window.client = new Ringcast.Client({ url: '%[1]s', token: () => '%[2]s', ...without });
 client.on('call', ({ event, call, live }) => {
   heard.push({ event, state: call.state, live, at: Date.now() });
   if (call.state === 'ringing') client.shown(call.id);
@@ -85,13 +87,13 @@ func (s *tabsServer) opened() []string {
 }
 
 // openTabs opens pages that may go without a word: nobody asks them for their console at the end.
-func openTabs(browser context.Context, t *testing.T, url string, n int) []*page {
+func openTabs(browser context.Context, t *testing.T, url string, n int, query string) []*page {
 	t.Helper()
 	var tabs []*page
 	for i := range n {
 		ctx, cancel := chromedp.NewContext(browser)
 		t.Cleanup(cancel)
-		if err := chromedp.Do(ctx, chromedp.Navigate(fmt.Sprintf("%s/?tab=%d", url, i))); err != nil {
+		if err := chromedp.Do(ctx, chromedp.Navigate(fmt.Sprintf("%s/?tab=%d%s", url, i, query))); err != nil {
 			t.Fatal(err)
 		}
 		tab := &page{t: t, ctx: ctx, name: fmt.Sprintf("tab %d", i)}
@@ -118,11 +120,12 @@ type desk struct {
 	tabs   []*page
 }
 
-func newDesk(t *testing.T, tabs int) *desk {
+// newDesk opens the tabs; query tells them what they have to do without.
+func newDesk(t *testing.T, tabs int, query string) *desk {
 	s := newTabsServer(t)
 	p := start(t, "serve", "-config", configFile(t, strings.Replace(twoAccounts, goodOrigin, s.URL, 1)))
 	s.page = fmt.Sprintf(tabsPage, p.web, tokenOf(t, "acme", "88888"))
-	return &desk{p, s, openTabs(newBrowser(t), t, s.URL, tabs)}
+	return &desk{p, s, openTabs(newBrowser(t), t, s.URL, tabs, query)}
 }
 
 // lead tells who holds the connection, and who does not.
@@ -160,7 +163,7 @@ func TestBrowserTabsOutliveTheirLeader(t *testing.T) {
 		"its window": func(p *page) { _ = chromedp.Cancel(p.ctx) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDesk(t, 5)
+			d := newDesk(t, 5, "")
 			d.untilMetric(`ringcast_sessions{rung="ws"}`, 1)
 			d.emit(inboundDial("1", `"101"`))
 			for _, tab := range d.tabs {
@@ -202,7 +205,7 @@ func TestBrowserTabsOutliveTheirLeader(t *testing.T) {
 // it follows, and has missed nothing.
 func TestBrowserTabsReplaceALeaderThatHangs(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t, 3)
+	d := newDesk(t, 3, "")
 	leader, rest := d.lead()
 	_ = chromedp.Do(leader.ctx, func(ctx context.Context, target *chromedp.Target) (chromedp.Void, error) {
 		return chromedp.Evaluate[chromedp.Void](`setTimeout(() => {
@@ -223,6 +226,79 @@ func TestBrowserTabsReplaceALeaderThatHangs(t *testing.T) {
 	}
 	leader.wait(`client.state.leader === false`)
 	d.untilMetric(`ringcast_sessions{rung="ws"}`, 1)
+}
+
+// TestBrowserTabsWithoutLocks: on a page without https there are no Web Locks, in an old browser no BroadcastChannel
+// either; localStorage does for both.
+func TestBrowserTabsWithoutLocks(t *testing.T) {
+	t.Parallel()
+	for name, query := range map[string]string{"channel": "&without=locks", "storage": "&without=locks&without=BroadcastChannel"} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t, 3, query)
+			d.untilMetric(`ringcast_sessions{rung="ws"}`, 1)
+			d.emit(inboundDial("1", `"101"`))
+			for _, tab := range d.tabs {
+				tab.wait(`heard.length === 1 && heard[0].state === 'ringing' && heard[0].live`)
+			}
+			leader, rest := d.lead()
+			leader.wait(`location.replace('about:blank'), true`)
+			left := time.Now()
+			d.untilMetric(`ringcast_sessions_closed_total{code="0",rung="ws"}`, 1)
+			d.emit(event("bridge", "1", `"extension":"101"`))
+			for _, tab := range rest {
+				tab.wait(`heard.length === 2 && heard[1].state === 'talking' && heard[1].live`)
+				t.Logf("%s: %v", tab.name, late(tab, 1, left))
+			}
+			d.untilMetric(`ringcast_sessions{rung="ws"}`, 1)
+			d.emit(event("hangup", "1", ""))
+			for _, tab := range rest {
+				tab.wait(`heard.length === 3 && 'mine' in window`)
+			}
+			if got := d.server.opened(); len(got) != 1 {
+				t.Errorf("result windows in the tabs %q, want one", got)
+			}
+			rest[0].want(`Object.keys(localStorage).filter((key) => !key.startsWith('ringcast.')).join()`, "")
+		})
+	}
+}
+
+// TestBrowserTabsOfTheWidget: five tabs of the CRM, one connection, a card in each, the CRM's notification and the
+// result window in one.
+func TestBrowserTabsOfTheWidget(t *testing.T) {
+	t.Parallel()
+	p := start(t, "demo", "-listen", "127.0.0.1:0")
+	var demo demoConfigJSON
+	p.request(http.MethodGet, p.web+"/demo/config.json", "").decode(t, http.StatusOK, &demo)
+	browser := newBrowser(t)
+	var tabs []*page
+	for i := range 5 {
+		tab := openPage(browser, t, fmt.Sprintf("crm-%d", i), demo.Users[0].CRM, 1100, 800)
+		tab.wait(hasWidget)
+		tabs = append(tabs, tab)
+	}
+	p.play(demo.PBX, `{"action":"ring","extensions":["101"],"number":"`+demo.Callers[0].Number+`"}`)
+	for _, tab := range tabs {
+		tab.wait(cardIs(demo.Callers[0].Name, "ringing"))
+	}
+	p.untilMetric(`ringcast_sessions{rung="ws"}`, 1)
+	p.play(demo.PBX, `{"action":"answer","extension":"101"}`)
+	for _, tab := range tabs {
+		tab.wait(inACall)
+	}
+	p.play(demo.PBX, `{"action":"hangup","extension":"101"}`)
+	windows := 0
+	for _, tab := range tabs {
+		tab.wait(noCard)
+		n, err := strconv.Atoi(tab.text(results))
+		if err != nil {
+			t.Fatal(err)
+		}
+		windows += n
+		tab.want(pageErrors, "")
+	}
+	if windows != 1 {
+		t.Errorf("%d result windows, want one", windows)
+	}
 }
 
 // TestBrowserExamplePage does what examples/page says of itself.

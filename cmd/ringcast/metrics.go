@@ -93,6 +93,11 @@ func (m *metrics) gateway() gateway.Metrics {
 
 // push returns the hooks of the browser sessions.
 func (m *metrics) push() push.Metrics {
+	// Of each message: to look a label up takes longer than to count.
+	sent, delivered := map[string]prometheus.Counter{}, map[string]prometheus.Observer{}
+	for _, rung := range []string{"ws", "sse", "poll", "script"} {
+		sent[rung], delivered[rung] = m.messages.WithLabelValues(rung), m.delivery.WithLabelValues(rung)
+	}
 	return push.Metrics{
 		Opened: func(rung, how string) {
 			m.sessions.WithLabelValues(rung).Inc()
@@ -102,13 +107,11 @@ func (m *metrics) push() push.Metrics {
 			m.sessions.WithLabelValues(rung).Dec()
 			m.closed.WithLabelValues(rung, strconv.Itoa(code)).Inc()
 		},
-		Sent: func(rung string, n int) { m.messages.WithLabelValues(rung).Add(float64(n)) },
-		Delivered: func(rung string, taken time.Time) {
-			m.delivery.WithLabelValues(rung).Observe(time.Since(taken).Seconds())
-		},
-		Command: func(code gateway.Code) { m.commands.WithLabelValues(string(code)).Inc() },
-		Refused: m.refused,
-		Ticket:  m.tickets.Inc,
+		Sent:      func(rung string, n int) { sent[rung].Add(float64(n)) },
+		Delivered: func(rung string, taken time.Time) { delivered[rung].Observe(time.Since(taken).Seconds()) },
+		Command:   func(code gateway.Code) { m.commands.WithLabelValues(string(code)).Inc() },
+		Refused:   m.refused,
+		Ticket:    m.tickets.Inc,
 	}
 }
 

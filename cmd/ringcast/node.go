@@ -194,7 +194,7 @@ func (n *node) limits() push.Limits {
 	}
 	if most := int(min(files.Cur, 1<<31)) - filesBesides; limits.Sessions > most || limits.Sessions == 0 && most < push.DefaultSessions {
 		limits.Sessions = max(most, 1)
-		n.logger.Warn("fewer sessions than could be, for want of open files: raise the limit (LimitNOFILE in a systemd unit)",
+		n.logger.Info("as many sessions as files may be open: raise the limit for more (LimitNOFILE in a systemd unit)",
 			"sessions", limits.Sessions, "files", files.Cur)
 	}
 	return limits

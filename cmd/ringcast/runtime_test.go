@@ -23,7 +23,7 @@ func TestMemoryIsGivenBack(t *testing.T) {
 	giving, stop := context.WithCancel(ctx)
 	go func() {
 		defer close(done)
-		giveBack(giving, time.Millisecond)
+		keepMemory(giving, time.Millisecond, false)
 	}()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

@@ -16,7 +16,6 @@ func (a *app) serve(ctx context.Context, flags *flag.FlagSet, args []string) err
 	if err != nil {
 		return err
 	}
-	a.tune()
 	cfg, err := LoadConfig(*file, a.env)
 	if err != nil {
 		return err
@@ -33,7 +32,7 @@ func (a *app) serve(ctx context.Context, flags *flag.FlagSet, args []string) err
 	defer reloads.Wait()
 	defer endReloads()
 	reloads.Go(func() { a.reloads(reloading, n, *file) })
-	reloads.Go(func() { giveBack(reloading, memoryTick) })
+	reloads.Go(func() { a.tune(reloading) })
 	return n.run(ctx, func() {
 		logger.Info("serving", "listen", n.web.addr(), "ops", n.ops.addr(), "public_url", cfg.PublicURL)
 		if a.started != nil {

@@ -34,6 +34,7 @@ test('a known caller: card, status, notification, result window', async () => {
   const { client, clock, seen } = make();
   client.tell('call.dial', call());
   assert.equal(seen.cards.get('c1').who.kind, 'looking');
+  assert.deepEqual([...client.cards], ['c1'], 'the gateway learns that the card is up');
   await settle();
   assert.deepEqual(
     [seen.cards.get('c1').who.name, seen.cards.get('c1').link.href, seen.cards.get('c1').label],

@@ -50,6 +50,7 @@ class Client {
     this.state = { name: 'live' };
     this.sent = [];
     this.claims = [];
+    this.cards = new Set(); /* calls said to be shown */
     this.refuse = {}; /* action or 'claim:what' → code */
   }
   on(name, fn) {
@@ -74,6 +75,9 @@ class Client {
   claim(id, what, { done = false } = {}) {
     this.claims.push(what + (done ? ' done' : ''));
     return this.reply('claim:' + what);
+  }
+  shown(id) {
+    this.cards.add(id);
   }
   answer(action, value) {
     this.sent.push([action, value]);

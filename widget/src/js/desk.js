@@ -116,6 +116,7 @@ define(['./caller.js?v=%VERSION%', './phone.js?v=%VERSION%'], function (caller, 
         since: talks(call) ? entry.since : null,
         hangUp: call.state === 'ended' ? null : this.t(call.direction === 'inbound' && call.state === 'ringing' ? 'card.decline' : 'card.hang_up'),
       });
+      this.client.shown(call.id); /* told once, when somebody can see it */
     }
 
     describe(entry) {
