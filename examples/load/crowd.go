@@ -298,3 +298,13 @@ func (c *crowd) await(ctx context.Context, events int64, patience time.Duration)
 		}
 	}
 }
+
+// settleDown returns when what was posted has been delivered, or nothing more comes, and everybody is back; and a little
+// later, for what comes twice.
+func (c *crowd) settleDown(ctx context.Context, posted sent) error {
+	err := c.await(ctx, int64(posted.acknowledged), backOffEnd+answerTime)
+	if err == nil && c.firstRefusal() == nil {
+		err = c.awaitLive(ctx, len(c.visitors))
+	}
+	return errors.Join(err, pause(ctx, time.Second))
+}

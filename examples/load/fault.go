@@ -16,8 +16,9 @@ import (
 // findFaults has users cut off, moved from rung to rung, and their nodes killed, while events are posted; then it counts.
 func findFaults(ctx context.Context, s *site, stdout io.Writer) (ok bool, err error) {
 	o := s.o
-	fmt.Fprintf(stdout, "%d users of %d accounts over %v, %d events/s, %d cuts and %d changes of rung a second, for %v; one of %d nodes killed every %v or so, frozen every %v; -seed %d\n\n",
-		o.sessions, o.accounts, &o.rungs, o.rate, o.cuts, o.moves(), o.duration, o.nodes, o.kills, o.freezes, o.seed)
+	fmt.Fprintf(stdout, "%d users of %d accounts over %v, %d events/s, %d cuts and %d changes of rung a second, for %v;\n"+
+		"one of %d nodes killed every %v or so, frozen every %v, one of the NATS servers killed every %v (0s: never); -seed %d\n\n",
+		o.sessions, o.accounts, &o.rungs, o.rate, o.cuts, o.moves(), o.duration, o.nodes, o.kills, o.freezes, o.natsKills, o.seed)
 	accounts := newAccounts(o.sessions, o.accounts)
 	n, err := s.nodes(ctx, accounts)
 	if err != nil {
@@ -32,7 +33,8 @@ func findFaults(ctx context.Context, s *site, stdout io.Writer) (ok bool, err er
 
 	calm := c.disturb(ctx, o.cuts, (*visitor).cut)
 	stay := c.disturb(ctx, o.moves(), (*visitor).move)
-	kills, freezes := n.troubles(ctx, o.kills, o.seed, killed), n.troubles(ctx, o.freezes, o.seed, frozen)
+	kills, freezes := troubles(ctx, n.all, o.kills, o.seed, killed), troubles(ctx, n.all, o.freezes, o.seed, frozen)
+	servers := troubles(ctx, n.servers, o.natsKills, o.seed, killed)
 	l := load{
 		addrs: n.addrs(), retries: true, batch: 1, every: time.Second / time.Duration(o.rate), duration: o.duration,
 	}
@@ -41,11 +43,12 @@ func findFaults(ctx context.Context, s *site, stdout io.Writer) (ok bool, err er
 	stay()
 	died, err1 := kills()
 	froze, err2 := freezes()
-	if err = errors.Join(err, err1, err2); err != nil {
+	natsDied, err3 := servers()
+	if err = errors.Join(err, err1, err2, err3); err != nil {
 		return false, err
 	}
-	fmt.Fprintf(stdout, "%d kills, %d freezes; ", died, froze)
-	if err := c.await(ctx, int64(posted.acknowledged), backOffEnd+answerTime); err != nil {
+	fmt.Fprintf(stdout, "%d kills, %d freezes, %d kills of a NATS server; ", died, froze, natsDied)
+	if err := c.settleDown(ctx, posted); err != nil {
 		return false, err
 	}
 	r := result{planned: l.planned(), sent: posted.events, acknowledged: posted.acknowledged, firstError: posted.refused}
@@ -94,14 +97,17 @@ func around(d time.Duration, random *rand.Rand) time.Duration {
 
 // troubles begins a trouble every so often, until the returned function is called: it returns when all nodes run, and
 // says how many there were.
-func (n nodes) troubles(ctx context.Context, every time.Duration, seed uint64, t trouble) func() (count int, err error) {
+func troubles(ctx context.Context, all []node, every time.Duration, seed uint64, t trouble) func() (count int, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var done sync.WaitGroup
 	count, failed := 0, error(nil)
+	if len(all) == 0 {
+		every = 0
+	}
 	random := rand.New(rand.NewPCG(seed, uint64(every)))
 	done.Go(func() {
 		for every > 0 && failed == nil && pause(ctx, around(every, random)) == nil {
-			node := n.all[random.IntN(len(n.all))]
+			node := all[random.IntN(len(all))]
 			node.busy.Lock()
 			failed = t(ctx, node, random)
 			node.busy.Unlock()
@@ -118,7 +124,7 @@ func (n nodes) troubles(ctx context.Context, every time.Duration, seed uint64, t
 func judgeFaults(w io.Writer, c *crowd, posted sent, r result) bool {
 	away, _ := c.takeReturns()
 	fmt.Fprintf(w, "%d POSTs sent again; %d returns, %s ms after the session before (p50; p99 %s)\n", posted.repeated, len(away),
-		 milliseconds(at(away, 0.5)), milliseconds(at(away, 0.99)))
+		milliseconds(at(away, 0.5)), milliseconds(at(away, 0.99)))
 	fmt.Fprintf(w, "from the event posted to the message in the tab, outages included: p50 %s, p99 %s, max %s ms\n",
 		milliseconds(at(r.latency, 0.5)), milliseconds(at(r.latency, 0.99)), milliseconds(at(r.latency, 1)))
 	for _, rung := range c.rungs {

@@ -61,7 +61,7 @@ func TestShortForms(t *testing.T) {
 func TestFlags(t *testing.T) {
 	t.Parallel()
 	for _, wrong := range []string{
-		"more", "idle -rate 5", "-nodes 2", "fault -nodes 3", "-sessions 10 -accounts 20", "-batch 501", "-rate 0", "-durability none", "-rounds 0", "-duration 2h", "-senders 0", "-rungs tin-can",
+		"more", "idle -rate 5", "-nodes 2", "fault -nodes 3", "storm -tls -nodes 2", "-sessions 10 -accounts 20", "-batch 501", "-rate 0", "-durability none", "-rounds 0", "-duration 2h", "-senders 0", "-rungs tin-can",
 	} {
 		if code := run(t.Context(), strings.Fields(wrong), io.Discard, io.Discard); code != 2 {
 			t.Errorf("load %s ends with %d", wrong, code)

@@ -29,7 +29,7 @@ var (
 	_ server = (*fleet.Process)(nil)
 )
 
-// node is a gateway.
+// node is a gateway, or a NATS server below one.
 type node struct {
 	server
 	addr, ops string
@@ -40,8 +40,9 @@ func newNode(s server, addr, ops string) node { return node{s, addr, ops, new(sy
 
 // nodes are gateways that are as good as each other.
 type nodes struct {
-	all []node
-	end func() error // stops them and what they stand on
+	all     []node
+	servers []node       // the NATS servers below them
+	end     func() error // stops all
 }
 
 // nodes starts one gateway with a log of its own, or two on an external NATS cluster.
@@ -51,7 +52,7 @@ func (s *site) nodes(ctx context.Context, accounts []*account) (nodes, error) {
 		if err != nil {
 			return nodes{}, err
 		}
-		return nodes{[]node{newNode(p, p.addr, p.ops)}, p.Stop}, nil
+		return nodes{all: []node{newNode(p, p.addr, p.ops)}, end: p.Stop}, nil
 	}
 	dir, err := os.MkdirTemp(s.dir, "")
 	if err != nil {
@@ -69,6 +70,9 @@ func (s *site) nodes(ctx context.Context, accounts []*account) (nodes, error) {
 	n := nodes{end: f.Stop}
 	for _, g := range f.Gateways {
 		n.all = append(n.all, newNode(g, g.Addr, g.Ops))
+	}
+	for _, s := range f.Servers {
+		n.servers = append(n.servers, newNode(s, s.Addr, s.Ops))
 	}
 	return n, nil
 }

@@ -24,6 +24,7 @@ type options struct {
 	durability         string
 	nodes              int
 	kills, freezes     time.Duration // between two
+	natsKills          time.Duration
 	tokenLife          time.Duration
 	seed               uint64
 	rest               time.Duration
@@ -68,10 +69,10 @@ func commands() []command {
 		}, map[string]string{"sessions": "500"}, measureStorm},
 		{"fault", "cuts connections, changes rungs and kills nodes, and counts what is lost", map[string]string{
 			"sessions": "1000", "accounts": "100", "rate": "1500", "senders": "100", "rungs": "ws,sse,poll,script", "cuts": "200",
-			"duration": "5m", "kills": "20s", "freezes": "0s", "nodes": "2", "seed": "0",
+			"duration": "5m", "kills": "20s", "freezes": "0s", "nats-kills": "0s", "nodes": "2", "seed": "0",
 		}, map[string]string{"sessions": "200", "rate": "300", "cuts": "40", "duration": "10s", "kills": "4s"}, findFaults},
 		{"soak", "makes the visits of an hour in minutes, and looks for what grows", map[string]string{
-			"sessions": "500", "accounts": "50", "rate": "5", "senders": "50", "rungs": "ws,sse,poll,script", "cuts": "40",
+			"sessions": "500", "accounts": "50", "rate": "1", "senders": "50", "rungs": "ws,sse,poll,script", "cuts": "40",
 			"duration": "5m", "token-life": "20s", "nodes": "1", "seed": "0",
 		}, map[string]string{"sessions": "200", "rate": "20", "duration": "12s", "token-life": "4s"}, soak},
 	}
@@ -92,6 +93,7 @@ func (o *options) define(flags *flag.FlagSet) {
 	flags.IntVar(&o.nodes, "nodes", 0, "gateways: 1 with a log of its own, 2 on an external NATS cluster")
 	flags.DurationVar(&o.kills, "kills", 0, "how often a node is killed; 0: never")
 	flags.DurationVar(&o.freezes, "freezes", 0, "how often a node is stopped for some seconds, and goes on; 0: never")
+	flags.DurationVar(&o.natsKills, "nats-kills", 0, "how often a NATS server is killed; 0: never")
 	flags.DurationVar(&o.tokenLife, "token-life", 0, "how long a token lives")
 	flags.Uint64Var(&o.seed, "seed", 0, "of all that is random; 0: any")
 	flags.DurationVar(&o.rest, "rest", 0, "how long nothing happens before memory is read")
@@ -171,6 +173,8 @@ func (o *options) check(c command, rest int) error {
 		return errors.New("-durability: strict, fast or both")
 	case has("nodes") && (o.nodes < 1 || o.nodes > 2):
 		return errors.New("-nodes: 1 or 2")
+	case o.tls && o.nodes > 1:
+		return errors.New("-tls: with one node only")
 	}
 	for _, name := range o.rungs {
 		if rungs[name] == nil {

@@ -33,7 +33,7 @@ func newGauges() []*gauge {
 		{name: "goroutines", count: true, bound: 0.01, of: metric("go_goroutines")},
 		{name: "open files", count: true, bound: 0.01, of: metric("process_open_fds")},
 		// The heap that the last collection found in use: what is garbage at the moment says nothing.
-		{name: "bytes of live heap", bound: 1024, of: func(m map[string]float64) float64 {
+		{name: "bytes of live heap", bound: 256, of: func(m map[string]float64) float64 {
 			return m["go_memstats_next_gc_bytes"] / (1 + m["go_gc_gogc_percent"]/100)
 		}},
 		{name: "bytes of stacks", bound: 256, of: metric("go_memstats_stack_inuse_bytes")},
@@ -90,7 +90,7 @@ func soak(ctx context.Context, s *site, stdout io.Writer) (ok bool, err error) {
 	if err = errors.Join(err, <-sampling); err != nil {
 		return false, err
 	}
-	if err := c.await(ctx, int64(posted.acknowledged), backOffEnd+answerTime); err != nil {
+	if err := c.settleDown(ctx, posted); err != nil {
 		return false, err
 	}
 	c.leave()
