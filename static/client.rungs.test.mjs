@@ -106,6 +106,17 @@ test('race: a stream that began without a cursor is begun anew once the poll has
   assert.deepEqual(s.log, ['snapshot a 1 ringing', 'call.dial b 1 ringing'], 'and b was not ended by it');
 });
 
+test('a socket that the gateway closes because it heard no greeting is the network\'s fault: another rung', async () => {
+  const s = setup({ streams: true });
+  s.gateway.ws = 4502; // whoever sits between lets the upgrade through and keeps our frames, or all came too late
+  s.client.start();
+  await s.clock.advance();
+  assert.equal(rungOf(s), 'live sse');
+  s.gateway.ws = 'ok';
+  await s.clock.advance(10 * MINUTE);
+  assert.equal(rungOf(s), 'live ws', 'and back up');
+});
+
 test('a socket whose frames stop after the greeting has not proved itself', async () => {
   const s = setup({ streams: true });
   const take = s.gateway.take.bind(s.gateway);

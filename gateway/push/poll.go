@@ -86,7 +86,7 @@ func (p *poller) poll(w http.ResponseWriter, r *http.Request, who identity, user
 		return polled{}, err
 	}
 	if command != nil {
-		p.act(command)
+		p.act(command) //nolint:contextcheck // it outlives the request that brought it
 	}
 	// A limit on how long an answer may take would cut the wait. Not every writer has one to lift.
 	out := http.NewResponseController(w)

@@ -18,8 +18,10 @@ const socketRung = {
     let held = proof && []; // what came until then
     const send = (frame) => socket.readyState === 1 && socket.send(JSON.stringify(frame));
     const hello = () => send({ type: 'hello', ...env.identity() });
+    let heard = false;
     const receive = (message) => {
       const { type, id } = message || {};
+      heard = true;
       if (type === 'hello' && held && !held.length) send({ action: 'renew', id: proof, token: env.identity().token });
       if (!held || !message || type === 'bye') return on.receive([message]);
       if (type !== 'reply' || id !== proof) return held.push(message);
@@ -29,7 +31,8 @@ const socketRung = {
     };
     socket.onopen = hello;
     socket.onmessage = ({ data }) => receive(parse(data));
-    socket.onclose = ({ code }) => on.end(closeFailure(code));
+    // 4502 before anything else: the gateway did not hear us in time. A proxy may have kept the greeting to itself.
+    socket.onclose = ({ code }) => on.end(code === 4502 && !heard ? fault('The gateway heard no greeting.', 'no_hello') : closeFailure(code));
     return { send, renew: hello, close: () => socket.close(1000) };
   },
 };

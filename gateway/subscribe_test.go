@@ -1,0 +1,87 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// lateLog is a log whose tail comes late: while its gate is shut, nothing new passes.
+type lateLog struct {
+	*memLog
+	gate chan struct{}
+}
+
+func (l lateLog) Tail(ctx context.Context, after uint64, fn func(Entry) error) error {
+	return l.memLog.Tail(ctx, after, func(e Entry) error {
+		select {
+		case <-l.gate:
+			return fn(e)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+}
+
+// inLateGateway runs a test on a gateway that has not yet read what cursor stands for: another node has written it.
+func inLateGateway(t *testing.T, test func(t *testing.T, late *bundle, open func(), cursor string)) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log, gate := newMemLog(), make(chan struct{})
+		open := sync.OnceFunc(func() { close(gate) })
+		late := begin(t, lateLog{log, gate}, &memStore{})
+		defer late.stop()
+		defer open()
+		writer := begin(t, log, &memStore{})
+		defer writer.stop()
+		tab := writer.open("u1", "")
+		writer.emit("dial 101")
+		tab.expect("dial ringing")
+		test(t, late, open, tab.last)
+	})
+}
+
+func TestResumeWaitsForANodeThatIsBehind(t *testing.T) {
+	inLateGateway(t, func(t *testing.T, late *bundle, open func(), cursor string) {
+		time.AfterFunc(catchUpTime/2, open)
+		begun := time.Now()
+		hello, stop, err := late.Subscribe("acme", "u1", cursor, func(Message) { t.Error("a message that the tab has had") })
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stop()
+		if !hello.Resumed || len(hello.Missed) != 0 || hello.Cursor != cursor || time.Since(begun) != catchUpTime/2 {
+			t.Errorf("after %v: %+v", time.Since(begun), hello)
+		}
+	})
+}
+
+func TestNoResumeOnANodeThatStaysBehind(t *testing.T) {
+	inLateGateway(t, func(t *testing.T, late *bundle, _ func(), cursor string) {
+		_, _, err := late.Subscribe("acme", "u1", cursor, func(Message) {})
+		if CodeOf(err) != CodeUnavailable {
+			t.Errorf("%v: the tab would be reset, and told again what it knows", err)
+		}
+	})
+}
+
+func TestCursorFromTheFutureIsNotWaitedFor(t *testing.T) {
+	inLateGateway(t, func(t *testing.T, late *bundle, _ func(), cursor string) {
+		c, err := ParseCursor(cursor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Seq += 1000
+		begun := time.Now()
+		hello, stop, err := late.Subscribe("acme", "u1", c.String(), func(Message) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stop()
+		if hello.Reason != "future" || time.Since(begun) != 0 {
+			t.Errorf("after %v: %+v", time.Since(begun), hello)
+		}
+	})
+}
