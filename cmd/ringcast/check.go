@@ -45,7 +45,7 @@ func (a *app) check(ctx context.Context, flags *flag.FlagSet, args []string) err
 		r.say("log in "+cfg.DataDir, err)
 	}
 	if cfg.TLS != nil {
-		_, err := cfg.tlsConfig()
+		_, err := cfg.tlsConfig(slog.New(slog.DiscardHandler))
 		r.say("certificates", err)
 	}
 	for _, account := range cfg.Accounts {

@@ -62,7 +62,7 @@ func openNode(ctx context.Context, cfg *Config, logger *slog.Logger) (_ *node, e
 	}
 	cfg.ListensOn(n.web.addr())
 	if cfg.TLS != nil {
-		if n.web.http.TLSConfig, err = cfg.tlsConfig(); err != nil {
+		if n.web.http.TLSConfig, err = cfg.tlsConfig(logger); err != nil {
 			return nil, err
 		}
 	}

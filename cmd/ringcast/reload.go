@@ -3,19 +3,14 @@ package main
 import (
 	"context"
 	"os"
-	"os/signal"
 	"reflect"
 	"slices"
-	"syscall"
 
 	"ringcast/gateway"
 )
 
-// reloads reads the config file again each time that a SIGHUP comes, until ctx ends.
-func (a *app) reloads(ctx context.Context, n *node, file string) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
+// reloads reads the config file again for each signal, until ctx ends.
+func (a *app) reloads(ctx context.Context, n *node, file string, hangups <-chan os.Signal) {
 	for {
 		select {
 		case <-hangups:
@@ -45,6 +40,9 @@ func (n *node) reload(file string, env func(string) (string, bool)) error {
 		users += len(account.Users)
 		accounts = append(accounts, gateway.Account{ID: running.ID, Region: running.Region, Users: account.Users})
 	}
+	for _, w := range cfg.Warnings {
+		n.logger.Warn("config", "problem", w)
+	}
 	n.directory.SetAccounts(accounts...)
 	n.logger.Info("took the users of the config anew", "accounts", len(accounts), "users", users)
 	if !reflect.DeepEqual(butUsers(cfg), butUsers(n.cfg)) {
@@ -56,7 +54,10 @@ func (n *node) reload(file string, env func(string) (string, bool)) error {
 // butUsers is a config without what reload takes and what a run has changed.
 func butUsers(c *Config) Config {
 	bare := *c
-	bare.PublicURL, bare.Warnings = "", nil
+	bare.Warnings = nil
+	if !c.publicURLGiven { // it followed the listener
+		bare.PublicURL = ""
+	}
 	bare.Accounts = slices.Clone(c.Accounts)
 	for i := range bare.Accounts {
 		bare.Accounts[i].Users = nil

@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"flag"
+	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 )
 
 func (a *app) serve(ctx context.Context, flags *flag.FlagSet, args []string) error {
@@ -16,6 +19,9 @@ func (a *app) serve(ctx context.Context, flags *flag.FlagSet, args []string) err
 	if err != nil {
 		return err
 	}
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP) // from now on, or it would end the process
+	defer signal.Stop(hangups)
 	cfg, err := LoadConfig(*file, a.env)
 	if err != nil {
 		return err
@@ -31,7 +37,7 @@ func (a *app) serve(ctx context.Context, flags *flag.FlagSet, args []string) err
 	var reloads sync.WaitGroup
 	defer reloads.Wait()
 	defer endReloads()
-	reloads.Go(func() { a.reloads(reloading, n, *file) })
+	reloads.Go(func() { a.reloads(reloading, n, *file, hangups) })
 	reloads.Go(func() { a.tune(reloading) })
 	return n.run(ctx, func() {
 		logger.Info("serving", "listen", n.web.addr(), "ops", n.ops.addr(), "public_url", cfg.PublicURL)

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -16,7 +17,7 @@ import (
 const certificateCheck = time.Minute
 
 // tlsConfig returns how the main listener speaks TLS.
-func (c *Config) tlsConfig() (*tls.Config, error) {
+func (c *Config) tlsConfig(logger *slog.Logger) (*tls.Config, error) {
 	if len(c.TLS.Domains) > 0 {
 		authority := &autocert.Manager{
 			Prompt: autocert.AcceptTOS, Email: c.TLS.Email,
@@ -28,7 +29,7 @@ func (c *Config) tlsConfig() (*tls.Config, error) {
 			NextProtos: []string{"h2", "http/1.1", acme.ALPNProto},
 		}, nil
 	}
-	files := &certificate{cert: c.TLS.Cert, key: c.TLS.Key}
+	files := &certificate{cert: c.TLS.Cert, key: c.TLS.Key, logger: logger}
 	if _, err := files.get(nil); err != nil {
 		return nil, err
 	}
@@ -38,10 +39,11 @@ func (c *Config) tlsConfig() (*tls.Config, error) {
 // certificate is one in files, which somebody renews now and then.
 type certificate struct {
 	cert, key string
+	logger    *slog.Logger
 
 	mu      sync.Mutex
 	loaded  *tls.Certificate
-	written time.Time // the files, when they were loaded
+	written time.Time // the file that was loaded
 	checked time.Time
 }
 
@@ -53,11 +55,14 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		c.checked = now
 		if err := c.load(); err != nil && c.loaded == nil {
 			return nil, fmt.Errorf("certificate: %w", err)
+		} else if err != nil {
+			c.logger.Error("the certificate's files cannot be used; the one from before stays in use", "err", err)
 		}
 	}
 	return c.loaded, nil
 }
 
+// load reads the files unless it has.
 func (c *certificate) load() error {
 	info, err := os.Stat(c.cert)
 	if err != nil || c.loaded != nil && info.ModTime().Equal(c.written) {

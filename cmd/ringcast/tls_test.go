@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -67,7 +68,8 @@ func TestCertificateIsReadAgainWhenRenewed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	first := newCertificate(t, dir, 1)
-	c := certificate{cert: filepath.Join(dir, "cert.pem"), key: filepath.Join(dir, "key.pem")}
+	var log transcript
+	c := certificate{cert: filepath.Join(dir, "cert.pem"), key: filepath.Join(dir, "key.pem"), logger: slog.New(slog.NewTextHandler(&log, nil))}
 	shown := func() []byte {
 		t.Helper()
 		pair, err := c.get(nil)
@@ -96,12 +98,15 @@ func TestCertificateIsReadAgainWhenRenewed(t *testing.T) {
 	if !bytes.Equal(shown(), second.Raw) {
 		t.Error("a broken file took the certificate away")
 	}
+	if n := strings.Count(log.String(), "level=ERROR"); n != 1 {
+		t.Errorf("the operator was told %d times:\n%s", n, &log)
+	}
 }
 
 func TestACMEAsksForTheConfiguredDomainsOnly(t *testing.T) {
 	t.Parallel()
 	cfg := &Config{DataDir: t.TempDir(), TLS: &TLSConfig{Domains: []string{"calls.example.com"}}}
-	server, err := cfg.tlsConfig()
+	server, err := cfg.tlsConfig(slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
