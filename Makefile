@@ -1,6 +1,6 @@
 # make test runs everything that has to hold, and installs what it needs first (as root, on Debian).
 
-.PHONY: test lint bench test-asterisk tools demo
+.PHONY: test lint bench faults test-asterisk tools demo
 
 test:
 	@.ci/test
@@ -11,7 +11,16 @@ lint: tools
 # The measurements, as long as they need to mean something.
 bench:
 	go test -run '^$$' -bench . -benchmem -p 1 -timeout 30m ./...
-	go run ./examples/load -durability both -saturate
+	go run ./examples/load -pin -rate 5000 -durability both -saturate
+	go run ./examples/load -pin -rate 20000
+	go run ./examples/load -pin -rate 20000 -batch 50
+	go run ./examples/load idle
+	go run ./examples/load storm -pin
+
+# What cuts, kills and time must not change: five minutes each.
+faults:
+	go run ./examples/load fault
+	go run ./examples/load soak
 
 # Only what runs against a real Asterisk.
 test-asterisk:

@@ -14,6 +14,7 @@ func TestClaimIsKnownToTheNextOwner(t *testing.T) {
 	inFleet(t, 1, 2, func(t *testing.T, f *fleet) {
 		owner, other := f.owner()
 		other.emit("dial 101")
+		synctest.Wait()
 		other.ClientHere("acme", "u1", "tab1")
 		other.ClientHere("acme", "u1", "tab2")
 		wantCode(t, other.do("u1", claimOf("1", "tab1")), "")

@@ -67,10 +67,11 @@ type cluster struct {
 	mu      sync.Mutex
 	members map[string]*member
 	leases  []lease
-	free    []time.Time // since when nobody who is alive owns the partition; zero: somebody does
-	echoes  int         // own heartbeats that came back
-	echoed  time.Time   // the last of them
-	lost    time.Time   // when the last node that is gone was last heard of
+	free    []time.Time    // since when nobody who is alive owns the partition; zero: somebody does
+	echoes  int            // own heartbeats that came back
+	echoed  time.Time      // the last of them
+	lost    time.Time      // when the last node that is gone was last heard of
+	heirs   map[int]string // to whom this node, which leaves, has promised partitions
 }
 
 // member is a node as its heartbeats show it.
@@ -96,7 +97,7 @@ type view struct {
 func newCluster(node string, shared Store, partitions int, logger *slog.Logger, report func() heartbeat) *cluster {
 	c := &cluster{
 		node: node, shared: shared, logger: logger.With("node", node), report: report, begun: time.Now(), hurry: make(chan struct{}, 1),
-		members: map[string]*member{}, leases: make([]lease, partitions), free: make([]time.Time, partitions),
+		members: map[string]*member{}, heirs: map[int]string{}, leases: make([]lease, partitions), free: make([]time.Time, partitions),
 	}
 	c.renewed.Store(int64(-time.Hour))
 	c.lost = c.begun
@@ -206,12 +207,7 @@ func (c *cluster) watch(ctx context.Context) {
 			return
 		}
 		c.logger.Warn("watch the other nodes again", "err", err)
-		rest := time.NewTimer(beatEvery)
-		select {
-		case <-rest.C:
-		case <-ctx.Done():
-			rest.Stop()
-		}
+		wait(ctx, beatEvery)
 	}
 }
 
@@ -434,13 +430,18 @@ func (c *cluster) share(v *view, candidates []string) {
 	}
 }
 
-// heir is who should have a partition that this node gives up: another that has the fewest; "": there is none.
-func (c *cluster) heir() string {
+// heir is who should have a partition that this node, which leaves, gives up: another that has the fewest;
+// "": there is none.
+func (c *cluster) heir(partition int) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	owns := map[string]int{}
-	for _, l := range c.leases {
-		owns[l.Node]++
+	for p, l := range c.leases {
+		if heir, ok := c.heirs[p]; ok {
+			owns[heir]++
+		} else {
+			owns[l.Node]++
+		}
 	}
 	var heir string
 	for _, node := range c.view().alive {
@@ -448,6 +449,7 @@ func (c *cluster) heir() string {
 			heir = node
 		}
 	}
+	c.heirs[partition] = heir
 	return heir
 }
 
@@ -505,4 +507,19 @@ func (v *view) same(w *view) bool {
 func (v *view) owner(p int) (lease, bool) {
 	l := v.leases[p]
 	return l, slices.Contains(v.alive, l.Node)
+}
+
+// away waits until a node is not alive; it returns false when ctx ended first.
+func (c *cluster) away(ctx context.Context, node string) bool {
+	for {
+		v := c.view()
+		if !slices.Contains(v.alive, node) {
+			return true
+		}
+		select {
+		case <-v.changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
 }

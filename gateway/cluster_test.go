@@ -81,6 +81,12 @@ func TestEmitWhileTheOwnerLeavesIsNotRefused(t *testing.T) {
 func TestJoiningNodesGetTheirShareOneByOne(t *testing.T) {
 	inFleet(t, 8, 1, func(t *testing.T, f *fleet) {
 		first := f.nodes[0]
+		f.log.mu.Lock()
+		f.log.onAppend = func(Entry) error { // a take-over takes its time
+			time.Sleep(50 * time.Millisecond)
+			return nil
+		}
+		f.log.mu.Unlock()
 		for want := 2; want <= 3; want++ {
 			f.start()
 			for range 1000 {
@@ -103,6 +109,13 @@ func TestJoiningNodesGetTheirShareOneByOne(t *testing.T) {
 		time.Sleep(time.Minute)
 		if now := first.Partitions(); !slices.Equal(now, generations) {
 			t.Errorf("there is no rest: %v, then %v", generations, now)
+		}
+		first.stop()
+		time.Sleep(100 * time.Millisecond)
+		for _, n := range f.nodes {
+			if own := n.own(); own != 4 {
+				t.Errorf("%s was left %d of 8", n.name, own)
+			}
 		}
 	})
 }
@@ -208,22 +221,91 @@ func TestPausedOwnerThatWakesUpNeitherTakesNorDials(t *testing.T) {
 	}
 }
 
+func TestOwnerPausedBetweenIntentAndDialDoesNotDial(t *testing.T) {
+	inFleet(t, 1, 2, func(t *testing.T, f *fleet) {
+		owner, other := f.owner()
+		f.log.mu.Lock()
+		f.log.afterAll = func(e Entry) error {
+			if strings.Contains(string(e.Data), `"command"`) {
+				owner.pause(10 * time.Second)
+			}
+			return nil
+		}
+		f.log.mu.Unlock()
+		cmd := Command{ID: "k1", Action: "call", To: "+79991112233"}
+		wantCode(t, owner.do("u1", cmd), CodePBXOffline)
+		f.log.mu.Lock()
+		f.log.afterAll = nil
+		f.log.mu.Unlock()
+		owner.kill()
+		other.send("dial 101")
+		wantCode(t, other.do("u1", cmd), CodeTimeout)
+		if len(owner.pbx.dialed)+len(other.pbx.dialed) != 0 {
+			t.Errorf("dialed %v and %v", owner.pbx.dialed, other.pbx.dialed)
+		}
+	})
+}
+
+// usurp has a node take the lease of a partition behind its owner's back, who hears nothing more of the shared
+// store until the returned function is called, but for the time being takes itself for alive.
+func (f *fleet) usurp(owner, by *node, partition int) (restore func()) {
+	f.t.Helper()
+	hang := make(chan struct{})
+	owner.shared.hang.Store(&hang)
+	if _, err := by.cluster.write(f.t.Context(), partition, by.name, owner.Partitions()[partition].Generation); err != nil {
+		f.t.Fatal(err)
+	}
+	synctest.Wait()
+	if !owner.Partitions()[partition].Mine || !by.Partitions()[partition].Mine {
+		f.t.Fatal("not both of them take themselves for the owner")
+	}
+	return func() {
+		owner.shared.hang.Store(nil)
+		close(hang)
+	}
+}
+
+func TestEventAtAnOwnerThatWasFencedOffIsTakenByTheNext(t *testing.T) {
+	inFleet(t, 1, 2, func(t *testing.T, f *fleet) {
+		owner, other := f.owner()
+		s := other.open("u1", "")
+		restore := f.usurp(owner, other, 0)
+		var wg sync.WaitGroup
+		wg.Go(func() { owner.emit("dial 101") })
+		synctest.Wait()
+		if owner.Partitions()[0].Mine {
+			t.Error("the old owner goes on")
+		}
+		restore() // and now it learns whom to ask
+		wg.Wait()
+		s.expect("dial ringing")
+	})
+}
+
+func TestRefusalOfAnEarlierTermIsForgotten(t *testing.T) {
+	inFleet(t, 1, 2, func(t *testing.T, f *fleet) {
+		owner, other := f.owner()
+		cmd := Command{ID: "k1", Action: "call", To: "+79991112233"}
+		owner.pbx.state = "retrying"
+		wantCode(t, owner.do("u1", cmd), CodePBXOffline)
+		restore := f.usurp(owner, other, 0)
+		restore()
+		synctest.Wait()
+		dialed := other.do("u1", cmd)
+		f.usurp(other, owner, 0)()
+		synctest.Wait()
+		if again := owner.do("u1", cmd); !dialed.OK || again != dialed || len(other.pbx.dialed) != 1 {
+			t.Errorf("%+v, and from the owner before, who is it again, %+v", dialed, again)
+		}
+	})
+}
+
 func TestOwnerWhoseLeaseWasTakenBehindItsBackIsFencedOff(t *testing.T) {
 	inFleet(t, 1, 2, func(t *testing.T, f *fleet) {
 		owner, other := f.owner()
 		s := owner.open("u1", "")
 		owner.emit("dial 101")
-		// The owner hears nothing more of the shared store, but for the time being takes itself for alive.
-		hang := make(chan struct{})
-		owner.shared.hang.Store(&hang)
-		v := other.cluster.view()
-		if _, err := other.cluster.write(t.Context(), 0, other.name, v.leases[0].generation); err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait()
-		if !owner.Partitions()[0].Mine || !other.Partitions()[0].Mine {
-			t.Fatal("not both of them take themselves for the owner")
-		}
+		restore := f.usurp(owner, other, 0)
 		dial := owner.do("u1", Command{ID: "k1", Action: "call", To: "+79991112233"})
 		if len(owner.pbx.dialed) != 0 {
 			t.Errorf("the old owner dialed: %+v", dial)
@@ -232,8 +314,7 @@ func TestOwnerWhoseLeaseWasTakenBehindItsBackIsFencedOff(t *testing.T) {
 			t.Error("the old owner goes on")
 		}
 		other.emit("bridge 101")
-		close(hang)
-		owner.shared.hang.Store(nil)
+		restore()
 		owner.send("hangup")
 		s.expect("dial ringing", "bridge talking", "hangup ended answered")
 	})
@@ -345,9 +426,12 @@ func TestCommandsGoToWhoHoldsTheLink(t *testing.T) {
 		if !first.OK || first != again || len(owner.pbx.dialed) != 1 || len(other.pbx.dialed) != 0 {
 			t.Errorf("%+v, %+v; dialed %v and %v", first, again, owner.pbx.dialed, other.pbx.dialed)
 		}
-		other.emit("dial 101 102") // and hung up at once, where the owner may not yet have read of it
+		other.emit("dial 101 102")
+		if err := other.feed.wait(t.Context(), f.end(0)); err != nil { // the owner may not have read of it yet
+			t.Fatal(err)
+		}
 		if r := other.do("u2", Command{ID: "k2", Action: "hangup", Call: "office:c1"}); !r.OK || len(owner.pbx.hungUp) != 1 {
-			t.Errorf("%+v, hung up %v", r, owner.pbx.hungUp)
+			t.Errorf("%+v %+v, hung up %v", r, r.Error, owner.pbx.hungUp)
 		}
 		wantCode(t, other.do("u1", Command{ID: "k3", Action: "hangup", Call: "office:c9"}), CodeNotFound)
 		wantCode(t, other.do("u1", Command{ID: "k4", Action: "call", To: "call me"}), CodeBadNumber)

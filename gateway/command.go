@@ -17,18 +17,6 @@ const commandTimeout = 5 * time.Second
 
 const maxCommandID = 64 // characters
 
-// Subscribe registers deliver for the messages of a user's calls and returns, in the same instant, where
-// the session stands: cursor is where the client was, "" on a first visit. deliver is called in order,
-// by one goroutine at a time, must not block and must not call the gateway. The returned function ends
-// it; deliver is not called after that returned.
-func (g *Gateway) Subscribe(account, user, cursor string, deliver func(Message)) (Hello, func(), error) {
-	if err := g.serving(); err != nil {
-		return Hello{}, nil, err
-	}
-	hello, stop := g.feed.subscribe(account, user, cursor, deliver)
-	return hello, stop, nil
-}
-
 // ClientGone says that a client's last session on this node ended: what it claimed and did not carry out comes
 // free after claimGrace, unless it is back by then, here or on another node.
 func (g *Gateway) ClientGone(account, user, client string) {
@@ -80,17 +68,7 @@ func (g *Gateway) commandElsewhere(ctx context.Context, cmd Command) (reply Repl
 	if err != nil {
 		return Reply{}, err
 	}
-	err = g.atOwner(ctx, cmd.Account, r, func(ctx context.Context, o *owner) (err error) {
-		reply, err = g.command(ctx, o, cmd)
-		return err
-	}, func(ctx context.Context, l lease) error {
-		q := question{kind: kindCommand, partition: g.partition(cmd.Account), seen: g.feed.head.Load()}
-		answer, err := g.askLease(ctx, l, q, data)
-		if err != nil {
-			return err
-		}
-		return json.Unmarshal(answer, &reply)
-	})
+	answer, err := g.askOwner(ctx, cmd.Account, r, kindCommand, data)
 	switch {
 	case errors.Is(err, errElsewhere) && cmd.Action == "claim":
 		return Reply{}, unavailable(err)
@@ -98,8 +76,10 @@ func (g *Gateway) commandElsewhere(ctx context.Context, cmd Command) (reply Repl
 		return Reply{}, Errorf(CodePBXOffline, "nobody holds the link to the PBX at the moment: try again")
 	case CodeOf(err) == CodeUnavailable:
 		return Reply{}, Errorf(CodeTimeout, "the node that should do it did not answer in time: %w", err)
+	case err != nil:
+		return Reply{}, err
 	}
-	return reply, err
+	return reply, json.Unmarshal(answer, &reply)
 }
 
 // answerCommand carries out a command that another node got.

@@ -15,6 +15,15 @@
 // order in which Emit was called; a subscriber gets its messages in the order of the log, from one
 // goroutine at a time, and must not block.
 //
+// # Several nodes
+//
+// With Config.Peers and Config.Shared many gateways share one log. Each partition has one owner, named by a
+// lease in the shared store; events, commands and claims that reach another node are passed to it. A new owner
+// appends a fence first: whoever owned the partition before finds that his next append fails, and steps down.
+// A node that cannot renew its heartbeat counts itself out after 2 s, the others count it out after 3 s, and its
+// partitions have other owners within 5 s. PBX links run where their account's partition is owned. Every node
+// reads the whole log, so sessions may be on any.
+//
 // # Lifecycle
 //
 // New, Attach the PBXes, Run. Run serves once Ready is closed and returns when its context ends: first

@@ -269,3 +269,10 @@ func (l *memLog) contains(text string) bool {
 	defer l.mu.Unlock()
 	return slices.ContainsFunc(l.entries, func(e Entry) bool { return strings.Contains(string(e.Data), text) })
 }
+
+// end is the last entry of a partition.
+func (f *fleet) end(partition int) uint64 {
+	f.log.mu.Lock()
+	defer f.log.mu.Unlock()
+	return f.log.last(partition)
+}

@@ -120,7 +120,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		return err
 	}
 	defer leave()
-	if err := g.snapshots.restore(serveCtx, g.cfg.Store, g.feed, g.cfg.Now()); err != nil {
+	if err := g.snapshots.restore(serveCtx, g.cfg.Store, g.feed, g.cfg.Now(), g.cluster == nil); err != nil {
 		return errors.Join(err, context.Cause(serveCtx))
 	}
 	// The feed outlives the owners, and they outlive the links: each can finish what the one before began.
@@ -159,17 +159,20 @@ func (g *Gateway) join(ctx context.Context, stop context.CancelCauseFunc) (leave
 	if err := g.cluster.sendBeat(ctx); err != nil {
 		return nil, fmt.Errorf("gateway: join the other nodes: %w", err)
 	}
-	ctx, end := context.WithCancel(context.WithoutCancel(ctx))
-	var loops sync.WaitGroup
-	loops.Go(func() { g.cluster.run(ctx) })
-	loops.Go(func() {
-		if err := g.cfg.Peers.Serve(ctx, g.answer, g.heard); err != nil {
+	memberCtx, stopMember := context.WithCancel(context.WithoutCancel(ctx))
+	serveCtx, stopServing := context.WithCancel(memberCtx)
+	var member, serving sync.WaitGroup
+	member.Go(func() { g.cluster.run(memberCtx) })
+	serving.Go(func() {
+		if err := g.cfg.Peers.Serve(serveCtx, g.answer, g.heard); err != nil {
 			stop(fmt.Errorf("serve the other nodes: %w", err))
 		}
 	})
-	return func() {
-		end()
-		loops.Wait()
+	return func() { // what was asked is answered before the others take the node for gone
+		stopServing()
+		serving.Wait()
+		stopMember()
+		member.Wait()
 	}, nil
 }
 

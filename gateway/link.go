@@ -15,7 +15,7 @@ type Link struct {
 
 	gateway *Gateway
 	since   time.Time
-	held    atomic.Bool // this node runs it
+	held    atomic.Bool // this node, one of several, runs it
 }
 
 // Attach adds a PBX to an account. It must be called before Run.
@@ -49,7 +49,6 @@ func (l *Link) State() LinkState {
 // run keeps the link until ctx ends: what it says goes to o and to nobody else. A link that gives up is logged
 // and stays down: its state says why.
 func (l *Link) run(ctx context.Context, o *owner) {
-	l.held.Store(true)
 	defer l.held.Store(false)
 	if err := l.PBX.Run(ctx, sink{l, o}); err != nil && ctx.Err() == nil {
 		l.gateway.cfg.Logger.Error("PBX link given up", "account", l.Account, "pbx", l.ID, "err", err)

@@ -25,6 +25,7 @@ const (
 const (
 	routeTime  = 5 * time.Second        // what reaches another node than the owner's is answered within this
 	routePause = 100 * time.Millisecond // before the owner is asked again, unless there is another
+	lastWords  = 250 * time.Millisecond // what a node that leaves has answered may come later than that it is gone
 )
 
 // ownerFunc answers a request; o is the owner that was asked for, nil if it was for anybody on this node.
@@ -60,10 +61,10 @@ func (g *Gateway) hear(k kind, fn func(data []byte)) {
 }
 
 // askOwner has the owner of an account answer, which may be this node. While it is certain that no node has
-// begun to, it is tried again, for 5 s at most; after that, or when an answer was lost, it is CodeUnavailable.
-func (g *Gateway) askOwner(ctx context.Context, account string, k kind, data []byte) ([]byte, error) {
-	var answer []byte
-	err := g.atOwner(ctx, account, route{}, func(ctx context.Context, o *owner) (err error) {
+// begun to, it is tried again, as r says; errElsewhere then means that there was none. When an answer was lost, or
+// there is no time left, it is CodeUnavailable.
+func (g *Gateway) askOwner(ctx context.Context, account string, r route, k kind, data []byte) (answer []byte, err error) {
+	err = g.atOwner(ctx, account, r, func(ctx context.Context, o *owner) (err error) {
 		answer, err = g.remote.answers[k](ctx, o, data)
 		return err
 	}, func(ctx context.Context, l lease) (err error) {
@@ -80,31 +81,30 @@ func (g *Gateway) askNode(ctx context.Context, node string, k kind, data []byte)
 
 // askLease has a node answer as the owner of a partition, while its lease is this one.
 func (g *Gateway) askLease(ctx context.Context, l lease, q question, data []byte) ([]byte, error) {
-	holds := func(v *view) bool {
-		now, ok := v.owner(q.partition)
-		return ok && now == l && l.Node != g.cluster.node
-	}
-	if !holds(g.cluster.view()) {
+	if now, ok := g.cluster.view().owner(q.partition); !ok || now != l || l.Node == g.cluster.node {
 		return nil, errElsewhere
 	}
-	q.generation = l.generation
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	go func() { // a node that is taken for dead answers no more
-		for {
-			v := g.cluster.view()
-			if !holds(v) {
-				cancel(fmt.Errorf("node %s does not own partition %d any more", l.Node, q.partition))
-				return
-			}
-			select {
-			case <-v.changed:
-			case <-ctx.Done():
-				return
-			}
+	go func() {
+		if g.cluster.away(ctx, l.Node) && wait(ctx, lastWords) {
+			cancel(fmt.Errorf("node %s is gone", l.Node))
 		}
 	}()
+	q.generation = l.generation
 	return g.ask(ctx, l.Node, q, data)
+}
+
+// wait lets time go by; it returns false when ctx ended first.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // tellAll tells the other nodes, if there are any. It does not wait, and a node may miss it.

@@ -53,12 +53,7 @@ func (s *seat) run(ctx context.Context) {
 		if !errors.Is(err, ErrConflict) { // another was faster, which is as good
 			s.gateway.cfg.Logger.Warn("partition not taken", "partition", s.partition, "err", err)
 		}
-		rest := time.NewTimer(takePause)
-		select {
-		case <-rest.C:
-		case <-ctx.Done():
-			rest.Stop()
-		}
+		wait(ctx, takePause)
 	}
 }
 
@@ -82,17 +77,18 @@ func (s *seat) term(ctx context.Context, v *view) error {
 	defer stopOwner()
 	defer stopLinks()
 	serving.Go(func() { o.run(ownerCtx) })
+	g.eachLink(func(l *Link) {
+		if s.has(l.Account) {
+			l.held.Store(true)
+			links.Go(func() { l.run(linksCtx, o) })
+		}
+	})
 	s.owner.Store(o)
 	g.cluster.tell()
 	g.cfg.Logger.Info("partition taken", "partition", s.partition, "generation", o.generation, "took", time.Since(begun).Round(time.Microsecond))
 	if g.cfg.Metrics.TookOver != nil {
 		g.cfg.Metrics.TookOver(s.partition, time.Since(begun))
 	}
-	g.eachLink(func(l *Link) {
-		if s.has(l.Account) {
-			links.Go(func() { l.run(linksCtx, o) })
-		}
-	})
 
 	heir, kept := s.sit(ctx, o)
 	if !kept {
@@ -124,7 +120,7 @@ func (s *seat) sit(ctx context.Context, o *owner) (heir string, kept bool) {
 		case o.over() || v.leases[s.partition] != (lease{o.node, o.generation}):
 			return "", false
 		case ctx.Err() != nil:
-			return s.gateway.cluster.heir(), true
+			return s.gateway.cluster.heir(s.partition), true
 		case v.give == s.partition:
 			return v.to, true
 		}
@@ -163,6 +159,9 @@ func (s *seat) take(ctx context.Context, v *view) (*owner, error) {
 		err = o.append(ctx, entryID(rand.Text(), 1), fence)
 		if err == nil {
 			break
+		}
+		if errors.Is(err, ErrLogFull) {
+			g.logFull()
 		}
 		if !errors.Is(err, ErrConflict) {
 			return nil, fmt.Errorf("fence partition %d: %w", s.partition, err)

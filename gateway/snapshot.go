@@ -52,8 +52,11 @@ type snapshots struct {
 	obsolete obsolete
 }
 
-// writesSnapshots says whether this node is the one that does: the owner of the first partition.
-func (g *Gateway) writesSnapshots() bool { return g.cluster == nil || g.seats[0].owner.Load() != nil }
+// writesSnapshots says whether this node is the one that does: who has the lease of the first partition, also when
+// the log is too full to take it over.
+func (g *Gateway) writesSnapshots() bool {
+	return g.cluster == nil || g.cluster.in() && g.cluster.view().leases[0].Node == g.cluster.node
+}
 
 // keepSnapshot writes a snapshot, or takes note of what another node wrote.
 func (g *Gateway) keepSnapshot(ctx context.Context, window time.Duration) error {
@@ -331,15 +334,15 @@ func (o *obsolete) drop(ctx context.Context, store Store, generation string, old
 	return errors.Join(errs...)
 }
 
-// restore loads the last snapshot, if there is one, into a feed that has not begun.
-func (s *snapshots) restore(ctx context.Context, store Store, f *Feed, now time.Time) error {
+// restore loads the last snapshot, if there is one, into a feed that has not begun. alone: no other node writes any.
+func (s *snapshots) restore(ctx context.Context, store Store, f *Feed, now time.Time, alone bool) error {
+	s.whole = alone
 	for {
 		head, revision, err := readHead(ctx, store)
 		if err != nil {
 			return err
 		}
 		if revision == 0 {
-			s.whole = true
 			return nil
 		}
 		if err := s.load(ctx, store, head, f, now); err != nil {
@@ -350,7 +353,7 @@ func (s *snapshots) restore(ctx context.Context, store Store, f *Feed, now time.
 			return err
 		}
 		if again.Generation == head.Generation {
-			s.last, s.revision, s.whole = head, revision, true
+			s.last, s.revision = head, revision
 			return nil
 		}
 		// Another node has written the next one, and deletes this: what was read may not be all of it.

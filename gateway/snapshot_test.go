@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -20,7 +21,7 @@ func TestOneNodeWritesSnapshots(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 		for i := range other.feed.shards {
-			if kept := len(other.feed.shards[i].state().ended); kept > 1 {
+			if kept := len(other.feed.shards[i].state().ended); kept > 2 {
 				t.Errorf("%d ended calls are kept for a snapshot that others write", kept)
 			}
 		}
@@ -46,6 +47,33 @@ func TestOneNodeWritesSnapshots(t *testing.T) {
 	})
 }
 
+func TestNextOwnerMakesRoomInAFullLog(t *testing.T) {
+	inFleet(t, 2, 2, func(t *testing.T, f *fleet) {
+		first := f.nodes[0]
+		for i := range 50 {
+			first.emit(fmt.Sprintf("k%d: dial 101", i), fmt.Sprintf("k%d: hangup", i))
+		}
+		f.log.mu.Lock()
+		f.log.onAppend = func(Entry) error {
+			f.log.mu.Lock()
+			defer f.log.mu.Unlock()
+			if len(f.log.entries) > 20 {
+				return ErrLogFull
+			}
+			return nil
+		}
+		f.log.mu.Unlock()
+		for _, n := range slices.Clone(f.nodes[1:]) {
+			n.kill()
+		}
+		if took := first.send("dial 101"); took > 2*takeOver {
+			t.Errorf("after %v", took)
+		}
+		time.Sleep(takeOver)
+		f.settle()
+	})
+}
+
 func TestSnapshotOfAnEarlierWriterFails(t *testing.T) {
 	inFleet(t, 1, 2, func(t *testing.T, f *fleet) {
 		owner, other := f.owner()
@@ -54,7 +82,7 @@ func TestSnapshotOfAnEarlierWriterFails(t *testing.T) {
 		if err := owner.succeed(t.Context()); err != nil { // it is about to write
 			t.Fatal(err)
 		}
-		if err := other.snapshot(t.Context(), resumeWindow); err != nil { // and another has begun to
+		if err := other.succeed(t.Context()); err != nil { // and another has begun to
 			t.Fatal(err)
 		}
 		head, _, _ := readHead(t.Context(), f.store)
@@ -89,6 +117,7 @@ func TestLogIsNotPurgedOfWhatAnotherNodeHasStillToRead(t *testing.T) {
 		for i := range 50 {
 			owner.emit(fmt.Sprintf("m%d: dial 102", i))
 		}
+		synctest.Wait()
 		if err := owner.snapshot(t.Context(), 0); err != nil {
 			t.Fatal(err)
 		}

@@ -30,6 +30,7 @@ type metrics struct {
 	tickets  prometheus.Counter
 	cards    *prometheus.HistogramVec
 	unshown  *prometheus.CounterVec
+	tookOver prometheus.Histogram
 }
 
 func newMetrics() *metrics {
@@ -61,9 +62,11 @@ func newMetrics() *metrics {
 			Buckets: append(latency, 10, 30)}, []string{"rung"}),
 		unshown: counter("ringcast_calls_unshown_total",
 			"Calls that rang and that no screen showed: offline, nobody whom it rang had a session; unseen, somebody had.", "account", "why"),
+		tookOver: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "ringcast_take_over_seconds",
+			Help: "Time from when this node could take a partition over to when it took events for it.", Buckets: latency}),
 	}
 	m.registry.MustRegister(m.records, m.appends, m.applied, m.delivery, m.unknown, m.sessions, m.opened, m.closed, m.messages,
-		m.commands, m.refusals, m.tickets, m.cards, m.unshown,
+		m.commands, m.refusals, m.tickets, m.cards, m.unshown, m.tookOver,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -87,7 +90,8 @@ func (m *metrics) gateway() gateway.Metrics {
 		Shown: func(rung string, after time.Duration) {
 			m.cards.WithLabelValues(cmp.Or(rung, "unknown")).Observe(after.Seconds())
 		},
-		Unshown: func(account, why string) { m.unshown.WithLabelValues(account, why).Inc() },
+		Unshown:  func(account, why string) { m.unshown.WithLabelValues(account, why).Inc() },
+		TookOver: func(_ int, took time.Duration) { m.tookOver.Observe(took.Seconds()) },
 	}
 }
 
@@ -123,7 +127,7 @@ func (m *metrics) refused(route string, code gateway.Code) {
 // watch shows the state of the PBX links as it is when asked.
 func (m *metrics) watch(links func() []*gateway.Link) {
 	m.registry.MustRegister(linkCollector{links, prometheus.NewDesc(
-		"ringcast_pbx_connected", "1 when the link to the PBX is up.", []string{"account", "pbx"}, nil)})
+		"ringcast_pbx_connected", "1 when this node's link to the PBX is up.", []string{"account", "pbx"}, nil)})
 }
 
 type linkCollector struct {
@@ -138,7 +142,7 @@ func (c linkCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
 func (c linkCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, l := range c.links() {
 		up := 0.0
-		if l.PBX.State().State == "connected" {
+		if l.State().State == "connected" {
 			up = 1
 		}
 		ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, up, l.Account, l.ID)

@@ -50,6 +50,16 @@ type readiness struct {
 	Log   string     `json:"log"`
 	Store string     `json:"store"`
 	PBX   []pbxState `json:"pbx"`
+
+	Node       string      `json:"node,omitempty"` // of a cluster
+	Partitions []partition `json:"partitions,omitempty"`
+}
+
+// partition is one of a cluster's partitions, as this node sees it.
+type partition struct {
+	ID    int    `json:"id"`
+	Owner string `json:"owner"` // the node; "": none
+	Mine  bool   `json:"mine"`
 }
 
 type pbxState struct {
@@ -73,8 +83,14 @@ func (n *node) readyz(w http.ResponseWriter, r *http.Request) {
 		answer.Ready, answer.Log, answer.Store = false, err.Error(), err.Error()
 	}
 	for _, l := range n.gateway.Links() {
-		s := l.PBX.State()
+		s := l.State()
 		answer.PBX = append(answer.PBX, pbxState{l.Account, l.ID, s.State, gateway.Millis(s.Since), s.Reason})
+	}
+	if n.cfg.NATS != nil {
+		answer.Node = n.db.Peers().Node()
+		for _, p := range n.gateway.Partitions() {
+			answer.Partitions = append(answer.Partitions, partition{p.Partition, p.Owner, p.Mine})
+		}
 	}
 	status := http.StatusOK
 	if !answer.Ready {

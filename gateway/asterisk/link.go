@@ -127,6 +127,7 @@ func (l *Link) Run(ctx context.Context, sink gateway.Sink) error {
 	if _, _, err := net.SplitHostPort(l.cfg.Address); err != nil {
 		return fmt.Errorf("address of Asterisk's manager: %w; give it as host:5038", err)
 	}
+	l.pending = nil // of an earlier run: another node may have held the link since
 	var wait backoff
 	for {
 		inSync, err := l.session(ctx, sink)

@@ -132,10 +132,14 @@ func testNodeNames(t *testing.T, b *peersBench) {
 	names := map[string]bool{}
 	for range 2 { // the same nodes, started again
 		for _, p := range b.open(t, 3) {
-			if !form.MatchString(p.Node()) || names[p.Node()] || p.Node() != p.Node() {
-				t.Errorf("a node is called %q, others %v", p.Node(), names)
+			name := p.Node()
+			if !form.MatchString(name) || names[name] {
+				t.Errorf("a node is called %q, others %v", name, names)
 			}
-			names[p.Node()] = true
+			if again := p.Node(); again != name {
+				t.Errorf("a node is called %q, and then %q", name, again)
+			}
+			names[name] = true
 		}
 	}
 }
