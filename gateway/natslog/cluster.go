@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -39,6 +41,9 @@ func (c *cluster) connect(ctx context.Context, name string) (*line, error) {
 		nats.IgnoreAuthErrorAbort(), nats.PingInterval(pingInterval), nats.MaxPingsOutstanding(pingsMissed),
 	}
 	if c.cfg.CredsFile != "" {
+		if _, err := os.Stat(c.cfg.CredsFile); err != nil {
+			return nil, fmt.Errorf("credentials: %w", err)
+		}
 		opts = append(opts, nats.UserCredentials(c.cfg.CredsFile))
 	}
 	if c.cfg.CAFile != "" {
@@ -52,7 +57,8 @@ func (c *cluster) connect(ctx context.Context, name string) (*line, error) {
 			return l, c.check(l)
 		}
 		err = fmt.Errorf("connect to %s: %w", c.cfg.hosts(), err)
-		if !errors.Is(err, nats.ErrNoServers) && !errors.Is(err, nats.ErrTimeout) {
+		var unreachable *net.OpError
+		if !errors.Is(err, nats.ErrNoServers) && !errors.Is(err, nats.ErrTimeout) && !errors.As(err, &unreachable) {
 			return nil, err
 		}
 		select {

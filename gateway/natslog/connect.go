@@ -16,7 +16,7 @@ import (
 var errBroken = errors.New("the connection to NATS broke before the answer came")
 
 // errSilent is how a request ends that JetStream did not answer. It may have been carried out.
-var errSilent = fmt.Errorf("JetStream did not answer within %v", answerTimeout)
+var errSilent = errors.New("JetStream did not answer in time")
 
 // line is a connection that knows when it breaks: answers that were on their way then are lost, and whoever
 // waits for one should not wait for its deadline too.
@@ -86,7 +86,12 @@ func (l *line) guard(ctx context.Context) (_ context.Context, done func(error) e
 // ask is guard for a request to JetStream, which is answered soon or not at all: where a leader is missing,
 // nobody says so.
 func (l *line) ask(ctx context.Context) (_ context.Context, done func(error) error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, answerTimeout, errSilent)
+	return l.askFor(ctx, answerTimeout)
+}
+
+// askFor is ask with another patience.
+func (l *line) askFor(ctx context.Context, patience time.Duration) (_ context.Context, done func(error) error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errSilent)
 	ctx, broken := l.guard(ctx)
 	return ctx, func(err error) error {
 		if err != nil && errors.Is(context.Cause(ctx), errSilent) {

@@ -1,6 +1,7 @@
 package natslog
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"sync"
@@ -17,7 +18,20 @@ func TestMain(m *testing.M) {
 	if play := childPlays[os.Getenv(childPlay)]; play != nil {
 		os.Exit(play())
 	}
-	goleak.VerifyTestMain(m)
+	programs, err := os.MkdirTemp("", "natslog-test-")
+	if err == nil {
+		err = os.Setenv(programDir, programs)
+	}
+	if err == nil {
+		err = flag.Set("test.parallel", "8") // most of these tests wait, for servers and elections
+	}
+	if err != nil {
+		os.Exit(fail(err))
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(programs) // it is the system's to clear away, too
+		os.Exit(code)
+	}))
 }
 
 func open(t testing.TB, cfg Config) *DB {
@@ -123,11 +137,13 @@ func testVolatile(t *testing.T, open func(*testing.T, string) *DB) {
 	gatewaytest.Store(t, func(t *testing.T, dir string) (gateway.Store, func()) {
 		mu.Lock()
 		defer mu.Unlock()
-		if dbs[dir] == nil {
-			dbs[dir] = open(t, dir)
-			t.Cleanup(func() { closeDB(t, dbs[dir]) })
+		db := dbs[dir]
+		if db == nil {
+			db = open(t, dir)
+			t.Cleanup(func() { closeDB(t, db) })
+			dbs[dir] = db
 		}
-		s, err := dbs[dir].Volatile(t.Context(), "shared", 0)
+		s, err := db.Volatile(t.Context(), "shared", 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -137,7 +153,7 @@ func testVolatile(t *testing.T, open func(*testing.T, string) *DB) {
 
 // testFirstOpenAtOnce has several nodes make the streams.
 func testFirstOpenAtOnce(t *testing.T, config func(string) Config, replicas int) {
-	for range 3 {
+	for range 2 {
 		cfg := config(t.TempDir())
 		dbs := make([]*DB, 4)
 		var opening sync.WaitGroup

@@ -29,6 +29,9 @@ const (
 type peers struct {
 	line *line
 	node string
+
+	mu   sync.Mutex
+	gone *nats.Subscription // of a node that has served: tells who asks that it does no more
 }
 
 var _ gateway.Peers = (*peers)(nil)
@@ -74,11 +77,12 @@ func (p *peers) Tell(data []byte) error {
 }
 
 func (p *peers) Serve(ctx context.Context, answer func(context.Context, []byte) []byte, heard func([]byte)) error {
+	p.comeBack()
 	asked, err := p.subscribe(nodeSubject + p.node)
 	if err != nil {
 		return err
 	}
-	defer p.leave(asked)
+	defer p.leave(ctx, asked)
 	told, err := p.subscribe(allSubject + "*")
 	if err != nil {
 		return err
@@ -113,17 +117,34 @@ func (p *peers) Serve(ctx context.Context, answer func(context.Context, []byte) 
 	return fmt.Errorf("serve other nodes: %w", context.Cause(serving))
 }
 
-// leave takes a node's subject back. Who has asked until then is told that there is nobody, as he will be by
-// the servers from then on.
-func (p *peers) leave(asked *nats.Subscription) {
-	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
+// leave stops serving. Who asks from now on is told by this node that there is nobody, for as long as it is
+// connected: a server that still believes in it would just drop the request.
+func (p *peers) leave(ctx context.Context, asked *nats.Subscription) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
 	defer cancel()
-	if asked.Drain() != nil { // the connection has ended it before
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var err error
+	p.gone, err = p.line.Subscribe(nodeSubject+p.node, decline)
+	if err != nil || asked.Drain() != nil { // the connection has ended before
 		return
 	}
-	_ = each(ctx, asked, func(msg *nats.Msg) { // until it is drained
-		_ = msg.RespondMsg(&nats.Msg{Header: nats.Header{statusHeader: {statusNobody}}})
-	})
+	_ = each(ctx, asked, decline) // until it is drained
+}
+
+// comeBack ends what leave has begun.
+func (p *peers) comeBack() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gone != nil {
+		_ = p.gone.Unsubscribe() // fails only when the connection has ended it before
+		p.gone = nil
+	}
+}
+
+// decline answers as the servers do where nobody listens.
+func decline(msg *nats.Msg) {
+	_ = msg.RespondMsg(&nats.Msg{Header: nats.Header{statusHeader: {statusNobody}}})
 }
 
 func (p *peers) subscribe(subject string) (*nats.Subscription, error) {

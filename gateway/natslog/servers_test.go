@@ -22,6 +22,9 @@ import (
 // accounts is how many installations the servers of a test have room for: each has a NATS account of its own.
 const accounts = 120
 
+// programDir names the environment variable that says where programs are built.
+const programDir = "NATSLOG_TEST_PROGRAMS"
+
 // natsServer is one server of others, in a process of its own.
 type natsServer struct {
 	t       *testing.T
@@ -108,13 +111,9 @@ func inProcess(t *testing.T, more string) *servers {
 	return &servers{t: t, urls: []string{srv.Addr().String()}, given: map[string]int{}}
 }
 
-// program builds the real nats-server once.
+// program builds the real nats-server once, in the directory that TestMain has made for it.
 var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "natslog-test-")
-	if err != nil {
-		return "", err
-	}
-	out := filepath.Join(dir, "nats-server")
+	out := filepath.Join(os.Getenv(programDir), "nats-server")
 	said, err := exec.Command("go", "build", "-o", out, "github.com/nats-io/nats-server/v2").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", err, said)
@@ -144,6 +143,8 @@ func processes(t *testing.T, n int) *servers {
 	return s
 }
 
+var steadyGiven sync.Map // addresses, to nil: no two tests get the same one
+
 // steadyAddresses are free, and the kernel gives them to nobody who does not ask for them by number: they are
 // still free when a server comes back.
 func steadyAddresses(t *testing.T, n int) []string {
@@ -155,6 +156,9 @@ func steadyAddresses(t *testing.T, n int) []string {
 			continue
 		}
 		defer func() { _ = l.Close() }()
+		if _, given := steadyGiven.LoadOrStore(l.Addr().String(), nil); given {
+			continue
+		}
 		if free = append(free, l.Addr().String()); len(free) == n {
 			return free
 		}

@@ -58,8 +58,21 @@ func (s *store) open(ctx context.Context) (err error) {
 	if s.stream, err = s.db.stream(ctx, s.config(), s.fit); err != nil {
 		return err
 	}
-	s.kv, err = s.db.js.KeyValue(ctx, s.bucket)
-	return err
+	retry := time.NewTicker(streamRetry)
+	defer retry.Stop()
+	for {
+		asking, done := s.db.work.ask(ctx)
+		s.kv, err = s.db.js.KeyValue(asking, s.bucket)
+		// A server that has not heard of the bucket yet may have been asked.
+		if err = done(err); !errors.Is(err, jetstream.ErrBucketNotFound) && !isPassing(err) {
+			return err
+		}
+		select {
+		case <-retry.C:
+		case <-ctx.Done():
+			return errors.Join(err, context.Cause(ctx))
+		}
+	}
 }
 
 func (s *store) config() jetstream.StreamConfig {

@@ -14,6 +14,7 @@ const (
 	maxReplicas = 3
 	growEvery   = time.Minute // look whether a cluster has grown
 	streamRetry = 100 * time.Millisecond
+	streamTime  = 2 * time.Second // for one try to open or make a stream: one of two that collide may go unanswered
 )
 
 // JetStream's error codes that the client library has no names for.
@@ -52,7 +53,7 @@ func (db *DB) stream(ctx context.Context, want jetstream.StreamConfig, fit func(
 }
 
 func (db *DB) openStream(ctx context.Context, want jetstream.StreamConfig, fit func(*jetstream.StreamConfig) bool) (jetstream.Stream, error) {
-	ctx, done := db.work.ask(ctx)
+	ctx, done := db.work.askFor(ctx, streamTime)
 	s, err := db.js.Stream(ctx, want.Name)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):

@@ -112,21 +112,18 @@ func TestVolatileIsLost(t *testing.T) {
 			for _, n := range s.nodes {
 				n.launch()
 			}
-			for {
-				if _, err = v.Get(ctx, "a"); errors.Is(err, gateway.ErrNotFound) {
-					break
-				}
-				if ctx.Err() != nil {
-					t.Fatalf("Get = %v", err)
-				}
-			}
+			await(ctx, t, "known to be lost", func() bool {
+				_, err = v.Get(ctx, "a")
+				return errors.Is(err, gateway.ErrNotFound)
+			})
 			w.want("b", "")
-			after, err := v.Put(ctx, "a", []byte("after"), 0)
-			for err != nil && ctx.Err() == nil {
+			var after uint64
+			await(ctx, t, "written again", func() bool {
 				after, err = v.Put(ctx, "a", []byte("after"), gateway.AnyRevision)
-			}
-			if err != nil || after <= before {
-				t.Errorf("Put = %d, %v, before the loss it was %d", after, err, before)
+				return err == nil
+			})
+			if after <= before {
+				t.Errorf("revision %d, and before the loss it was %d", after, before)
 			}
 			w.want("a", "after")
 		})
