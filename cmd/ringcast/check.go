@@ -48,6 +48,9 @@ func (a *app) check(ctx context.Context, flags *flag.FlagSet, args []string) err
 		_, err := cfg.tlsConfig(slog.New(slog.DiscardHandler))
 		r.say("certificates", err)
 	}
+	if len(cfg.Origins) == 0 {
+		r.say("origins", errors.New("there are none, so no page may connect: name the CRM's"))
+	}
 	for _, account := range cfg.Accounts {
 		r.account(ctx, cfg, account)
 	}

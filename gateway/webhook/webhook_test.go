@@ -258,3 +258,13 @@ func BenchmarkParse(b *testing.B) {
 		}
 	}
 }
+
+func TestAnswersAreEncodingJSONs(t *testing.T) {
+	t.Parallel()
+	for _, a := range []answer{{}, {Accepted: 500, Duplicates: 12}, {Unknown: []string{"1<", "2"}, Accepted: 2}} {
+		want, err := json.Marshal(a)
+		if got := string(encode(a)); err != nil || got != string(want)+"\n" {
+			t.Errorf("%q, want %q, %v", got, want, err)
+		}
+	}
+}
