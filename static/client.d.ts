@@ -145,7 +145,7 @@ export interface State {
 }
 
 export type RetryCode =
-  | 'network' | 'no_hello' | 'silent' | 'gap' | 'asleep' | 'leader' | 'closed' | 'draining' | 'slow' | 'superseded'
+  | 'network' | 'no_hello' | 'silent' | 'gap' | 'asleep' | 'leader' | 'user' | 'closed' | 'draining' | 'slow' | 'superseded'
   | 'too_many' | 'token' | 'token_expired';
 
 export type RefusalCode = 'bad_token' | 'revoked' | 'origin' | 'bad_protocol' | 'too_many' | 'refused' | 'unsupported';
@@ -168,6 +168,8 @@ export interface CommandError extends Error {
     | 'timeout'
     /** The client is not started, or was refused. */
     | 'stopped' | 'refused'
+    /** The token is another user's now. */
+    | 'user'
     | (string & {});
 }
 
@@ -226,7 +228,7 @@ export class Client {
   once(key: string, fn: () => unknown): Promise<boolean>;
 
   /**
-   * The page shows the call's card. The gateway is told, once, when somebody can see it: it measures how long that took,
+   * The page shows the call's card. The gateway is told, once a connection, when somebody can see it: it measures how long that took,
    * and counts the calls that nobody was shown.
    */
   shown(callId: string): void;

@@ -1,7 +1,8 @@
 // Fakes for the tests of client.js: a clock that moves only when told, and a gateway in process that speaks the wire.
 //
 // To script a case, from most to least common:
-//   gateway.append('call.dial', call)   something happens: it goes into the log and to every line
+//   gateway.append('call.dial', call)   something happens: it goes into the log and to every line; of another user with his
+//                                       id as third argument. A token is of its sub, an opaque one of gateway.owner (Anna)
 //   gateway.ws / gateway.http           how the next connections fare (see FakeSocket.begin and FakeGateway.fetch)
 //   gateway.lines                       the open sockets: cut(code), freeze() for a half-open line, push(message)
 //   gateway.newEpoch(calls)             the log is lost; these calls live in the new one
@@ -26,6 +27,7 @@ function load() {
 
 export const Ringcast = load();
 
+const ANNA = '88888';
 export const SECOND = 1000;
 export const MINUTE = 60 * SECOND;
 
@@ -148,8 +150,8 @@ export class FakeGateway {
     this.users = [];
     this.renews = true; // whether this node holds the streams whose tokens are renewed
     this.epoch = 1;
-    this.log = [];
-    this.live = new Map();
+    this.owner = ANNA;
+    this.logs = new Map(); // user -> {log, live}
     this.lines = [];
     this.waiting = new Set(); // long polls
     this.hellos = [];
@@ -173,36 +175,54 @@ export class FakeGateway {
     this.fetch = (url, request) => this.answer(url, request);
   }
 
+  of(user) {
+    if (!this.logs.has(user)) this.logs.set(user, { log: [], live: new Map() });
+    return this.logs.get(user);
+  }
+
+  get log() {
+    return this.of(ANNA).log;
+  }
+
   cursor(index = this.log.length) {
     return `${this.epoch}-${index}`;
   }
 
-  append(event, changed) {
-    const message = { type: 'call', cursor: this.cursor(this.log.length + 1), prev: this.cursor(), event, call: changed };
-    this.log.push(message);
-    if (changed.state === 'ended') this.live.delete(changed.id);
-    else this.live.set(changed.id, changed);
-    for (const line of [...this.lines, ...this.streams]) if (line.greeted) line.push(message);
-    for (const wake of [...this.waiting]) wake();
+  /** Whose a token is. */
+  userOf(token) {
+    const [, claims] = String(token).split('.');
+    return claims ? JSON.parse(Buffer.from(claims, 'base64url')).sub || ANNA : this.owner;
+  }
+
+  append(event, changed, user = ANNA) {
+    const { log, live } = this.of(user);
+    const message = { type: 'call', cursor: this.cursor(log.length + 1), prev: this.cursor(log.length), event, call: changed };
+    log.push(message);
+    if (changed.state === 'ended') live.delete(changed.id);
+    else live.set(changed.id, changed);
+    for (const line of [...this.lines, ...this.streams]) if (line.greeted && line.user === user) line.push(message);
+    for (const wake of [...this.waiting]) if (wake.user === user) wake();
     return message;
   }
 
   newEpoch(calls = []) {
     this.epoch++;
-    this.log = [];
-    this.live = new Map(calls.map((c) => [c.id, c]));
+    this.logs.clear();
+    this.of(ANNA).live = new Map(calls.map((c) => [c.id, c]));
   }
 
   /** The messages a client with this cursor gets first; a resumed hello only where the rung has one. */
-  since(cursor, withHello) {
+  since(cursor, withHello, user = ANNA) {
+    const { log, live } = this.of(user);
     const [epoch, index] = String(cursor).split('-').map(Number);
-    const hello = { type: 'hello', user: { id: '88888', name: 'Anna', extensions: ['101'] }, ping: 25 };
+    const name = user === ANNA ? 'Anna' : 'Boris';
+    const hello = { type: 'hello', user: { id: user, name, extensions: ['101'] }, ping: 25 };
     if (cursor !== undefined && epoch === this.epoch) {
-      const missed = this.log.slice(index);
+      const missed = log.slice(index);
       return withHello ? [{ ...hello, cursor, resumed: true, calls: [] }, ...missed] : missed;
     }
     const reason = cursor === undefined ? 'new' : 'epoch';
-    return [{ ...hello, cursor: this.cursor(), resumed: false, reason, calls: [...this.live.values()] }];
+    return [{ ...hello, cursor: this.cursor(log.length), resumed: false, reason, calls: [...live.values()] }];
   }
 
   present(...users) {
@@ -215,7 +235,7 @@ export class FakeGateway {
     if (frame.action === 'shown' || frame.action === 'visible') this.notes.push(frame);
     if (frame.id === undefined) return null;
     if (frame.action === 'renew') return { type: 'reply', id: frame.id, ok: true };
-    this.commands.push(frame);
+    this.commands.push(token ? { ...frame, user: this.userOf(token) } : frame);
     const reply = this.execute(frame);
     return reply && { type: 'reply', ...reply };
   }
@@ -235,7 +255,10 @@ export class FakeGateway {
       return respond(200, { ticket });
     }
     if (url.endsWith('/v1/actions')) {
-      if (request.action === 'renew' && !this.renews) return respond(200, { id: request.id, ok: false, error: { code: 'not_found' } });
+      const { action, client } = request;
+      const user = this.userOf(request.token);
+      const renews = this.renews && this.streams.some((stream) => stream.client === client && stream.user === user);
+      if (action === 'renew' && !renews) return respond(200, { id: request.id, ok: false, error: { code: 'not_found' } });
       const reply = request.id === undefined ? this.take(request) || { id: '', ok: true } : this.take(request);
       if (!reply) throw new TypeError('Failed to fetch');
       return respond(200, reply);
@@ -243,20 +266,20 @@ export class FakeGateway {
     this.polls.push(request);
     let messages = this.sinceFor(request);
     if (!messages.length) {
-      await this.wait(request.wait * 1000, signal);
+      await this.wait(request.wait * 1000, signal, this.userOf(request.token));
       messages = this.sinceFor(request);
     }
     const { cursor = request.cursor } = messages.filter((message) => message.cursor).at(-1) || {};
     return respond(200, { cursor, messages });
   }
 
-  sinceFor({ cursor, presence }) {
+  sinceFor({ token, cursor, presence }) {
     const version = JSON.stringify(this.users);
     const here = presence === undefined || presence === version ? [] : [{ type: 'presence', full: true, version, users: this.users }];
-    return [...this.since(cursor, false), ...here];
+    return [...this.since(cursor, false, this.userOf(token)), ...here];
   }
 
-  wait(ms, signal) {
+  wait(ms, signal, user) {
     return new Promise((resolve, reject) => {
       const done = (fn) => () => {
         this.clock.clearTimeout(timer);
@@ -265,6 +288,7 @@ export class FakeGateway {
       };
       const wake = done(resolve);
       const timer = this.clock.setTimeout(wake, ms);
+      wake.user = user;
       this.waiting.add(wake);
       signal.addEventListener('abort', done(() => reject(signal.reason)));
     });
@@ -303,6 +327,7 @@ class FakeSocket {
     this.received.push(frame);
     if (this.frozen || this.mute) return;
     if (frame.type === 'hello') return this.greet(frame);
+    if (frame.token && this.gateway.userOf(frame.token) !== this.user) return this.cut(4500);
     const reply = this.gateway.take(frame);
     if (reply) this.push(reply);
   }
@@ -311,10 +336,10 @@ class FakeSocket {
     this.gateway.hellos.push(frame);
     const problem = this.gateway.refuses(frame.token);
     if (problem) return this.cut({ token_expired: 4003, bad_token: 4500, revoked: 4501 }[problem]);
-    if (this.greeted) return;
-    this.greeted = true;
-    this.presence = frame.presence;
-    for (const message of this.gateway.since(frame.cursor, true)) this.push(message);
+    const user = this.gateway.userOf(frame.token);
+    if (this.greeted) return user === this.user ? undefined : this.cut(4500);
+    Object.assign(this, { greeted: true, user, client: frame.client, presence: frame.presence });
+    for (const message of this.gateway.since(frame.cursor, true, user)) this.push(message);
     if (frame.presence) this.push({ type: 'presence', full: true, users: this.gateway.users });
   }
 
@@ -361,10 +386,11 @@ class FakeStream {
     if (this.closed || fate === 'buffered') return;
     if (fate === 'refused' || token === undefined) return this.cut();
     this.client = query.get('client');
+    this.user = gateway.userOf(token);
     this.greeted = fate === 'ok';
     this.presence = query.get('presence') === '1';
     if (!this.greeted) return this.push({ type: 'bye', code: fate });
-    for (const message of gateway.since(query.get('cursor') ?? undefined, true)) this.push(message);
+    for (const message of gateway.since(query.get('cursor') ?? undefined, true, this.user)) this.push(message);
     if (this.presence) this.push({ type: 'presence', full: true, users: gateway.users });
   }
 

@@ -331,7 +331,7 @@ test('visible: in each hello, and told when it changes', async () => {
   assert.deepEqual(s.gateway.notes.at(-1), { action: 'visible', visible: true });
 });
 
-test('shown: reported once, when somebody may see the card, while the call lives, also after a cut', async () => {
+test('shown: reported once on each line, when somebody may see the card, while the call lives', async () => {
   const s = await started();
   const shown = () => s.gateway.notes.filter((note) => note.action === 'shown').map((note) => note.call);
   s.gateway.append('call.dial', call('a', 1, 'ringing'));
@@ -349,10 +349,131 @@ test('shown: reported once, when somebody may see the card, while the call lives
   s.page.fire('visibilitychange');
   assert.deepEqual(shown(), ['a', 'c']);
   s.gateway.append('call.dial', call('d', 1, 'ringing'));
-  s.gateway.lines[0].cut();
+  s.gateway.lines[0].freeze(); // what is told now is lost
   s.client.shown('d');
+  s.gateway.lines[0].cut();
+  s.gateway.append('call.hangup', call('c', 2, 'ended'));
+  s.gateway.append('call.dial', call('e', 1, 'ringing'));
+  s.gateway.append('call.hangup', call('e', 2, 'ended'));
+  s.client.shown('e');
   await s.clock.advance(SECOND);
-  assert.deepEqual(shown(), ['a', 'c', 'd']);
+  assert.deepEqual(shown(), ['a', 'c', 'a', 'c', 'd'], 'c was seen before it ended, e may not have been');
+  for (let i = 0; i < 3; i++) {
+    await s.clock.advance(25 * SECOND);
+    s.gateway.lines[0].push({ type: 'ping' });
+  }
+  s.gateway.lines[0].cut();
+  await s.clock.advance(SECOND);
+  assert.deepEqual(shown().slice(5), ['a', 'd'], 'what is over is let go');
+});
+
+test('visible: what a trial that failed was told is nothing that the line knows', async () => {
+  const s = await started();
+  s.gateway.ws = 'hang';
+  s.page.fire('online'); // a new line beside
+  await s.clock.advance();
+  const trial = s.gateway.lines[1];
+  s.page.visibilityState = 'hidden'; // and no event yet
+  trial.readyState = 1;
+  trial.mute = true;
+  trial.onopen();
+  await s.clock.advance(100);
+  s.gateway.lines[0].push({ type: 'ping' });
+  await s.clock.advance(4 * SECOND);
+  assert.equal(s.gateway.lines.length, 1);
+  s.page.fire('visibilitychange');
+  assert.deepEqual(s.gateway.notes, [{ action: 'visible', visible: false }]);
+});
+
+test('visible: what changed while a new line was on its way is told on it', async () => {
+  const s = await started();
+  s.gateway.ws = 'hang';
+  s.page.fire('online');
+  await s.clock.advance();
+  const [, trial] = s.gateway.lines;
+  trial.readyState = 1;
+  trial.mute = true; // its greeting waits in the network
+  trial.onopen();
+  s.page.visibilityState = 'hidden';
+  s.page.fire('visibilitychange');
+  trial.mute = false;
+  trial.greet(trial.received[0]);
+  await s.clock.advance();
+  assert.equal(s.gateway.lines.length, 1);
+  assert.deepEqual(s.gateway.notes, [false, false].map((visible) => ({ action: 'visible', visible })));
+});
+
+test('a stream that is superseded by the next one before that has said hello: nothing is said to be lost', async () => {
+  const jwts = { token: async () => jwt({ iat: 0, exp: 100, jti: Math.random() }) };
+  const s = await started({ streams: true, client: { ...jwts, WebSocket: null } });
+  s.gateway.renews = false;
+  const [old] = s.gateway.streams;
+  s.gateway.sse = 'buffered'; // its hello takes a while
+  while (s.gateway.opened.length < 2) {
+    await s.clock.advance(SECOND);
+    old.push({ type: 'ping' });
+  }
+  const next = s.gateway.streams[1];
+  old.push({ type: 'bye', code: 'superseded' });
+  const asked = s.client.call('1');
+  await s.clock.advance(SECOND);
+  next.greeted = true;
+  for (const message of s.gateway.since(next.query.get('cursor'), true)) next.push(message);
+  await s.clock.advance();
+  assert.deepEqual(s.states.map(({ name }) => name), ['connecting', 'live']);
+  assert.ok((await asked).ok);
+
+  old.closed = false;
+  s.gateway.sse = 'buffered';
+  while (s.gateway.opened.length < 3) {
+    await s.clock.advance(SECOND);
+    next.push({ type: 'ping' });
+  }
+  next.push({ type: 'bye', code: 'superseded' });
+  s.gateway.streams.at(-1).cut();
+  await s.clock.advance(5 * SECOND);
+  assert.ok(s.states.length > 2, 'but if that one fails, it is');
+});
+
+test('a stream that cannot be renewed while a better rung is tried: replaced after that', async () => {
+  let give = null;
+  const token = ({ renew }) => (renew ? new Promise((resolve) => { give = resolve; }) : jwt({ iat: 0, exp: 3600 }));
+  const s = await streaming({ client: { token } });
+  Object.assign(s.gateway, { ws: 'hang', renews: false });
+  while (!give || !s.gateway.lines.length) {
+    await s.clock.advance(give ? 100 : 5 * SECOND);
+    for (const stream of s.gateway.streams) stream.push({ type: 'ping' });
+  }
+  give(jwt({ iat: 0, exp: 3600, jti: 2 }));
+  await s.clock.advance(SECOND);
+  assert.equal(s.gateway.opened.length, 1, 'the round is not over');
+  await s.clock.advance(4 * SECOND);
+  assert.equal(s.gateway.opened.length, 2);
+  assert.deepEqual(s.states.map(({ name }) => name), ['connecting', 'live']);
+});
+
+test('a socket that proves itself with a reset, while the poll goes on: no call is hung up and dialled again', async () => {
+  const s = setup();
+  s.gateway.ws = 'hang';
+  s.client.start();
+  await s.clock.advance(5 * SECOND);
+  assert.equal(rungOf(s), 'live poll');
+  while (!s.gateway.lines.length) await s.clock.advance(100);
+  const [socket] = s.gateway.lines;
+  const { since, take } = s.gateway;
+  s.gateway.since = (cursor, withHello, user) => (withHello
+    ? [{ ...since.call(s.gateway, undefined, true, user)[0], reason: 'evicted' }] : since.call(s.gateway, cursor, withHello, user));
+  s.gateway.take = (frame) => (frame.action === 'renew' ? null : take.call(s.gateway, frame)); // the proof takes a while
+  socket.begin('ok');
+  s.gateway.since = since;
+  s.gateway.append('call.dial', call('a', 1, 'ringing'));
+  await s.clock.advance(100);
+  s.gateway.take = take;
+  s.gateway.ws = 'ok';
+  socket.push({ type: 'reply', id: socket.received.find(({ action }) => action === 'renew').id, ok: true });
+  await s.clock.advance(SECOND);
+  assert.equal(rungOf(s), 'live ws');
+  assert.deepEqual(s.log, ['call.dial a 1 ringing']);
 });
 
 test('shown over HTTP: its answer disturbs nothing', async () => {

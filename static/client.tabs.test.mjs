@@ -335,6 +335,33 @@ test('a follower whose user is another by the time that it is its turn leads nob
   assert.equal(b.gateway.lines.length, 2);
 });
 
+test('a tab that gives up sharing takes a name of its own, also one that gave the others theirs', async () => {
+  const b = new FakeBrowser();
+  await b.openAll(2);
+  const first = leaderOf(b);
+  const [other] = b.others(first);
+  for (const channel of b.channels) if (channel.tab === first) Object.assign(channel, { onmessage: null, postMessage() {} });
+  await b.clock.advance(MINUTE);
+  assert.deepEqual([first, other].map((tab) => tab.client.state.leader), [null, true]);
+  const names = b.gateway.lines.map((line) => line.client);
+  assert.equal(names.length, 2);
+  assert.notEqual(names[0], names[1]);
+});
+
+test('a storage that is full in the middle: each tab has its own connection then', async () => {
+  const b = new FakeBrowser({ locks: false });
+  const tabs = await b.openAll(2);
+  const { items } = b;
+  const { setItem } = items;
+  items.setItem = (key, value) => {
+    if (key.startsWith('ringcast.lock')) throw new Error('QuotaExceededError');
+    setItem(key, value);
+  };
+  await b.clock.advance(20 * SECOND);
+  assert.deepEqual(tabs.map(rungOf), ['live ws', 'live ws']);
+  assert.deepEqual(tabs.map((tab) => tab.client.state.leader), [null, null]);
+});
+
 test('where nothing can be shared each tab has its own connection', async () => {
   const locksThatRefuse = { request: () => Promise.reject(new Error('SecurityError')) };
   const cases = [

@@ -339,15 +339,18 @@ test('stop from within any listener leaves nothing either', async () => {
       s.gateway.append('call.dial', call('a', 1, 'ringing'));
       s.gateway.append('call.dial', call('b', 1, 'ringing'));
       let count = 0;
+      const told = [];
       s.client.on(name, () => ++count === nth && s.client.stop());
+      s.client.on('state', (state) => told.push(state.name));
       s.client.start();
       await s.clock.advance();
       s.gateway.newEpoch([]);
       if (s.gateway.lines[0]) s.gateway.lines[0].cut();
       await s.clock.advance(SECOND);
-      assert.ok(count <= nth, 'nothing is reported after stop');
       if (count < nth) s.client.stop();
       await s.clock.advance();
+      assert.equal(told.indexOf('stopped'), told.length - 1, 'nothing is reported after stop, and that to all, once');
+      assert.ok(count <= nth + (name === 'state'), `${name} ${nth}`);
       assert.equal(s.clock.timers.size, 0, `${name} ${nth}`);
       assert.equal(s.gateway.lines.length, 0);
       const reported = s.calls.length;
@@ -367,6 +370,20 @@ test('start again after stop resumes from the cursor', async () => {
   await s.clock.advance();
   assert.deepEqual(s.log, ['call.dial a 1 ringing']);
   assert.equal(s.gateway.hellos[1].cursor, '1-0');
+});
+
+test('a start in the report of the stop goes on', async () => {
+  const s = await started();
+  const off = s.client.on('state', ({ name }) => name === 'stopped' && s.client.start());
+  s.client.stop();
+  off();
+  const dialled = s.client.call('1');
+  await s.clock.advance();
+  assert.equal(rungOf(s), 'live ws');
+  assert.ok((await dialled).ok);
+  s.client.stop();
+  s.client.stop();
+  assert.equal(s.states.filter(({ name }) => name === 'stopped').length, 2);
 });
 
 test('start and stop in one breath, and start twice', async () => {

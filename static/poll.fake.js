@@ -7,6 +7,7 @@
  *   fake.fates = ['cut', 'lost']    how the next requests fare, one each; see FATES
  *   fake.newEpoch(calls)            the log is lost; these calls live in the new one
  *   fake.execute = function (frame) { return reply; }   how commands are answered
+ *   fake.user = '99999'             whose tickets the page gives from now on; each user has a log: fake.append(event, call, user)
  *   fake.advance(ms)                time passes, and what is due on the way happens
  * What the client did is in fake.requests (parsed queries, with .at), fake.done (commands carried out), fake.log (what it
  * reported, as 'event id version state'), fake.states and fake.given (the first tickets that the page gave).
@@ -33,6 +34,11 @@ function equal(got, want, what) {
 function ok(value, what) {
   if (!value) throw new Error(what || 'not so');
 }
+
+var USERS = {
+  88888: { id: '88888', name: 'Anna', extensions: ['101'] },
+  99999: { id: '99999', name: 'Boris', extensions: ['102'] },
+};
 
 function call(id, version, state, more) {
   var made = { id: id, version: version, state: state, direction: 'inbound', phone: '+79991112233', outcome: null, ended_at: null };
@@ -115,8 +121,8 @@ function parseQuery(url) {
 /** The gateway: its log, its tickets (a chain for each that the page was given) and its waiting poll. */
 function makeGateway(clock, fake) {
   var epoch = 1;
-  var log = [];
-  var live = {};
+  var logs = { 88888: [], 99999: [] };
+  var live = { 88888: {}, 99999: {} };
   var used = {}; // chain -> highest number that came
   var replies = {}; // by command id
   var waiting = null; // function that answers the poll that waits
@@ -125,11 +131,11 @@ function makeGateway(clock, fake) {
     return epoch + '-' + index;
   }
 
-  function since(from) {
-    if (from !== undefined && from.split('-')[0] === String(epoch)) return log.slice(Number(from.split('-')[1]));
+  function since(from, user) {
+    if (from !== undefined && from.split('-')[0] === String(epoch)) return logs[user].slice(Number(from.split('-')[1]));
     return [{
-      type: 'hello', cursor: cursor(log.length), resumed: false, reason: from === undefined ? 'new' : 'epoch', ping: 25,
-      user: { id: '88888', name: 'Anna', extensions: ['101'] }, calls: Object.keys(live).map(function (id) { return live[id]; }),
+      type: 'hello', cursor: cursor(logs[user].length), resumed: false, reason: from === undefined ? 'new' : 'epoch', ping: 25,
+      user: USERS[user], calls: Object.keys(live[user]).map(function (id) { return live[user][id]; }),
     }];
   }
 
@@ -151,16 +157,17 @@ function makeGateway(clock, fake) {
     if (problem) return reply({ error: problem.code ? problem : { code: problem, message: problem } });
     var chain = query.ticket.split('.')[0];
     var number = Number(query.ticket.split('.')[1]);
+    var user = fake.owners[chain] || '88888';
     used[chain] = number;
     if (waiting) waiting([]); // superseded
     var timer;
     var before = Object.keys(replies).length;
-    var messages = since(query.cursor);
+    var messages = since(query.cursor, user);
     var command = query.command && JSON.parse(query.command);
     if (command) {
       if (!command.id) fake.done.push(command);
       else if (!replies[command.id]) {
-        replies[command.id] = fake.execute(command);
+        replies[command.id] = fake.execute(command, user);
         fake.done.push(command);
       }
       messages = messages.concat([replies[command.id] || { type: 'reply', id: '', ok: true }]);
@@ -176,26 +183,29 @@ function makeGateway(clock, fake) {
 
     if (messages.length || query.wait === '0') return answer(messages);
     timer = clock.setTimeout(function () { answer([]); }, Number(query.wait) * SECOND);
-    waiting = function (all) { answer(all || since(query.cursor)); };
+    waiting = function (all) { answer(all || since(query.cursor, user)); };
+    waiting.user = user;
     return undefined;
   }
 
   return {
     serve: serve,
-    append: function (event, changed) {
+    append: function (event, changed, user) {
+      var log = logs[user || '88888'];
+      var lives = live[user || '88888'];
       var message = { type: 'call', cursor: cursor(log.length + 1), prev: cursor(log.length), event: event, call: changed };
       log.push(message);
-      if (changed.state === 'ended') delete live[changed.id];
-      else live[changed.id] = changed;
-      if (waiting) waiting();
+      if (changed.state === 'ended') delete lives[changed.id];
+      else lives[changed.id] = changed;
+      if (waiting && waiting.user === (user || '88888')) waiting();
       return message;
     },
     tell: function (messages) { if (waiting) waiting(messages); },
     newEpoch: function (calls) {
       epoch++;
-      log = [];
-      live = {};
-      (calls || []).forEach(function (each) { live[each.id] = each; });
+      logs = { 88888: [], 99999: [] };
+      live = { 88888: {}, 99999: {} };
+      (calls || []).forEach(function (each) { live['88888'][each.id] = each; });
     },
   };
 }
@@ -209,9 +219,12 @@ function makeFake(options) {
   fake.newEpoch = gateway.newEpoch;
   fake.tell = gateway.tell;
   fake.refuses = function () { return null; };
+  fake.user = '88888';
+  fake.owners = {}; // chain -> user
   fake.execute = function (frame) { return { type: 'reply', id: frame.id, ok: true, call: 'office:1' }; };
   fake.ticket = function (done) {
     fake.given.push([fake.given.length + 1, 1, clock.now() + 30 * SECOND].join('.'));
+    fake.owners[fake.given.length] = fake.user;
     done(null, fake.given[fake.given.length - 1]);
   };
 

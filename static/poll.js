@@ -22,12 +22,14 @@
  * the client refuses with the code token.
  *
  * client.state, .user, .calls (an object by id; ended ones for 60 s more) and .presence are what is known now.
+ * A ticket of another user begins anew: the calls end, commands that wait fail, and what follows is his.
  * States: connecting, live (rung script), retrying (at retryAt, ms; null: now), refused (until start()), stopped.
- * Codes: network, gap, draining, too_many, token, token_expired, ticket_used, bad_token, revoked, or that of the ticket
- *   function's fatal error.
+ * Codes while retrying: network, gap, draining, too_many, token, token_expired, ticket_used, bad_token, and any other that
+ *   the gateway answers with; refused: revoked, origin, bad_token (of a ticket by the page), token (it has no other), or
+ *   that of the ticket function's fatal error.
  * command(action, fields, callback), call(to, callback), hangup(call, callback), claim(call, what, {done}, callback) call
- *   back with (err, reply); err.code is the gateway's (pbx_offline, taken, ...), timeout (10 s), stopped or refused.
- * shown(call) says that the call's card is visible on this screen.
+ *   back with (err, reply); err.code is the gateway's (pbx_offline, taken, ...), timeout (10 s), stopped, refused or user.
+ * shown(call) says that the call's card is visible on this screen. stop() leaves nothing behind.
  * Options beside url and ticket: presence, nonce (of a policy that wants one on scripts), and for tests window, document,
  *   setTimeout, clearTimeout, now, random.
  */
@@ -155,6 +157,10 @@
       return { event: event, call: call, previous: previous, live: live };
     }
 
+    function running() {
+      return values(calls).filter(function (call) { return call.state !== 'ended'; });
+    }
+
     function concluded(call) {
       var end = {};
       Object.keys(call).forEach(function (key) { end[key] = call[key]; });
@@ -177,7 +183,7 @@
       if (message.reason !== 'new' && message.reason !== 'evicted') { // another log
         Object.keys(calls).forEach(function (id) { doubtful[id] = true; });
       }
-      var ghosts = values(calls).filter(function (call) { return call.state !== 'ended' && !ids[call.id]; });
+      var ghosts = running().filter(function (call) { return !ids[call.id]; });
       var news = current.filter(isNews);
       return ghosts.map(concluded).concat(news.map(function (call) { return put('snapshot', call, false); }));
     }
@@ -195,12 +201,21 @@
       return news ? [put(message.event, message.call, true)] : [];
     }
 
+    /** Forgets everything; calls that live end. */
+    function reset() {
+      var changes = running().map(concluded);
+      Object.keys(calls).forEach(forget);
+      cursor = undefined;
+      gaps = 0;
+      return changes;
+    }
+
     /** Forgets the ended calls now, so that no timer is left. */
     function stop() {
       values(calls).forEach(function (call) { if (call.state === 'ended') forget(call.id); });
     }
 
-    return { calls: calls, hello: hello, change: change, stop: stop, cursor: function () { return cursor; } };
+    return { calls: calls, hello: hello, change: change, reset: reset, stop: stop, cursor: function () { return cursor; } };
   }
 
   /** Commands that wait for their replies, oldest first. One rides on a poll at a time, and again until its reply is
@@ -253,7 +268,8 @@
 
   /** A line asks the gateway again and again, each time with the ticket that the last answer brought. A ticket whose
    * answer was lost is repeated: the gateway answers the same and goes on with the same successor.
-   * on.message(message) returns why the line has to ask anew, if it has; on.state(state). */
+   * on.message(message) returns why the line has to ask anew, if it has; on.state(state). on.known(message): whether it
+   * says that the ticket is of the user whose calls these are. */
   function makeLine(env, identity, commands, on) {
     var timers = makeTimers(env); // try, pause, ticket
     var loader = makeLoader(env);
@@ -262,7 +278,7 @@
     var ticket = null;
     var first; // the ticket is the page's own: no answer has followed it yet
     var fetched = -MINUTE; // when the page was asked for it
-    var asked = null; // {wait, command, cursor, again} of the question that is out
+    var asked = null; // {wait, command, cursor, again, first} of the question that is out
     var longest = LONGEST; // s: how long an answer may take here; some networks cut what takes long
     var proved = false; // the last question was answered
     var failures = 0; // since then
@@ -290,12 +306,17 @@
       timers.clear('try');
       timers.clear('pause');
       paced = false;
+      if (stopped()) return undefined; // by a listener
       if (!ticket) return fetchTicket();
-      var command = commands.first();
+      // A ticket by the page may be another user's. Asked without a cursor, the gateway says hello to whom it is.
+      var command = first ? null : commands.first();
       var query = identity();
+      if (first) delete query.cursor;
       // A page counts as loading as long as a script does: no question may wait for news before it has loaded.
       var loaded = env.document.readyState === 'complete';
-      asked = { wait: proved && loaded && !command ? longest : 0, command: command, cursor: query.cursor, again: proved };
+      asked = {
+        wait: proved && loaded && !command ? longest : 0, command: command, cursor: query.cursor, again: proved, first: first,
+      };
       query.ticket = ticket;
       query.wait = asked.wait;
       if (command) query.command = JSON.stringify(command);
@@ -318,8 +339,9 @@
       proved = true;
       commands.answered(question.command);
       if (question.wait && took > 0.9 * question.wait * SECOND) longest = Math.min(LONGEST, longest + 1);
-      for (var i = 0; i < answer.messages.length; i++) {
-        var why = on.message(answer.messages[i]);
+      var messages = question.first && answer.messages.some(on.known) ? [] : answer.messages; // goes on from its cursor
+      for (var i = 0; i < messages.length; i++) {
+        var why = on.message(messages[i]);
         if (stopped()) return undefined; // by a listener
         if (why) return again(why);
       }
@@ -374,7 +396,7 @@
       var over = false; // this question to the page
 
       function done(err, answer) {
-        if (over) return;
+        if (over || stopped()) return;
         over = true;
         timers.clear('ticket');
         ticket = answer && (answer.ticket || answer);
@@ -395,7 +417,7 @@
         done({ fatal: true, code: 'token', message: 'The ticket that the page had is used up: load it again.' });
       } else {
         try {
-          source(function (err, answer) { if (!stopped()) done(err, answer); });
+          source(done);
         } catch (err) {
           done(err);
         }
@@ -428,7 +450,11 @@
       on.state(state);
     }
 
-    return { start: start, stop: function () { halt('stopped'); }, hurry: hurry };
+    function stop() {
+      if (state.name !== 'stopped') halt('stopped');
+    }
+
+    return { start: start, stop: stop, hurry: hurry };
   }
 
   /** What the page deals with; the head of this file is its manual. */
@@ -450,7 +476,7 @@
     var listeners = { call: [], state: [], user: [], presence: [] };
     var ledger = makeLedger(env);
     var commands = makeCommands(env);
-    var line = makeLine(env, identity, commands, { message: take, state: turn });
+    var line = makeLine(env, identity, commands, { message: take, state: turn, known: isKnown });
 
     function identity() {
       var query = { client: id, visible: env.document.visibilityState === 'hidden' ? 0 : 1 };
@@ -459,8 +485,23 @@
       return query;
     }
 
+    /** Whether it greets the user whose calls these are. */
+    function isKnown(message) {
+      return ledger.cursor() !== undefined && Boolean(client.user && message.user) && message.user.id === client.user.id;
+    }
+
+    /** Another user's life begins: nothing of the last one's is left, nor done under his name. */
+    function forget() {
+      var changes = ledger.reset();
+      version = '';
+      client.user = client.presence = null;
+      commands.failAll('user', 'The page belongs to another user now.');
+      changes.forEach(function (change) { emit('call', change); });
+    }
+
     /** Takes what an answer brought; returns an error when the line has to ask anew. */
     function take(message) {
+      if (message.user && client.user && message.user.id !== client.user.id) forget();
       var apply = { hello: ledger.hello, call: ledger.change }[message.type];
       var changes = apply ? apply(message) : [];
       if (message.type === 'bye') {
@@ -485,6 +526,8 @@
 
     function turn(state) {
       client.state = state;
+      if (state.name === 'stopped') ledger.stop();
+      if (state.name === 'stopped') commands.failAll('stopped', 'The client was stopped.');
       if (state.name === 'refused') commands.failAll('refused', state.message);
       emit('state', state);
     }
@@ -498,9 +541,11 @@
       }
     }
 
+    /** Nothing is told that a listener has made untrue a moment ago, by stop() or start(). */
     function emit(name, value) {
-      if (client.state.name === 'stopped') return; // perhaps by a listener, a moment ago
-      listeners[name].slice().forEach(function (listener) { guarded(listener, value); });
+      listeners[name].slice().forEach(function (listener) {
+        if (name === 'state' ? value === client.state : client.state.name !== 'stopped') guarded(listener, value);
+      });
     }
 
     function command(action, fields, callback) {
@@ -528,11 +573,7 @@
       line.hurry();
     };
     client.start = line.start;
-    client.stop = function () {
-      line.stop();
-      ledger.stop();
-      commands.failAll('stopped', 'The client was stopped.');
-    };
+    client.stop = line.stop;
     client.on = function (name, fn) {
       if (!listeners[name]) throw new TypeError("RingcastPoll.Client has no event '" + name + "'.");
       var listener = function (value) { fn(value); };

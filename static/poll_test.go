@@ -14,7 +14,7 @@ import (
 func pollEngine(t *testing.T) *otto.Otto {
 	t.Helper()
 	vm := otto.New()
-	for _, name := range []string{"poll.js", "poll.fake.js", "poll.test.js"} {
+	for _, name := range []string{"poll.js", "poll.fake.js", "poll.test.js", "poll.life.test.js"} {
 		source := static.PollJS
 		if name != "poll.js" {
 			var err error

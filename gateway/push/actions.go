@@ -22,6 +22,9 @@ func (s *Server) serveAction(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := s.frames.take(userKey{who.account, who.user}); err != nil {
+		return err
+	}
 	switch {
 	case s.hub.draining():
 		return errDraining()
@@ -46,17 +49,28 @@ func (s *Server) act(who identity, in *inbound) (gateway.Reply, error) {
 	if in.Action == "renew" {
 		return s.renewStreams(who, key, in.ID), nil
 	}
-	s.hub.lease(key, s.limits.PollWait+s.limits.PollLease)
+	if err := s.lease(key, s.limits.PollWait+s.limits.PollLease); err != nil {
+		return gateway.Reply{}, err
+	}
 	if s.notice(who, in.Client, cmp.Or(s.hub.rung(key), rungPoll), in) {
 		return gateway.Reply{OK: true}, nil
 	}
-	return s.command(who, in.Client, in)
+	return s.slowCommand(who, in.Client, in)
+}
+
+// slowCommand is command for what came over HTTP; the frames of a socket are counted there.
+func (s *Server) slowCommand(who identity, client string, in *inbound) (gateway.Reply, error) {
+	if err := s.commands.take(userKey{who.account, who.user}); err != nil {
+		s.metrics.Command(gateway.CodeTooMany)
+		return gateway.Reply{}, err
+	}
+	return s.command(who, client, in)
 }
 
 // renewStreams lets the event streams of a client on this node live as long as its new token. There is nothing
 // to renew of a client that polls.
 func (s *Server) renewStreams(who identity, key clientKey, id string) gateway.Reply {
-	streams := s.hub.older(rungSSE, key)
+	streams := s.hub.on(rungSSE, key)
 	if len(streams) == 0 {
 		return refusal(id, gateway.Errorf(gateway.CodeNotFound, "this client has no event stream on this node: open a new one"))
 	}

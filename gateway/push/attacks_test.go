@@ -276,26 +276,6 @@ func TestFloodOfStrangersKeepsNoUserOut(t *testing.T) {
 	r.script(scriptQuery(r.ticket(r.token(anna), ""), ""))
 }
 
-func TestSlowLorisBodies(t *testing.T) {
-	t.Parallel()
-	for _, path := range []string{"/v1/poll", "/v1/actions", "/v1/tickets"} {
-		// The deadline itself is the gateway's (ReadBody); a request whose body has not come holds no session.
-		r := newRig(t, nil)
-		conn, err := net.Dial("tcp", r.web.Listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\n\r\n{", path); err != nil {
-			t.Fatal(err)
-		}
-		r.enter(anna, "") // has been served after it
-		if n := r.gw.subscribers(); n != 1 {
-			t.Errorf("%s: %d subscriptions", path, n)
-		}
-		_ = conn.Close()
-	}
-}
-
 // deadlines notes what a connection was told.
 type deadlines struct {
 	http.ResponseWriter

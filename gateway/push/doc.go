@@ -12,7 +12,7 @@
 //
 // # Concurrency and lifecycle
 //
-// A [Server] starts one goroutine, which pings the sessions in turn. It serves from [New] until
+// A [Server] starts two goroutines: one pings the sessions in turn, one tells who is here. It serves from [New] until
 // [Server.Drain] or [Server.Close]; Close must be called. What the Gateway delivers is put into the
 // session's outbox and never waits for a network: a reader that is too slow for its outbox is cut off with
 // 4001 and made whole by its resume.

@@ -62,6 +62,7 @@ func FuzzFrame(f *testing.F) {
 
 func FuzzPoll(f *testing.F) {
 	r := newParts(f, func(c *Config) { c.Limits.PollWait = time.Millisecond })
+	r.unlimited()
 	f.Cleanup(r.close)
 	token := r.token(anna)
 	f.Add(`{"token":"` + token + `","cursor":"e1-0","wait":0,"client":"a"}`)

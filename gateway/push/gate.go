@@ -4,12 +4,11 @@ import (
 	"sync"
 
 	"golang.org/x/time/rate"
-
-	"ringcast/gateway"
 )
 
 // gate decides who may open a socket, before anybody knows whose it is. Places for those who have not said who they
-// are are few, and an address gets few of them, so that a flood keeps nobody out who comes from elsewhere.
+// are are few, and an address gets few of them, so that a flood keeps nobody out who comes from elsewhere. It counts
+// the streams and polls of an address, too.
 type gate struct {
 	limits Limits
 
@@ -24,7 +23,7 @@ type gate struct {
 
 // peer is one address.
 type peer struct {
-	sockets    int
+	sockets    int // streams and polls included
 	strange    int
 	handshakes *rate.Limiter
 }
@@ -41,21 +40,16 @@ func (g *gate) enter(addr string) error {
 	if g.shut {
 		return errDraining()
 	}
-	tooMany := &gateway.Error{Code: gateway.CodeTooMany, Message: "too many connections", RetryAfter: retryAfter}
 	switch {
 	case g.sockets >= g.limits.Sessions:
 		return errFull()
 	case g.strange >= g.limits.Unauthenticated:
-		return tooMany
+		return errTooManyConnections()
 	}
 	if addr != "" {
-		p := g.peers[addr]
-		if p == nil {
-			p = &peer{handshakes: rate.NewLimiter(rate.Limit(g.limits.HandshakesPerIP), g.limits.HandshakeBurst)}
-			g.peers[addr] = p
-		}
+		p := g.peer(addr)
 		if p.strange >= g.limits.UnauthenticatedPerIP || p.sockets >= g.limits.SocketsPerIP || !p.handshakes.Allow() {
-			return tooMany
+			return errTooManyConnections()
 		}
 		p.strange++
 		p.sockets++
@@ -99,6 +93,40 @@ func (g *gate) leave(addr string) {
 	}
 	g.running.Done()
 }
+
+// connect counts a stream or a poll from an address. After success, disconnect is to follow.
+func (g *gate) connect(addr string) error {
+	if addr == "" {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p := g.peer(addr)
+	if p.sockets >= g.limits.SocketsPerIP {
+		return errTooManyConnections()
+	}
+	p.sockets++
+	return nil
+}
+
+func (g *gate) disconnect(addr string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p := g.peers[addr]; p != nil {
+		p.sockets--
+	}
+}
+
+func (g *gate) peer(addr string) *peer {
+	p := g.peers[addr]
+	if p == nil {
+		p = &peer{handshakes: rate.NewLimiter(rate.Limit(g.limits.HandshakesPerIP), g.limits.HandshakeBurst)}
+		g.peers[addr] = p
+	}
+	return p
+}
+
+func errTooManyConnections() error { return errTooMany("too many connections") }
 
 // tick forgets the addresses that have nothing on their account.
 func (g *gate) tick() {

@@ -2,9 +2,12 @@ package push
 
 import (
 	"net/http"
+	"net/url"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/gorilla/websocket"
 
 	"ringcast/gateway"
 )
@@ -51,7 +54,7 @@ func TestOneAddressCannotTakeAllPlaces(t *testing.T) {
 				g.known(c)
 			}
 			flood = append(flood, more...)
-			pass(time.Second)
+			time.Sleep(time.Second)
 		}
 		if len(flood) != limits.SocketsPerIP {
 			t.Errorf("one address has %d sockets", len(flood))
@@ -59,12 +62,76 @@ func TestOneAddressCannotTakeAllPlaces(t *testing.T) {
 		for _, c := range flood {
 			g.leave(c.addr)
 		}
-		pass(time.Minute)
+		time.Sleep(time.Minute)
 		g.tick()
 		if _, known := g.peers["flood"]; known || g.sockets != 2 {
 			t.Errorf("%d sockets are left, and of the flood %v", g.sockets, g.peers["flood"])
 		}
 	})
+}
+
+// Streams and polls of an address count as its sockets do, for as long as they last.
+func TestOneAddressHasSoManyStreamsAndPolls(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.Limits.SocketsPerIP = 3 })
+	subscribed := make(chan userKey, 8)
+	r.gw.onSubscribe = func(key userKey) { subscribed <- key }
+	from := func(addr string) func(*http.Request) {
+		return func(req *http.Request) { req.Header.Set("X-Forwarded-For", addr) }
+	}
+	const flood, other = "203.0.113.1", "203.0.113.2"
+	stream, _ := r.enterEvents(anna, "", from(flood))
+	answers := make(chan int, 2)
+	go func() {
+		status, _, _ := r.post("/v1/poll", map[string]any{"token": r.token(anna), "cursor": "e1-0"}, from(flood))
+		answers <- status
+	}()
+	q := scriptQuery(r.ticket(r.token(anna), ""), "e1-0", "wait", "20")
+	go func() {
+		resp, _ := r.do(r.get("/v1/poll.js", q, fromPage(goodPage), from(flood)))
+		answers <- resp.StatusCode
+	}()
+	for range 3 {
+		recv(t, subscribed)
+	}
+
+	poll := func(addr string) int {
+		status, _, _ := r.post("/v1/poll", map[string]any{"token": r.token(boris), "wait": 0}, from(addr))
+		return status
+	}
+	if status := poll(flood); status != http.StatusTooManyRequests {
+		t.Errorf("a poll: %d", status)
+	}
+	if _, resp := r.openEvents(url.Values{"ticket": {r.ticket(r.token(boris), "")}}, from(flood)); resp.StatusCode != http.StatusTooManyRequests {
+		t.Errorf("a stream: %d", resp.StatusCode)
+	}
+	resp, body := r.do(r.get("/v1/poll.js", scriptQuery(r.ticket(r.token(boris), ""), ""), fromPage(goodPage), from(flood)))
+	if a := parseScript(t, resp.StatusCode, resp.Header, body); a.Error == nil || a.Error.Code != "too_many" || len(a.Error.RetryIn) != 2 {
+		t.Errorf("a script: %s", body)
+	}
+	if _, _, err := r.tryDial(func(_ *websocket.Dialer, h http.Header) { h.Set("X-Forwarded-For", flood) }); err == nil {
+		t.Error("a socket is let in")
+	}
+	if status := poll(other); status != http.StatusOK {
+		t.Errorf("from elsewhere: %d", status)
+	}
+	r.gw.publish(anna, 0)
+	for range 2 {
+		if status := recv(t, answers); status != http.StatusOK {
+			t.Errorf("a poll that waited: %d", status)
+		}
+	}
+	_ = stream.body.Close()
+	if status := poll(flood); status != http.StatusOK {
+		t.Errorf("when those have gone: %d", status)
+	}
+	r.close()
+	r.web.Close() // waits for the requests
+	for addr, p := range r.server.gate.peers {
+		if p.sockets != 0 {
+			t.Errorf("%d are left of %s", p.sockets, addr)
+		}
+	}
 }
 
 func TestFullNodeSendsToAnother(t *testing.T) {

@@ -211,6 +211,69 @@ func TestTooManySessionsOfOneUser(t *testing.T) {
 	hello("three").next()
 }
 
+// A name is let in again and again, since its old connection may hang half open; it is not there twice.
+func TestOneNameIsNotManySessions(t *testing.T) {
+	t.Parallel()
+	closed := make(chan int, 16)
+	r := newRig(t, func(c *Config) {
+		c.Limits.PerUser = 2
+		c.Metrics.Closed = func(_ string, code int) { closed <- code }
+	})
+	r.enterAs(anna, "other", "")
+	last, _ := r.enterAs(anna, "same", "")
+	for range 10 {
+		tab, _ := r.enterAs(anna, "same", "")
+		last.wantClose(closeSuperseded)
+		if code := recv(t, closed); code != int(closeSuperseded) {
+			t.Errorf("closed with %d", code)
+		}
+		last = tab
+	}
+	r.gw.publish(anna, 0)
+	if m := last.next(); m.Type != "call" {
+		t.Errorf("the last of them: %+v", m)
+	}
+	if n := len(r.server.hub.of(anna.account, anna.user)); n != 2 {
+		t.Errorf("%d sessions", n)
+	}
+}
+
+// Neither do those count without end that have not opened, or not closed, yet.
+func TestOneNameAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newParts(t, func(c *Config) { c.Limits.PerUser = 3 })
+	t.Cleanup(r.close)
+	var in []*session
+	for i := range 1000 {
+		s := newSession(r.server, &reader{}, rungSSE, true)
+		s.account, s.user, s.client = "acme", "1", "same"
+		older, err := r.server.hub.add(&s)
+		if err != nil {
+			continue
+		}
+		if in = append(in, &s); len(older) != i {
+			t.Errorf("number %d takes the place of %d", i, len(older))
+		}
+	}
+	if len(in) != 6 {
+		t.Errorf("%d sessions", len(in))
+	}
+	for _, s := range in {
+		r.server.hub.remove(s)
+	}
+	for range 4 { // who has no name has no old connection, either
+		s := newSession(r.server, &reader{}, rungPoll, false)
+		s.account, s.user = "acme", "1"
+		if _, err := r.server.hub.add(&s); err == nil {
+			in = append(in, &s)
+			t.Cleanup(func() { r.server.hub.remove(&s) })
+		}
+	}
+	if len(in) != 6+3 {
+		t.Errorf("%d polls without a name", len(in)-6)
+	}
+}
+
 func TestSlowTabIsCutOffAloneAndMadeWhole(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.Limits.WriteWait = patience })

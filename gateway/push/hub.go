@@ -1,6 +1,7 @@
 package push
 
 import (
+	"hash/maphash"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -36,6 +37,9 @@ type hub struct {
 	passing map[userKey]struct{} // users of whom something ends by itself: a lease, or that they count as here
 	moved   map[userKey]struct{} // users who may not be here as was told
 	news    chan struct{}        // that there are some
+
+	order [64]sync.Mutex // see inOrder
+	seed  maphash.Seed
 }
 
 // member is what the hub knows of one user.
@@ -44,8 +48,9 @@ type member struct {
 	leases   []lease
 	commands int
 	told     gateway.Here // how he is here, as the gateway knows it
-	online   time.Time    // until when he counts as here, though a session has ended
-	visible  time.Time    // likewise, as looking at a page
+	toldAt   time.Time
+	online   time.Time // until when he counts as here, though a session has ended
+	visible  time.Time // likewise, as looking at a page
 }
 
 // lease is until when a client without a lasting connection counts as present.
@@ -64,31 +69,35 @@ func newHub(limits Limits) *hub {
 		passing: map[userKey]struct{}{},
 		moved:   map[userKey]struct{}{},
 		news:    make(chan struct{}, 1),
+
+		seed: maphash.MakeSeed(),
 	}
 }
 
-// add registers a session that is about to open. It fails when the user has too many or the server is
-// going down.
-func (h *hub) add(s *session) error {
+// add registers a session that is about to open, and returns those of its client on the same rung, which end when it
+// has opened. It fails when the user has too many or the server is going down.
+func (h *hub) add(s *session) (older []*session, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.shut {
-		return errDraining()
+		return nil, errDraining()
 	}
 	if h.count >= h.limits.Sessions {
-		return errFull()
+		return nil, errFull()
 	}
 	u := h.user(s.key())
-	// A client that comes anew while its old connection hangs half open does not count twice.
-	if len(u.sessions) >= h.limits.PerUser && !u.connected(s.client) {
-		return &gateway.Error{Code: gateway.CodeTooMany, Message: "this user has too many sessions", RetryAfter: retryAfter}
+	// A client that comes anew while its old connection hangs half open is let in, for that one is about to go. Those
+	// that have not gone yet are bounded, too.
+	if n := len(u.sessions); n >= h.limits.PerUser && !u.connected(s.client) || n >= 2*h.limits.PerUser {
+		return nil, errTooMany("this user has too many sessions")
 	}
+	older = u.on(s.rung, s.client)
 	u.sessions = append(u.sessions, s)
 	s.slot, s.pos = h.next, len(h.slots[h.next])
 	h.slots[s.slot] = append(h.slots[s.slot], s)
 	h.next = (h.next + 1) % pingSlots
 	h.count++
-	return nil
+	return older, nil
 }
 
 // remove forgets a session, if it was added, and says whether its client went with it.
@@ -112,7 +121,7 @@ func (h *hub) remove(s *session) (gone bool) {
 			break
 		}
 	}
-	if s.here && u.lease(s.client) == nil {
+	if l := u.lease(s.client); s.here && (s.stream || l == nil || !l.here.Online) {
 		u.online = time.Now().Add(h.limits.PresenceLeave) // which hides a reconnect
 		if s.visible {
 			u.visible = u.online
@@ -124,22 +133,33 @@ func (h *hub) remove(s *session) (gone bool) {
 	if h.shut && h.count == 0 {
 		close(h.empty)
 	}
-	return s.client != "" && u.lease(s.client) == nil && !u.connected(s.client)
+	return s.client != "" && !u.has(s.client)
 }
 
-// older returns the sessions that a client's new one on the same rung takes the place of.
-func (h *hub) older(rung string, key clientKey) []*session {
+// inOrder is held while a client comes, or is seen to have gone, and the gateway is told: it hears of both in the
+// order in which they were.
+func (h *hub) inOrder(key clientKey) (done func()) {
+	order := &h.order[maphash.Comparable(h.seed, key)%uint64(len(h.order))]
+	order.Lock()
+	return order.Unlock
+}
+
+// has says whether a client is here.
+func (h *hub) has(key clientKey) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var old []*session
-	if u := h.users[key.userKey]; u != nil && key.client != "" {
-		for _, s := range u.sessions {
-			if s.rung == rung && s.client == key.client {
-				old = append(old, s)
-			}
-		}
+	u := h.users[key.userKey]
+	return u != nil && u.has(key.client)
+}
+
+// on returns the sessions of a client on a rung.
+func (h *hub) on(rung string, key clientKey) []*session {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if u := h.users[key.userKey]; u != nil {
+		return u.on(rung, key.client)
 	}
-	return old
+	return nil
 }
 
 // of returns the sessions of a user, of an account (user ""), or all (account "").
@@ -175,16 +195,19 @@ func (h *hub) rung(key clientKey) string {
 	return ""
 }
 
-// lease keeps a client present for d, as it comes and goes.
-func (h *hub) lease(key clientKey, d time.Duration) {
+// lease keeps a client present for d, as it comes and goes. It fails when the user has too many of them.
+func (h *hub) lease(key clientKey, d time.Duration) error {
 	if key.client == "" {
-		return
+		return nil
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	u := h.user(key.userKey)
 	l := u.lease(key.client)
 	if l == nil {
+		if len(u.leases) >= leasesPerSession*h.limits.PerUser {
+			return errTooMany("this user has too many clients")
+		}
 		u.leases = append(u.leases, lease{client: key.client})
 		l = &u.leases[len(u.leases)-1]
 		h.passing[key.userKey] = struct{}{}
@@ -192,6 +215,7 @@ func (h *hub) lease(key clientKey, d time.Duration) {
 	if until := time.Now().Add(d); until.After(l.until) {
 		l.until = until
 	}
+	return nil
 }
 
 // beginCommand counts a command of a user; endCommand is to follow unless it fails.
@@ -200,7 +224,7 @@ func (h *hub) beginCommand(key userKey) error {
 	defer h.mu.Unlock()
 	u := h.user(key)
 	if u.commands >= h.limits.Commands {
-		return &gateway.Error{Code: gateway.CodeTooMany, Message: "too many commands at a time", RetryAfter: retryAfter}
+		return errTooMany("too many commands at a time")
 	}
 	u.commands++
 	return nil
@@ -291,8 +315,22 @@ func (h *hub) settle(key userKey, u *member) {
 	}
 }
 
+// has says whether a client is here, if only by its lease.
+func (u *member) has(client string) bool { return u.connected(client) || u.lease(client) != nil }
+
+// connected says whether a client has a session; who has no name is no client.
 func (u *member) connected(client string) bool {
-	return slices.ContainsFunc(u.sessions, func(s *session) bool { return s.client == client })
+	return slices.ContainsFunc(u.sessions, func(s *session) bool { return s.client == client && client != "" })
+}
+
+// on returns the sessions of a client on a rung.
+func (u *member) on(rung, client string) (all []*session) {
+	for _, s := range u.sessions {
+		if s.rung == rung && s.client == client && client != "" {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 // lease returns a client's lease, nil if it has none.
@@ -370,16 +408,20 @@ type arrival struct {
 	here gateway.Here
 }
 
-// arrivals returns who is here otherwise than was told, and takes them as told.
+// arrivals returns who is here otherwise than was told, and takes them as told. Those told a moment ago have to wait.
 func (h *hub) arrivals() []arrival {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var changed []arrival
+	now := time.Now()
 	for key := range h.moved {
-		delete(h.moved, key)
 		u := h.users[key]
-		if here := u.here(time.Now()); here != u.told {
-			u.told = here
+		if now.Sub(u.toldAt) < h.limits.PresenceEvery {
+			continue
+		}
+		delete(h.moved, key)
+		if here := u.here(now); here != u.told {
+			u.told, u.toldAt = here, now
 			changed = append(changed, arrival{key, here})
 		}
 		h.settle(key, u)

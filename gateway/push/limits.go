@@ -10,7 +10,7 @@ type Limits struct {
 	TokenLate time.Duration // 25 s: between a token's expiry and the end of its session
 
 	Sessions int // DefaultSessions on this node: fewer than it may have files open
-	PerUser  int // 16 sessions of one user
+	PerUser  int // 16 sessions of one user, and for a moment as many whose place new ones of their clients have taken
 	Commands int // 8 commands of one user at a time
 
 	QueueMessages int // 32 live messages that wait for a slow reader; a replay is not counted
@@ -18,7 +18,7 @@ type Limits struct {
 
 	Unauthenticated      int     // 1,024 sockets that have not said hello
 	UnauthenticatedPerIP int     // 64 of them from one address
-	SocketsPerIP         int     // 2,000 sockets from one address: a large office behind a NAT is one
+	SocketsPerIP         int     // 2,000 sockets, streams and polls from one address: a large office behind a NAT is one
 	HandshakesPerIP      float64 // 20 handshakes a second from one address, in the long run
 	HandshakeBurst       int     // 100 at once: an office behind one address comes back together
 
@@ -26,7 +26,7 @@ type Limits struct {
 	PollLease time.Duration // 10 s: after a poll's wait, until its client counts as gone
 
 	PresenceLeave time.Duration // 15 s: after a user's last session, until he counts as gone
-	PresenceEvery time.Duration // 1 s: changes of presence are collected for that long
+	PresenceEvery time.Duration // 1 s: changes of presence are collected for that long, and a user's told no sooner
 	PresencePoll  time.Duration // 5 s: a waiting poll is not ended sooner than that by a change of presence
 
 	DrainRate int // 333 sessions a second are sent away
@@ -44,7 +44,9 @@ const (
 
 	commandsPerWindow = 20                    // more are refused
 	floodPerWindow    = 5 * commandsPerWindow // more frames close the session
+	pollsPerWindow    = 100                   // of a user, as are the others where there is no session to count them
 	frameWindow       = 10 * time.Second
+	leasesPerSession  = 4 // clients of a user that come and go, for each session that he may have
 
 	batchMessages = 100
 	batchBytes    = 64 << 10

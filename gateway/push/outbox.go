@@ -5,9 +5,10 @@ import "ringcast/gateway"
 // item is one message on its way out. A call is encoded when it is taken, so that what waits shares the
 // call's bytes with every other tab.
 type item struct {
-	raw     []byte // ready to send; nil: a call
-	message gateway.Message
-	live    bool
+	raw      []byte // ready to send; nil: a call
+	message  gateway.Message
+	live     bool
+	presence bool // the place of outbox.presence
 }
 
 // outbox holds what waits for a client, oldest first. What was missed is bounded by the gateway's ring and
@@ -16,6 +17,8 @@ type outbox struct {
 	items []item
 	live  int
 	bytes int // of live calls and replies
+
+	presence []byte // the one message of presence that waits, nil for none
 }
 
 func (o *outbox) add(it item) {
@@ -36,11 +39,26 @@ func (o *outbox) take() (item, bool) {
 	if len(o.items) == 0 {
 		o.items = nil // an idle session keeps no buffer
 	}
+	if it.presence {
+		it.raw, o.presence = o.presence, nil
+	}
 	if it.live {
 		o.live--
 		o.bytes -= it.size()
 	}
 	return it, true
+}
+
+// bring queues a message of presence. One that is whole takes the place of what waits; another does not come after it.
+func (o *outbox) bring(frame []byte, whole bool) bool {
+	switch {
+	case o.presence == nil:
+		o.add(item{presence: true})
+	case !whole:
+		return false
+	}
+	o.presence = frame
+	return true
 }
 
 // fits says whether one more live message is within the limits.

@@ -55,8 +55,12 @@ func (s *Server) servePoll(w http.ResponseWriter, r *http.Request) error {
 	if in.Wait != nil {
 		wait = waitOf(*in.Wait, wait)
 	}
+	addr := s.addrOf(r)
+	if err := s.gate.connect(addr); err != nil {
+		return err
+	}
+	defer s.gate.disconnect(addr)
 	p := newPoller(s, rungPoll)
-	defer p.session.end()
 	answer, err := p.poll(w, r, who, user, opening{in.Client, in.Cursor, in.Visible, in.Presence}, wait, nil)
 	if err != nil || answer.left {
 		return err
@@ -72,16 +76,20 @@ func waitOf(seconds float64, limit time.Duration) time.Duration {
 }
 
 // poll opens the session in place of the client's older one, carries out the command that came along, if any, and
-// waits until there is something to answer with.
+// waits until there is something to answer with. The session has ended when it returns: who reads his answer slowly
+// holds none.
 func (p *poller) poll(w http.ResponseWriter, r *http.Request, who identity, user gateway.User, in opening, wait time.Duration,
 	command *inbound,
 ) (polled, error) {
 	s := p.session.server
 	key := clientKey{userKey{who.account, who.user}, in.client}
-	s.hub.lease(key, wait+s.limits.PollLease)
-	for _, old := range s.hub.older(p.session.rung, key) {
-		old.close(closeSuperseded)
+	if err := s.polls.take(key.userKey); err != nil {
+		return polled{}, err
 	}
+	if err := s.lease(key, wait+s.limits.PollLease); err != nil {
+		return polled{}, err
+	}
+	defer p.session.end()
 	if err := p.session.open(who, user, in); err != nil {
 		return polled{}, err
 	}

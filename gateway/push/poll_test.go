@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -256,6 +257,40 @@ func TestPollerIsGoneWhenItsLeaseEnds(t *testing.T) {
 			t.Errorf("gone %+v, %v after its last poll", got, d)
 		}
 	})
+}
+
+// stuckWriter is a response whose reader does not read.
+type stuckWriter struct {
+	*httptest.ResponseRecorder
+	writing, goOn chan struct{}
+}
+
+func (w *stuckWriter) Write(p []byte) (int, error) {
+	w.writing <- struct{}{}
+	<-w.goOn
+	return w.ResponseRecorder.Write(p)
+}
+
+func TestSlowReaderOfAnAnswerHoldsNoSession(t *testing.T) {
+	t.Parallel()
+	r := newParts(t, nil)
+	t.Cleanup(r.close)
+	writing, goOn := make(chan struct{}), make(chan struct{})
+	var serving sync.WaitGroup
+	for _, req := range []*http.Request{
+		r.request("/v1/poll", map[string]any{"token": r.token(anna), "wait": 0}),
+		r.get("/v1/poll.js", scriptQuery(r.mintTicket(anna, ""), ""), fromPage(goodPage)),
+	} {
+		serving.Go(func() { r.server.Handler().ServeHTTP(&stuckWriter{httptest.NewRecorder(), writing, goOn}, req) })
+		recv(t, writing)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := r.server.Drain(ctx); err != nil { // waits for sessions
+		t.Error(err)
+	}
+	close(goOn)
+	serving.Wait()
 }
 
 func TestPollOfAClientThatLeft(t *testing.T) {

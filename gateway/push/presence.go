@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -21,15 +22,18 @@ func (s *Server) tellPresence() {
 	defer ticker.Stop()
 	defer s.boards.close()
 	for {
+		var now time.Time
 		select {
 		case <-s.hub.news:
-			for _, a := range s.hub.arrivals() {
-				s.boards.source.SetPresence(a.account, a.user, a.here)
-			}
-		case now := <-ticker.C:
-			s.boards.tick(now)
+		case now = <-ticker.C:
 		case <-s.ctx.Done():
 			return
+		}
+		for _, a := range s.hub.arrivals() {
+			s.boards.source.SetPresence(a.account, a.user, a.here)
+		}
+		if !now.IsZero() {
+			s.boards.tick(now)
 		}
 	}
 }
@@ -47,7 +51,7 @@ type boards struct {
 	directory gateway.Directory
 	limits    Limits
 
-	mu       sync.Mutex // may be held while source is asked, as no board's is
+	mu       sync.Mutex // may be held while source is asked, as no board's is, and not while a board encodes
 	accounts map[string]*board
 	shut     bool
 }
@@ -68,6 +72,7 @@ type board struct {
 	streams map[*session]struct{}
 	polls   map[*session]*waiting
 	empty   time.Time // since when nobody looks at it; zero: somebody does
+	closed  bool      // it is forgotten: there may be another by now
 	whole   []byte    // the message, nil when it is to be made anew
 	version string    // of whole: the same on all nodes
 }
@@ -88,22 +93,25 @@ func newBoards(source Presence, directory gateway.Directory, limits Limits) *boa
 
 // join begins to bring presence to a session.
 func (all *boards) join(s *session) {
+	for b := all.board(s.account); b != nil && !b.join(s); b = all.board(s.account) {
+	}
+}
+
+// board returns an account's, nil when the server goes down.
+func (all *boards) board(account string) *board {
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	if all.shut {
-		return
-	}
-	b := all.accounts[s.account]
-	if b == nil {
+	b := all.accounts[account]
+	if b == nil && !all.shut {
 		b = &board{
-			directory: all.directory, account: s.account, users: map[string]gateway.UserPresence{}, changed: map[string]struct{}{},
+			directory: all.directory, account: account, users: map[string]gateway.UserPresence{}, changed: map[string]struct{}{},
 			streams: map[*session]struct{}{}, polls: map[*session]*waiting{},
 		}
-		all.accounts[s.account] = b
-		b.stop = all.source.WatchPresence(s.account, b.take)
-		b.begin(all.source.Presence(s.account))
+		all.accounts[account] = b
+		b.stop = all.source.WatchPresence(account, b.take)
+		b.begin(all.source.Presence(account))
 	}
-	b.join(s)
+	return b
 }
 
 func (all *boards) leave(s *session) {
@@ -118,13 +126,25 @@ func (all *boards) leave(s *session) {
 // tick sends what has changed, and forgets boards that nobody looks at.
 func (all *boards) tick(now time.Time) {
 	all.mu.Lock()
-	defer all.mu.Unlock()
-	for account, b := range all.accounts {
-		if b.send(now, all.limits.PresencePoll) {
+	accounts := maps.Clone(all.accounts)
+	all.mu.Unlock()
+	for account, b := range accounts {
+		if b.send(now, all.limits.PresencePoll) && all.forget(account, b) {
 			b.stop()
-			delete(all.accounts, account)
 		}
 	}
+}
+
+// forget closes a board, unless somebody has joined it meanwhile.
+func (all *boards) forget(account string, b *board) bool {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed = !b.empty.IsZero(); b.closed {
+		delete(all.accounts, account)
+	}
+	return b.closed
 }
 
 func (all *boards) close() {
@@ -174,22 +194,27 @@ func (b *board) change(users []gateway.UserPresence) {
 	}
 }
 
-func (b *board) join(s *session) {
+// join fails when the board is closed.
+func (b *board) join(s *session) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.closed {
+		return false
+	}
 	b.empty = time.Time{}
 	if s.stream {
 		b.streams[s] = struct{}{}
-		s.bring(b.encode(), true) // under the lock: nothing newer comes before it
-		return
+		s.bring(b.encode(), true, true) // under the lock: nothing newer comes before it
+		return true
 	}
 	w := &waiting{since: time.Now(), version: *s.presence}
 	b.polls[s] = w
 	if frame := b.encode(); b.version != w.version {
 		// A first one is answered with it. Another has been, lately: it may come along with something else.
 		w.told = w.version == ""
-		s.bring(frame, w.told)
+		s.bring(frame, true, w.told)
 	}
+	return true
 }
 
 func (b *board) leave(s *session) {
@@ -220,15 +245,22 @@ func (b *board) send(now time.Time, patience time.Duration) (unused bool) {
 			stale = append(stale, s)
 		}
 	}
-	whole := b.whole
 	unused = !b.empty.IsZero() && now.Sub(b.empty) > boardLinger
 	b.mu.Unlock()
 
 	for _, s := range streams {
-		s.bring(news, true)
+		if !s.bring(news, false, true) { // it has not taken the last yet, and what changed in both is the whole to it
+			stale = append(stale, s)
+		}
 	}
+	if len(stale) == 0 {
+		return unused
+	}
+	b.mu.Lock()
+	whole := b.encode()
+	b.mu.Unlock()
 	for _, s := range stale {
-		s.bring(whole, true)
+		s.bring(whole, true, true)
 	}
 	return unused
 }
@@ -286,17 +318,19 @@ func encodePresence(users []gateway.UserPresence, version string) []byte {
 	return frame
 }
 
-// bring queues a message of presence, whatever waits already: it is as long as the account is large, and there is one
-// a second at most. Unless it wakes the rung it goes along with what comes next.
-func (s *session) bring(frame []byte, wakes bool) {
+// bring queues a message of presence, however long the queue is: one waits at most, and it is as long as the account
+// is large. It fails when one waits and this, not being whole, cannot take its place. Unless it wakes the rung it goes
+// along with what comes next.
+func (s *session) bring(frame []byte, whole, wakes bool) bool {
 	s.mu.Lock()
-	wake := false
+	brought, wake := true, false
 	if s.live && s.closed == 0 && !s.leaving {
-		s.queue.add(item{raw: frame})
+		brought = s.queue.bring(frame, whole)
 		wake = wakes && s.wakes()
 	}
 	s.mu.Unlock()
 	if wake {
 		s.transport.wake()
 	}
+	return brought
 }

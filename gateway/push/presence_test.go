@@ -179,25 +179,84 @@ func wantLines(t *testing.T, got []string, want ...string) {
 	}
 }
 
-func pass(d time.Duration) { <-time.After(d) }
-
 func TestReconnectIsNotSeen(t *testing.T) {
 	inPresence(t, func(t *testing.T, r *rig, p *fakePresence) {
 		a := r.come(t, anna, opening{client: "a"})
 		p.expect(t, "0s acme/1 online")
 		a.session.end()
-		pass(14 * time.Second)
+		time.Sleep(14 * time.Second)
 		a = r.come(t, anna, opening{client: "a"})
 		b := r.come(t, anna, opening{client: "b"})
 		a.session.end()
-		pass(time.Minute)
+		time.Sleep(time.Minute)
 		p.expect(t)
 		b.session.end()
-		pass(time.Minute)
+		time.Sleep(time.Minute)
 		p.expect(t, "1m29s acme/1 away")
 		if n := len(r.server.hub.users); n != 0 {
 			t.Errorf("%d users are remembered", n)
 		}
+	})
+}
+
+// goneFirst is a transport that is only pinged when the gateway knows already who went.
+type goneFirst struct {
+	reader
+	t    *testing.T
+	gone chan clientKey
+}
+
+func (c *goneFirst) wake() {
+	if c.reader.wake(); time.Since(c.at) == 11*time.Second && len(c.gone) == 0 {
+		c.t.Error("pinged before the gateway knew who went")
+	}
+}
+
+func TestWhoWentIsToldBeforeThePings(t *testing.T) {
+	inTime(t, func(c *Config) { c.Limits.PerUser = 2 * pingSlots }, func(t *testing.T, r *rig) {
+		id, user, err := r.server.authorize(r.token(anna))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range pingSlots { // one for each tick
+			c := &goneFirst{t: t, gone: r.gw.gone}
+			c.session, c.at = newSession(r.server, c, rungWS, true), time.Now()
+			if err := c.session.open(id, user, opening{}); err != nil {
+				t.Fatal(err)
+			}
+			defer c.session.end()
+		}
+		r.ask("/v1/poll", boris, map[string]any{"client": "b", "wait": 0}) // is there for 10 s
+		time.Sleep(10*time.Second + 500*time.Millisecond)
+		if len(r.gw.gone) != 0 {
+			t.Fatal("gone too early")
+		}
+		time.Sleep(time.Second)
+		if got := <-r.gw.gone; got != (clientKey{boris, "b"}) {
+			t.Errorf("gone %+v", got)
+		}
+	})
+}
+
+// What a client posts besides gives it a lease, which is not how its stream is here.
+func TestReconnectAfterAPostIsNotSeen(t *testing.T) {
+	inPresence(t, func(t *testing.T, r *rig, p *fakePresence) {
+		a := r.come(t, anna, opening{client: "a", visible: true})
+		p.expect(t, "0s acme/1 visible")
+		w := httptest.NewRecorder()
+		r.server.Handler().ServeHTTP(w, r.request("/v1/actions", map[string]any{"token": r.token(anna), "client": "a", "action": "shown", "call": "main:1"}))
+		if w.Code != http.StatusOK {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+		a.session.end()
+		time.Sleep(14 * time.Second)
+		p.expect(t)
+		a = r.come(t, anna, opening{client: "a", visible: true})
+		time.Sleep(time.Minute)
+		p.expect(t)
+		a.session.end()
+		time.Sleep(time.Minute)
+		p.expect(t, "1m29s acme/1 away")
 	})
 }
 
@@ -216,16 +275,23 @@ func TestVisibleIsWhoLooksAtAnyPage(t *testing.T) {
 		look("b", true)
 		look("a", false)
 		p.expect(t)
-		look("b", false)
-		p.expect(t, "0s acme/1 online")
+		for range 100 { // as fast as it can
+			look("b", true)
+			look("b", false)
+			synctest.Wait()
+		}
+		p.expect(t)
+		time.Sleep(time.Second)
+		p.expect(t, "1s acme/1 online")
 		look("b", true)
 		look("nobody", true)
-		p.expect(t, "0s acme/1 visible")
+		time.Sleep(time.Second)
+		p.expect(t, "2s acme/1 visible")
 		b.session.end() // goes from page to page
-		pass(10 * time.Second)
+		time.Sleep(10 * time.Second)
 		p.expect(t)
-		pass(10 * time.Second)
-		p.expect(t, "15s acme/1 online")
+		time.Sleep(10 * time.Second)
+		p.expect(t, "17s acme/1 online")
 	})
 }
 
@@ -235,13 +301,13 @@ func TestPollingUserIsHereByHisLease(t *testing.T) {
 		poll(true)
 		p.expect(t, "0s acme/1 visible")
 		for range 3 {
-			pass(2 * time.Second)
+			time.Sleep(2 * time.Second)
 			poll(true)
 		}
 		p.expect(t)
 		poll(false)
 		p.expect(t, "26s acme/1 online")
-		pass(time.Minute)
+		time.Sleep(time.Minute)
 		p.expect(t, "42s acme/1 away") // 5 s and 10 s after his last poll has begun, at the next tick
 		if n := len(r.server.hub.users); n != 0 {
 			t.Errorf("%d users are remembered", n)
@@ -267,14 +333,14 @@ func TestWhoIsNotHere(t *testing.T) {
 			t.Error("it opened")
 		}
 		c.session.end()
-		pass(time.Minute)
+		time.Sleep(time.Minute)
 		p.expect(t)
 	})
 }
 
 func TestPresenceOnStreams(t *testing.T) {
 	inPresence(t, func(t *testing.T, r *rig, p *fakePresence) {
-		wants := opening{client: "a", presence: new(string)}
+		wants := opening{presence: new(string)}
 		a, plain := r.come(t, anna, wants), r.come(t, boris, opening{client: "b"})
 		defer plain.session.end()
 		wantLines(t, a.presences(), "full 1: 2:")
@@ -285,14 +351,14 @@ func TestPresenceOnStreams(t *testing.T) {
 		wantLines(t, a.presences())
 		b := r.come(t, anna, wants)
 		wantLines(t, b.presences(), "full 1: 2:online+busy")
-		pass(time.Second)
+		time.Sleep(time.Second)
 		wantLines(t, a.presences(), "2:online+busy")
 		wantLines(t, b.presences(), "2:online+busy") // once more: it is a state, not a step
-		pass(time.Minute)
+		time.Sleep(time.Minute)
 		wantLines(t, a.presences())
 		a.session.end()
 		p.becomes(gateway.UserPresence{User: "2"})
-		pass(time.Second)
+		time.Sleep(time.Second)
 		wantLines(t, a.presences())
 		wantLines(t, b.presences(), "2:")
 		wantLines(t, plain.presences())
@@ -300,11 +366,70 @@ func TestPresenceOnStreams(t *testing.T) {
 		if p.watched() != 1 {
 			t.Errorf("%d watchers", p.watched())
 		}
-		pass(2 * boardLinger)
+		time.Sleep(2 * boardLinger)
 		if p.watched() != 0 {
 			t.Error("a board that nobody looks at is kept")
 		}
 	})
+}
+
+// However long a reader takes, one message of presence waits for it, and tells all.
+func TestPresenceForAReaderThatIsSlow(t *testing.T) {
+	inPresence(t, func(t *testing.T, r *rig, p *fakePresence) {
+		slow := r.come(t, anna, opening{presence: new(string)})
+		defer slow.session.end()
+		wantLines(t, slow.presences(), "full 1: 2:")
+		slow.stalled = true
+		for i := range 1001 {
+			p.becomes(gateway.UserPresence{User: "1", Busy: i == 0}, gateway.UserPresence{User: "2", Online: i%2 == 0})
+			time.Sleep(time.Second)
+		}
+		r.gw.publish(anna, 0)
+		synctest.Wait()
+		slow.session.mu.Lock()
+		waiting := len(slow.session.queue.items)
+		slow.session.mu.Unlock()
+		if waiting > 3 { // a ping, presence, the call
+			t.Errorf("%d messages wait", waiting)
+		}
+		slow.stalled = false
+		slow.wake()
+		wantLines(t, slow.presences(), "full 1: 2:online")
+		p.becomes(gateway.UserPresence{User: "2"})
+		time.Sleep(time.Second)
+		wantLines(t, slow.presences(), "2:")
+	})
+}
+
+// slowWaker is a transport that takes its time to wake.
+type slowWaker struct {
+	reader
+	waking, wakes chan struct{}
+}
+
+func (w *slowWaker) wake() {
+	w.waking <- struct{}{}
+	<-w.wakes
+}
+
+// An account's presence is encoded, and brought, while that of others goes on.
+func TestPresenceOfOneAccountWaitsForNoOther(t *testing.T) {
+	t.Parallel()
+	r := newParts(t, func(c *Config) { c.Presence = newFakePresence() })
+	t.Cleanup(r.close)
+	join := func(account string, w transport, s *session) {
+		*s = newSession(r.server, w, rungWS, true)
+		s.account, s.live = account, true
+		r.server.boards.join(s)
+	}
+	w := &slowWaker{waking: make(chan struct{}), wakes: make(chan struct{})}
+	acme, globex := make(chan struct{}), make(chan struct{})
+	go func() { join("acme", w, &w.session); close(acme) }()
+	recv(t, w.waking)
+	go func() { other := &reader{}; join("globex", other, &other.session); close(globex) }()
+	recv(t, globex)
+	close(w.wakes)
+	recv(t, acme)
 }
 
 func TestPresenceOfAUserWhoWasTakenOut(t *testing.T) {
@@ -314,7 +439,7 @@ func TestPresenceOfAUserWhoWasTakenOut(t *testing.T) {
 		wantLines(t, a.presences(), "full 1: 2:")
 		r.dir.revoke("acme", "2")
 		p.becomes(gateway.UserPresence{User: "2", Extensions: []string{}})
-		pass(time.Second)
+		time.Sleep(time.Second)
 		wantLines(t, a.presences(), "full 1:")
 	})
 }
@@ -365,13 +490,17 @@ func TestPresenceOnPolls(t *testing.T) {
 		if len(next) != 1 || next[0].String() != "full 1: 2:online" || next[0].Version == first[0].Version || took != 5*time.Second {
 			t.Errorf("%v after %v", next, took)
 		}
+		// It comes when it is due, and once.
+		if old, took := poll(first[0].Version); len(old) != 1 || old[0].Version != next[0].Version || took < 5*time.Second || took > 6*time.Second {
+			t.Errorf("%v after %v", old, took)
+		}
 		// What the client does not have comes along with whatever comes before it is due.
 		time.AfterFunc(time.Second, func() { r.gw.publish(anna, 0) })
 		if old, took := poll(first[0].Version); len(old) != 1 || old[0].Version != next[0].Version || took != time.Second {
 			t.Errorf("%v after %v", old, took)
 		}
 		p.becomes(gateway.UserPresence{User: "2", Name: "Boris", Extensions: []string{}})
-		pass(time.Second)
+		time.Sleep(time.Second)
 		if back, _ := poll(""); len(back) != 1 || back[0].Version != first[0].Version {
 			t.Errorf("%v: the same content has another version", back)
 		}
@@ -388,13 +517,13 @@ func TestHubForgetsAUserBetweenTicks(t *testing.T) {
 		h := newHub(Limits{}.orDefault())
 		s := newSession(&Server{}, nil, rungWS, true)
 		s.account, s.user, s.client = "acme", "1", "a"
-		if err := h.add(&s); err != nil {
+		if _, err := h.add(&s); err != nil {
 			t.Fatal(err)
 		}
 		h.arrive(&s)
 		h.arrivals()
 		h.remove(&s)
-		pass(h.limits.PresenceLeave)
+		time.Sleep(h.limits.PresenceLeave)
 		if err := h.beginCommand(s.key()); err != nil {
 			t.Fatal(err)
 		}
@@ -409,12 +538,45 @@ func TestHubForgetsAUserBetweenTicks(t *testing.T) {
 	})
 }
 
+// A lease hides that a session ended only if it is how its client is here: of a poll, by which it lasts.
+func TestHubHidesAReconnectBesideALease(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ stream, polled, hidden bool }{
+		"stream after a poll":       {true, true, true},
+		"stream with commands":      {true, false, true},
+		"poll":                      {false, true, false},
+		"poll with another's lease": {false, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHub(Limits{}.orDefault())
+				s := newSession(&Server{}, nil, rungWS, c.stream)
+				s.account, s.user, s.client = "acme", "1", "a"
+				if _, err := h.add(&s); err != nil {
+					t.Fatal(err)
+				}
+				h.arrive(&s)
+				if err := h.lease(clientKey{s.key(), s.client}, time.Second); err != nil {
+					t.Fatal(err)
+				}
+				h.users[s.key()].leases[0].here.Online = c.polled
+				h.remove(&s)
+				time.Sleep(2 * time.Second)
+				h.tick(time.Now())
+				if told := h.arrivals(); (len(told) == 1 && told[0].here.Online) != c.hidden {
+					t.Errorf("told %v", told)
+				}
+			})
+		})
+	}
+}
+
 // Whatever sessions do, the gateway ends up knowing who is here, and nothing is left of them.
 func TestHubKnowsWhoIsHere(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		steps := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) [4]int {
-			return [4]int{rapid.IntRange(0, 6).Draw(rt, "kind"), rapid.IntRange(0, 1).Draw(rt, "user"), rapid.IntRange(0, 2).Draw(rt, "client"), rapid.IntRange(0, 3).Draw(rt, "how")}
+			return [4]int{rapid.IntRange(0, 7).Draw(rt, "kind"), rapid.IntRange(0, 1).Draw(rt, "user"), rapid.IntRange(0, 2).Draw(rt, "client"), rapid.IntRange(0, 3).Draw(rt, "how")}
 		}), 1, 60).Draw(rt, "steps")
 		synctest.Test(t, func(t *testing.T) {
 			playHub(t, steps)
@@ -426,6 +588,7 @@ func TestHubKnowsWhoIsHere(t *testing.T) {
 func playHub(t *testing.T, steps [][4]int) {
 	server := &Server{}
 	limits := Limits{}.orDefault()
+	limits.PresenceEvery = 0 // how often he is told of is another test
 	h := newHub(limits)
 	var open []*session
 	told, online := map[userKey]gateway.Here{}, map[userKey]time.Time{} // until when
@@ -442,7 +605,7 @@ func playHub(t *testing.T, steps [][4]int) {
 	end := func(s *session) {
 		h.remove(s)
 		open = slices.DeleteFunc(open, func(o *session) bool { return o == s })
-		if _, leased := leases[clientKey{s.key(), s.client}]; !leased {
+		if s.stream || !polled[clientKey{s.key(), s.client}] {
 			online[s.key()] = time.Now().Add(limits.PresenceLeave)
 		}
 	}
@@ -454,10 +617,12 @@ func playHub(t *testing.T, steps [][4]int) {
 			s := newSession(server, nil, rungWS, step[3] < 2)
 			s.account, s.user, s.client, s.visible = key.account, key.user, client.client, step[3]%2 == 0
 			if !s.stream && client.client != "" {
-				h.lease(client, time.Minute)
+				if err := h.lease(client, time.Minute); err != nil {
+					t.Fatal(err)
+				}
 				leases[client], polled[client] = time.Now().Add(time.Minute), true
 			}
-			if h.add(&s) == nil {
+			if _, err := h.add(&s); err == nil {
 				h.arrive(&s)
 				open = append(open, &s)
 			}
@@ -466,12 +631,19 @@ func playHub(t *testing.T, steps [][4]int) {
 				end(open[step[3]%len(open)])
 			}
 		case 4:
-			pass(time.Duration(step[3]*step[3]*6+1) * time.Second)
+			time.Sleep(time.Duration(step[3]*step[3]*6+1) * time.Second)
 		case 5:
 			h.looks(client, step[3] == 0)
 		case 6:
 			if h.beginCommand(key) == nil {
 				h.endCommand(key)
+			}
+		case 7: // it posts a command
+			if err := h.lease(client, time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			if client.client != "" {
+				leases[client] = time.Now().Add(time.Minute)
 			}
 		}
 		if settle(step[0] != 6); step[0] == 6 {
@@ -498,7 +670,7 @@ func playHub(t *testing.T, steps [][4]int) {
 	for len(open) > 0 {
 		end(open[0])
 	}
-	pass(2 * time.Minute)
+	time.Sleep(2 * time.Minute)
 	settle(true)
 	if len(h.users)+len(h.passing)+len(h.moved)+h.count != 0 || told[userKey{"acme", "0"}].Online || told[userKey{"acme", "1"}].Online {
 		t.Fatalf("left: %v, %v, %v, %d sessions; told %v; steps %v", h.users, h.passing, h.moved, h.count, told, steps)

@@ -170,11 +170,16 @@ func (r *rig) dial(options ...dialOption) *tab {
 	return tab
 }
 
-// enter opens a tab and says hello.
+// enter opens a tab and says hello, as a client of its own.
 func (r *rig) enter(who userKey, cursor string, options ...dialOption) (*tab, message) {
 	r.t.Helper()
+	return r.enterAs(who, "", cursor, options...)
+}
+
+func (r *rig) enterAs(who userKey, client, cursor string, options ...dialOption) (*tab, message) {
+	r.t.Helper()
 	tab := r.dial(options...)
-	tab.send(map[string]any{"type": "hello", "token": r.token(who), "cursor": cursor, "client": "tab-" + who.user})
+	tab.send(map[string]any{"type": "hello", "token": r.token(who), "cursor": cursor, "client": client})
 	hello := tab.next()
 	if hello.Type != "hello" {
 		r.t.Fatalf("first message: %+v", hello)

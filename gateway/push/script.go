@@ -25,30 +25,30 @@ func (s *Server) serveScript(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	callback := q.Get("callback")
 	if !isCallback(callback) {
-		return gateway.Errorf(gateway.CodeInvalid, "callback must be __ringcast. and 1 to 16 of a-z and 0-9")
+		return gateway.Errorf(gateway.CodeInvalid, "callback must be __ringcast. and 1 to 16 of a-z and 0-9, the first a letter")
 	}
 	if err := s.checkScriptPage(r); err != nil {
 		return err
 	}
 	p := newPoller(s, rungScript)
-	defer p.session.end()
-	answer, ticket, err := p.script(w, r, q)
-	if answer.left {
-		return nil
+	var (
+		answer polled
+		ticket string
+		body   []byte
+	)
+	addr := s.addrOf(r)
+	err := s.gate.connect(addr)
+	if err == nil {
+		defer s.gate.disconnect(addr)
+		answer, ticket, err = p.script(w, r, q)
 	}
-	body := encodePoll(answer.cursor, answer.frames, ticket)
-	if err != nil {
-		shown := gateway.Shown(err)
-		if shown.Code == gateway.CodeInvalid || shown.Code == gateway.CodeOrigin {
-			return err
-		}
-		level := slog.LevelDebug
-		if shown.Code == gateway.CodeInternal {
-			level = slog.LevelError
-		}
-		s.log.Log(r.Context(), level, "request refused", "method", r.Method, "path", r.URL.Path, "err", err)
-		s.metrics.Refused(rungScript, shown.Code)
-		if body, err = s.encodeScriptError(shown); err != nil {
+	switch {
+	case answer.left:
+		return nil
+	case err == nil:
+		body = encodePoll(answer.cursor, answer.frames, ticket)
+	default:
+		if body, err = s.refuseScript(r, err); err != nil {
 			return err
 		}
 	}
@@ -60,7 +60,7 @@ func (s *Server) serveScript(w http.ResponseWriter, r *http.Request) error {
 // isCallback bounds what an answer can be made to call.
 func isCallback(s string) bool {
 	name, ok := strings.CutPrefix(s, "__ringcast.")
-	if !ok || len(name) < 1 || len(name) > 16 {
+	if !ok || len(name) < 1 || len(name) > 16 || name[0] <= '9' {
 		return false
 	}
 	for _, c := range []byte(name) {
@@ -140,15 +140,25 @@ func (p *poller) act(in *inbound) {
 		p.session.reply(refusal(in.ID, gateway.Errorf(gateway.CodeInvalid, "there is no session to renew: come with a ticket of the new token")))
 		return
 	}
-	reply, err := s.command(who, client, in)
+	reply, err := s.slowCommand(who, client, in)
 	if err != nil {
 		reply = refusal(in.ID, err)
 	}
 	p.session.reply(reply)
 }
 
-// encodeScriptError is what a script's client is told, which sees no status.
-func (s *Server) encodeScriptError(e *gateway.Error) ([]byte, error) {
+// refuseScript makes of an error what a script's client is told, which sees no status. What is no answer to such a
+// client stays an error.
+func (s *Server) refuseScript(r *http.Request, err error) ([]byte, error) {
+	e, level := gateway.Shown(err), slog.LevelDebug
+	switch e.Code {
+	case gateway.CodeInvalid, gateway.CodeOrigin:
+		return nil, err
+	case gateway.CodeInternal:
+		level = slog.LevelError
+	}
+	s.log.Log(r.Context(), level, "request refused", "method", r.Method, "path", r.URL.Path, "err", err)
+	s.metrics.Refused(rungScript, e.Code)
 	type shown struct {
 		Code    gateway.Code `json:"code"`
 		Message string       `json:"message"`

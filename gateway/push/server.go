@@ -54,6 +54,9 @@ type Server struct {
 	revoked   func(account, user string, issued time.Time) bool
 	origins   *Origins
 	tickets   *tickets
+	commands  *throttle // over HTTP, as are the next
+	frames    *throttle // commands, notices and renewals
+	polls     *throttle
 	handler   http.Handler
 
 	hub    *hub
@@ -84,6 +87,9 @@ func New(cfg Config) (*Server, error) {
 		revoked:   cfg.Revoked,
 		origins:   cfg.Origins,
 		tickets:   newTickets(cfg.Tokens, cfg.Chains),
+		commands:  newThrottle("commands", commandsPerWindow, frameWindow),
+		frames:    newThrottle("frames", floodPerWindow, frameWindow),
+		polls:     newThrottle("polls", pollsPerWindow, frameWindow),
 		hub:       newHub(limits),
 		gate:      newGate(limits),
 		boards:    newBoards(cfg.Presence, cfg.Directory, limits),
@@ -194,16 +200,33 @@ func (s *Server) beat() {
 			return
 		case now := <-ticker.C:
 			turn, gone := s.hub.tick(now)
+			for _, c := range gone { // first: somebody waits for what they claimed
+				s.clientGone(c)
+			}
 			for _, session := range turn {
 				session.recheck() // in case a change was not told
 				session.ping(s.pingData)
 			}
-			for _, c := range gone {
-				s.gateway.ClientGone(c.account, c.user, c.client)
-			}
 			s.gate.tick()
 			s.tickets.tick(now)
+			for _, t := range []*throttle{s.commands, s.frames, s.polls} {
+				t.tick(now)
+			}
 		}
+	}
+}
+
+// lease keeps a client that comes and goes present for d.
+func (s *Server) lease(c clientKey, d time.Duration) error {
+	defer s.hub.inOrder(c)()
+	return s.hub.lease(c, d)
+}
+
+// clientGone tells the gateway that a client went, unless it is back already.
+func (s *Server) clientGone(c clientKey) {
+	defer s.hub.inOrder(c)()
+	if !s.hub.has(c) {
+		s.gateway.ClientGone(c.account, c.user, c.client)
 	}
 }
 

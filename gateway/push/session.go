@@ -64,15 +64,13 @@ func newSession(server *Server, t transport, rung string, stream bool) session {
 func (s *session) open(who identity, user gateway.User, in opening) error {
 	s.account, s.user, s.client, s.issued = who.account, who.user, in.client, who.issued
 	s.visible, s.presence = in.visible, in.presence
-	if err := s.server.hub.add(s); err != nil {
+	older, err := s.come()
+	if err != nil {
 		return err
 	}
 	// Who was thrown out after the token was checked, and before Recheck could see the session.
 	if _, err := s.server.lookUp(who); err != nil {
 		return err
-	}
-	if in.client != "" {
-		s.server.gateway.ClientHere(who.account, who.user, in.client)
 	}
 	hello, unsubscribe, err := s.server.gateway.Subscribe(who.account, who.user, in.cursor, s.deliver)
 	if err != nil {
@@ -117,7 +115,19 @@ func (s *session) open(who identity, user gateway.User, in opening) error {
 		s.expireAt(who.expires)
 	}
 	s.server.attend(s)
+	for _, old := range older { // not before: make before break
+		old.close(closeSuperseded)
+	}
 	return nil
+}
+
+// come registers the session, says that its client is here, and returns those that it takes the place of.
+func (s *session) come() (older []*session, err error) {
+	defer s.server.hub.inOrder(clientKey{s.key(), s.client})()
+	if older, err = s.server.hub.add(s); err == nil && s.client != "" {
+		s.server.gateway.ClientHere(s.account, s.user, s.client)
+	}
+	return older, err
 }
 
 // deliver takes a message from the gateway.
@@ -369,7 +379,7 @@ func (s *session) end() {
 		s.server.leaves(s)
 	}
 	if gone {
-		s.server.gateway.ClientGone(s.account, s.user, s.client)
+		s.server.clientGone(clientKey{s.key(), s.client})
 	}
 }
 

@@ -1,6 +1,7 @@
 package push
 
 import (
+	"crypto/rand"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -62,7 +63,7 @@ func (r *rig) openReader(t *testing.T, who userKey, life time.Duration) *reader 
 		t.Fatal(err)
 	}
 	c := newReader(r.server)
-	if err := c.session.open(id, user, opening{client: "a"}); err != nil {
+	if err := c.session.open(id, user, opening{client: rand.Text()}); err != nil {
 		t.Fatal(err)
 	}
 	return c

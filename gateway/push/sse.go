@@ -33,6 +33,11 @@ func (s *Server) serveSSE(w http.ResponseWriter, r *http.Request) error {
 	if err := checkClient(q.Get("client")); err != nil {
 		return err
 	}
+	addr := s.addrOf(r)
+	if err := s.gate.connect(addr); err != nil {
+		return err
+	}
+	defer s.gate.disconnect(addr)
 	ticket, user, err := s.admit(r, true)
 	if err != nil {
 		return err
@@ -42,13 +47,8 @@ func (s *Server) serveSSE(w http.ResponseWriter, r *http.Request) error {
 	c := &stream{signals: newSignals()}
 	c.session = newSession(s, c, rungSSE, true)
 	defer c.session.end()
-	who := ticket.identity()
-	before := s.hub.older(rungSSE, clientKey{userKey{who.account, who.user}, in.client})
-	if err := c.session.open(who, user, in); err != nil {
+	if err := c.session.open(ticket.identity(), user, in); err != nil {
 		return err
-	}
-	for _, old := range before {
-		old.close(closeSuperseded)
 	}
 	c.serve(r.Context(), w)
 	return nil

@@ -259,74 +259,75 @@ func (p pipes) Accept() (net.Conn, error) {
 func (p pipes) Close() error   { return nil }
 func (p pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 
-func (p pipes) dial() net.Conn {
-	client, server := net.Pipe()
+// openEvents opens a stream and reads its hello.
+func (p pipes) openEvents(r *rig, client, cursor string) (*events, message) {
+	r.t.Helper()
+	conn, server := net.Pipe()
 	p <- server
-	return client
+	q := url.Values{"ticket": {r.mintTicket(anna, client)}, "cursor": {cursor}}
+	if _, err := fmt.Fprintf(conn, "GET /v1/sse?%s HTTP/1.0\r\nHost: x\r\n\r\n", q.Encode()); err != nil {
+		r.t.Fatal(err)
+	}
+	c := &events{t: r.t, body: conn, in: bufio.NewReader(conn), last: cursor}
+	for line := "?"; strings.TrimSpace(line) != ""; {
+		var err error
+		if line, err = c.in.ReadString('\n'); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	hello := c.next()
+	if hello.Type != "hello" {
+		r.t.Fatalf("%+v", hello)
+	}
+	return c, hello
 }
 
 func TestStuckStreamIsCutOffAloneAndMadeWhole(t *testing.T) {
-	t.Parallel()
-	closed := make(chan int, 4)
-	r := newRig(t, func(c *Config) {
-		c.Limits.WriteWait = 500 * time.Millisecond
+	var closed chan int
+	inTime(t, func(c *Config) {
+		closed = make(chan int, 4)
 		c.Limits.QueueMessages = 1000 // it is the writing that takes too long
 		c.Metrics.Closed = func(_ string, code int) { closed <- code }
-	})
-	listener := make(pipes)
-	web := &http.Server{Handler: r.server.Handler()}
-	var serving sync.WaitGroup
-	serving.Go(func() { _ = web.Serve(listener) })
-	t.Cleanup(func() {
-		close(listener)
-		serving.Wait()
-		_ = web.Close()
-	})
-	conn := listener.dial()
-	t.Cleanup(func() { _ = conn.Close() })
-	q := url.Values{"ticket": {r.mintTicket(anna, "stuck")}}
-	if _, err := fmt.Fprintf(conn, "GET /v1/sse?%s HTTP/1.0\r\nHost: x\r\n\r\n", q.Encode()); err != nil {
-		t.Fatal(err)
-	}
-	stuck := &events{t: t, body: conn, in: bufio.NewReader(conn)}
-	for line := "?"; strings.TrimSpace(line) != ""; {
-		var err error
-		if line, err = stuck.in.ReadString('\n'); err != nil {
-			t.Fatal(err)
+	}, func(t *testing.T, r *rig) {
+		listener := make(pipes)
+		web := &http.Server{Handler: r.server.Handler()}
+		var serving sync.WaitGroup
+		serving.Go(func() { _ = web.Serve(listener) })
+		defer serving.Wait()
+		defer close(listener)
+		stuck, _ := listener.openEvents(r, "stuck", "")
+		fast, _ := listener.openEvents(r, "fast", "")
+		defer fast.body.Close()
+		const messages = 50
+		for range messages {
+			sent := r.gw.publish(anna, 500)
+			if m := fast.next(); m.Cursor != sent.Cursor {
+				t.Fatalf("the fast stream got %s, not %s", m.Cursor, sent.Cursor)
+			}
 		}
-	}
-	if hello := stuck.next(); hello.Type != "hello" {
-		t.Fatalf("%+v", hello)
-	}
-	fast, _ := r.enterEvents(anna, "")
-	const messages = 50
-	for range messages {
-		sent := r.gw.publish(anna, 500)
-		if m := fast.next(); m.Cursor != sent.Cursor {
-			t.Fatalf("the fast stream got %s, not %s", m.Cursor, sent.Cursor)
+		if code := <-closed; code != int(closeSlow) {
+			t.Errorf("closed with %d", code)
 		}
-	}
-	if code := recv(t, closed); code != int(closeSlow) {
-		t.Errorf("closed with %d", code)
-	}
-	got := 0
-	for m, err := stuck.read(); err == nil && m.Type == "call"; m, err = stuck.read() {
-		got++ // what it had before it was cut off
-	}
-	if got >= messages {
-		t.Error("the stuck stream was cut off after everything")
-	}
-	again, hello := r.enterEvents(anna, stuck.last)
-	if !hello.Resumed {
-		t.Fatalf("hello %+v", hello)
-	}
-	for again.last != fast.last {
-		again.next()
-		got++
-	}
-	if got != messages {
-		t.Errorf("the stuck stream got %d messages of %d", got, messages)
-	}
+		got := 0
+		for m, err := stuck.read(); err == nil && m.Type == "call"; m, err = stuck.read() {
+			got++ // what it had before it was cut off
+		}
+		if got >= messages {
+			t.Error("the stuck stream was cut off after everything")
+		}
+		again, hello := listener.openEvents(r, "stuck", stuck.last)
+		defer again.body.Close()
+		if !hello.Resumed {
+			t.Fatalf("hello %+v", hello)
+		}
+		for again.last != fast.last {
+			again.next()
+			got++
+		}
+		if got != messages {
+			t.Errorf("the stuck stream got %d messages of %d", got, messages)
+		}
+	})
 }
 
 // slowWriter is a response that lets writes through one by one.

@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-	"golang.org/x/time/rate"
-
 	"ringcast/gateway"
 )
 
@@ -26,9 +24,7 @@ const (
 	// ChainLife is how long a value of Config.Chains must last after its last write.
 	ChainLife = time.Minute
 
-	// A user's tickets on one node: at once, and in the long run. A stream needs one when it opens.
-	ticketBurst = 60
-	ticketEvery = time.Second
+	ticketsPerMinute = 60 // of a user on one node: a stream needs one when it opens
 )
 
 // ticket is what stands in place of a token where only a URL can carry it: a link of a chain that is signed as
@@ -64,16 +60,14 @@ type chain struct {
 type tickets struct {
 	tokens *Tokens
 	chains Chains
-
-	mu    sync.Mutex
-	users map[userKey]*rate.Limiter
+	pace   *throttle
 }
 
 func newTickets(tokens *Tokens, chains Chains) *tickets {
 	if chains == nil {
 		chains = &memChains{values: map[string]memChain{}}
 	}
-	return &tickets{tokens: tokens, chains: chains, users: map[userKey]*rate.Limiter{}}
+	return &tickets{tokens: tokens, chains: chains, pace: newThrottle("tickets", ticketsPerMinute, time.Minute)}
 }
 
 // serveTicket gives a ticket for a token.
@@ -148,8 +142,8 @@ func pageOf(r *http.Request) string {
 
 // first makes the first ticket of a new chain.
 func (t *tickets) first(who identity, client, origin string) (string, time.Time, error) {
-	if !t.allow(userKey{who.account, who.user}) {
-		return "", time.Time{}, &gateway.Error{Code: gateway.CodeTooMany, Message: "too many tickets for this user", RetryAfter: retryAfter}
+	if err := t.pace.take(userKey{who.account, who.user}); err != nil {
+		return "", time.Time{}, err
 	}
 	expires := t.tokens.now().Add(ticketLife).Truncate(time.Second)
 	text, err := t.sign(newTicket(who, client, origin), 1, expires.Unix())
@@ -274,27 +268,9 @@ func (t *tickets) change(ctx context.Context, ticket *ticket, fn func(*chain) (c
 	return errChains(gateway.ErrConflict)
 }
 
-// allow bounds what a user may ask for.
-func (t *tickets) allow(user userKey) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	l := t.users[user]
-	if l == nil {
-		l = rate.NewLimiter(rate.Every(ticketEvery), ticketBurst)
-		t.users[user] = l
-	}
-	return l.Allow()
-}
-
 // tick forgets the users who have not asked for a while, and the chains that are over.
 func (t *tickets) tick(now time.Time) {
-	t.mu.Lock()
-	for user, l := range t.users {
-		if l.TokensAt(now) >= ticketBurst {
-			delete(t.users, user)
-		}
-	}
-	t.mu.Unlock()
+	t.pace.tick(now)
 	if chains, ok := t.chains.(*memChains); ok {
 		chains.tick(now)
 	}

@@ -75,7 +75,7 @@ func TestTooManyTickets(t *testing.T) {
 			_, _, err := r.server.tickets.first(id, "", "")
 			return err
 		}
-		for range ticketBurst {
+		for range ticketsPerMinute {
 			if err := first(); err != nil {
 				t.Fatal(err)
 			}
@@ -84,14 +84,14 @@ func TestTooManyTickets(t *testing.T) {
 			t.Errorf("one more: %v", err)
 		}
 		r.mintTicket(boris, "") // another's are his own
-		time.Sleep(ticketEvery)
+		time.Sleep(time.Second)
 		if err := first(); err != nil {
 			t.Errorf("a second later: %v", err)
 		}
 		time.Sleep(2 * time.Minute)
-		r.server.tickets.mu.Lock()
-		defer r.server.tickets.mu.Unlock()
-		if n := len(r.server.tickets.users); n != 0 {
+		r.server.tickets.pace.mu.Lock()
+		defer r.server.tickets.pace.mu.Unlock()
+		if n := len(r.server.tickets.pace.users); n != 0 {
 			t.Errorf("%d users are remembered", n)
 		}
 	})

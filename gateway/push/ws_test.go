@@ -182,20 +182,44 @@ func TestClientThatIsNoBrowserSendsNoOrigin(t *testing.T) {
 	r.enter(anna, "", func(_ *websocket.Dialer, h http.Header) { h.Del("Origin") })
 }
 
+// A client that is back before the gateway was told that it went has not gone.
+func TestLateGoneDoesNotOverrideHere(t *testing.T) {
+	t.Parallel()
+	var r *rig
+	var back *reader
+	r = newParts(t, func(c *Config) {
+		c.Metrics.Closed = func(string, int) { // the old session is forgotten, and the gateway not told yet
+			if back == nil {
+				back = r.come(t, anna, opening{client: "a"})
+			}
+		}
+	})
+	t.Cleanup(r.close)
+	old := r.come(t, anna, opening{client: "a"})
+	old.session.end()
+	select {
+	case gone := <-r.gw.gone:
+		t.Errorf("gone %+v, which is here", gone)
+	default:
+	}
+	back.session.end()
+	if got := recv(t, r.gw.gone); got != (clientKey{anna, "a"}) {
+		t.Errorf("gone %+v", got)
+	}
+}
+
 func TestClientGoneWithItsLastSession(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	one, _ := r.enter(anna, "")
-	two, _ := r.enter(anna, "")
-	other := r.dial()
-	other.send(map[string]any{"type": "hello", "token": r.token(anna), "client": "other"})
-	other.next()
+	one, _ := r.enterAs(anna, "tab-1", "")
+	two, _ := r.enterEvents(anna, "")
+	other, _ := r.enterAs(anna, "other", "")
 	_ = one.ws.Close()
 	_ = other.ws.Close()
 	if got := recv(t, r.gw.gone); got != (clientKey{anna, "other"}) {
 		t.Errorf("gone %+v: its second session lives", got)
 	}
-	_ = two.ws.Close()
+	_ = two.body.Close()
 	if got := recv(t, r.gw.gone); got != (clientKey{anna, "tab-1"}) {
 		t.Errorf("gone %+v", got)
 	}

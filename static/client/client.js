@@ -16,7 +16,7 @@ function Client(options) {
     now: Date.now, random: Math.random, ...surroundings, ...options,
     base: options.url.replace(/^ws/, 'http').replace(/\/+$/, ''),
     storage: () => (options.storage === undefined ? root.localStorage : options.storage),
-    identity, cursor: () => ledger.cursor(), ready, visible: () => page.visible(), distance: () => page.distance(),
+    identity, opening, cursor: () => ledger.cursor(), ready, visible: () => page.visible(), distance: () => page.distance(),
   };
   const timers = makeTimers(env);
   const listeners = { call: new Set(), state: new Set(), user: new Set(), presence: new Set() };
@@ -26,18 +26,20 @@ function Client(options) {
   const tabs = makeTabs(env, {
     heard: (kind, message) => hears[kind] && hears[kind](message),
     beat: () => beat(),
-    deposed: () => connection.yieldLine(),
+    deposed: () => connection.anew(new Failure('leader', 'Another tab holds the connection.')),
   });
-  const tokens = makeTokens(env, timers, options.token, { renewed: () => connection.renewed(), fatal: (why) => connection.refuse(why) });
+  const tokens = makeTokens(env, timers, options.token, {
+    another, renewed: () => connection.renewed(), fatal: (why) => connection.refuse(why),
+  });
   const connection = makeConnection(env, tokens, { message: take, state: turned });
   const lookers = new Map(); // the tabs that were looked at a moment ago -> until when that is believed
-  const drawn = new ShortMemory(256); // calls whose card this page has drawn -> whether the gateway was told
+  const drawn = new ShortMemory(256); // calls whose card this page has drawn -> on which line that was told, 0: on none
   let name = tabs.id; // of this browser: what the gateway calls the client
   let lines = 0; // how many lines there were; with the reign it names a line
   let heardLine; // of the leader, by that name
   let joined = false; // what the leader knows is known here
   let joining = false; // and is on its way here
-  let looking = false; // what the gateway was told last
+  let served = 0; // lines that this tab has had the use of
 
   /** Waits for a token, and for this tab's turn to hold the line. The token that has expired by then may be followed by
    * another user's, whose tabs are others. */
@@ -49,22 +51,52 @@ function Client(options) {
   }
 
   function identity() {
-    looking = isLookedAt();
+    return { token: tokens.value, client: name };
+  }
+
+  function opening() {
     const presence = env.presence ? { presence: true } : {};
-    return { token: tokens.value, cursor: ledger.cursor(), client: name, visible: looking, ...presence };
+    return { ...identity(), cursor: ledger.cursor(), visible: isLookedAt(), ...presence };
+  }
+
+  /** The token is another user's: his life begins. Returns why. */
+  function another() {
+    const why = new Failure('user', 'Another user is here now.');
+    const changes = forget(why);
+    connection.anew(why);
+    for (const change of changes) emit('call', change);
+    return why;
+  }
+
+  /** Nothing of the last user's is left, or done under another's name. Returns the ends of his calls. */
+  function forget({ code, message }) {
+    leave();
+    tabs.forget();
+    lookers.clear();
+    drawn.clear();
+    name = randomId(env);
+    client.user = null;
+    client.presence.clear();
+    commands.failAll(code, message);
+    return ledger.reset();
   }
 
   // ---- What comes in
 
   /** Takes what a line brought, and hands it to the other tabs; returns a Failure when the line is of no more use. */
   function take(message) {
-    const { type } = message;
+    const { type, user, resumed } = message;
     if (type === 'reply' && commands.reply(message)) return null;
+    if (user && client.user && user.id !== client.user.id) { // and no token said so
+      const why = new Failure('user', 'Another user is here now.');
+      for (const change of forget(why)) emit('call', change);
+      if (resumed) return why;
+    }
     const apply = { hello: ledger.hello, call: ledger.change }[type];
     const changes = apply ? apply(message) : [];
     if (!changes) return new Failure('gap', 'Messages are missing.');
     if (['hello', 'call', 'presence', 'reply'].includes(type)) tabs.tell('news', { message });
-    if (message.user) meet(message.user);
+    if (user) meet(user);
     if (type === 'presence') present(message);
     for (const change of changes) emit('call', change);
     return null;
@@ -87,6 +119,10 @@ function Client(options) {
     if (is === 'live') lines++;
     if (is === 'refused' || is === 'stopped') retire();
     else if (state.code !== 'asleep') tabs.tell('beat', beat(state));
+    if (is === 'stopped') {
+      ledger.stop();
+      commands.failAll('stopped', 'The client was stopped.');
+    }
     show(state);
     if (is === 'live') resume();
     if (is === 'refused') commands.failAll('refused', state.message);
@@ -94,6 +130,7 @@ function Client(options) {
 
   /** There is a line: it carries what waits for one. */
   function resume() {
+    served++;
     commands.sendAll();
     look();
   }
@@ -104,10 +141,11 @@ function Client(options) {
     if (Object.keys(client.state).some((key) => client.state[key] !== old[key])) emit('state', client.state);
   }
 
-  /** A listener that throws must not harm the others or the client: its error goes to the page's own handler. */
+  /** A listener that throws must not harm the others or the client: its error goes to the page's own handler. Nothing is
+   * told that one of them has made untrue a moment ago, by stop() or start(). */
   function emit(event, value) {
-    if (client.state.name === 'stopped') return; // perhaps by a listener, a moment ago
     for (const listener of [...listeners[event]]) {
+      if (event === 'state' ? value !== client.state : client.state.name === 'stopped') return;
       try {
         listener(value);
       } catch (err) {
@@ -125,6 +163,9 @@ function Client(options) {
 
   const hears = {
     entered: join,
+    alone() {
+      name = randomId(env); // the one it had is that of those who share
+    },
     elected() {
       joined = joining = false;
       if (client.state.name !== 'live') return;
@@ -214,20 +255,23 @@ function Client(options) {
 
   /** Who holds the line tells the gateway whether any tab is looked at. */
   function reportLook() {
-    if (tabs.following() || client.state.name !== 'live' || isLookedAt() === looking) return;
-    looking = !looking;
-    connection.send({ action: 'visible', visible: looking });
+    if (!tabs.following() && client.state.name === 'live') connection.look(isLookedAt());
   }
 
   const isLookedAt = () => page.visible() || [...lookers.values()].some((until) => until > env.now());
 
-  /** A card counts as shown when somebody may see it, while the call lives. */
+  /** A card counts as shown when somebody may see it, while the call lives. There is no reply: in case that its line was
+   * no good, the next one is told again. */
   function reportShown() {
     if (client.state.name !== 'live' || (env.page && !page.visible())) return;
     for (const [call, told] of drawn) {
-      const { state = 'ended' } = ledger.calls.get(call) || {};
-      if (!told && state !== 'ended') send({ action: 'shown', call });
-      drawn.set(call, true);
+      const { state = 'gone' } = ledger.calls.get(call) || {};
+      if (state === 'gone' || (state === 'ended' && !told)) {
+        drawn.delete(call);
+      } else if (told !== served) {
+        drawn.set(call, served);
+        send({ action: 'shown', call });
+      }
     }
   }
 
@@ -275,7 +319,7 @@ function Client(options) {
     call: (to) => command('call', { to }),
     hangup: (call) => command('hangup', { call }),
     shown(call) {
-      if (!drawn.has(call)) drawn.set(call, false);
+      if (!drawn.has(call)) drawn.set(call, 0);
       reportShown();
     },
     start() {
@@ -283,11 +327,7 @@ function Client(options) {
       page.watch(true);
       connection.start();
     },
-    stop() {
-      connection.stop();
-      ledger.stop();
-      commands.failAll('stopped', 'The client was stopped.');
-    },
+    stop: () => connection.stop(),
     on(event, fn) {
       if (!listeners[event]) throw new TypeError(`Ringcast.Client has no event '${event}'.`);
       const listener = (value) => fn(value);

@@ -16,7 +16,7 @@ function makeConnection(env, tokens, on) {
   const key = `ringcast.rung:${env.base}`; // of the storage: a rung that worked lately
   const rungs = RUNGS.filter(({ needs }) => needs.every((name) => typeof env[name] === 'function'));
   const last = rungs.length - 1;
-  const trials = new Set(); // lines on trial; like the line {index of its rung, link, cursor it asked from, since, heard, doubted}
+  const trials = new Set(); // on trial; like the line {index of its rung, link, cursor, visible, since, heard, doubted, stale}
   const kept = new Set(); // the rungs whose answers something on this network keeps back, or cuts between two pings
   let state;
   let line = null;
@@ -44,11 +44,15 @@ function makeConnection(env, tokens, on) {
     show('connecting');
   }
 
-  function halt(name, why) {
+  function down() {
     timers.clearAll();
     dropTrials();
     if (line) line.link.close();
     line = null;
+  }
+
+  function halt(name, why) {
+    down();
     show(name, why);
   }
 
@@ -83,21 +87,25 @@ function makeConnection(env, tokens, on) {
     const trial = { index, doubted: -1 };
     const end = (why) => fail(trial, why);
     const { patience, headStart, open: connect } = rungs[index];
-    const identity = () => {
-      const who = env.identity();
+    const opening = () => {
+      const who = env.opening();
       trial.cursor = who.cursor;
+      trial.visible = who.visible;
       return who;
     };
     const reports = {
       receive: (messages) => receive(trial, messages),
       end,
-      stale: () => trial === line && race(index, index),
+      stale: () => {
+        trial.stale = true;
+        refresh();
+      },
     };
     trials.add(trial);
     timers.set(trial, line ? Math.min(PROBE, patience) : patience, () => end(fault('The gateway did not answer in time.', 'no_hello')));
     if (index < round.end) timers.set('beside', headStart, open);
     try {
-      trial.link = connect({ ...env, identity, sure: () => sure }, reports);
+      trial.link = connect({ ...env, opening, sure: () => sure }, reports);
     } catch (err) {
       end(err);
     }
@@ -133,9 +141,9 @@ function makeConnection(env, tokens, on) {
     return undefined;
   }
 
-  /** Whether a trial begins with what it found, and another rung has gone on from there since it asked. */
+  /** Whether a trial begins with what it found, and another line has gone on from there since it asked. */
   function isBehind(trial, { resumed }) {
-    return !resumed && trial.cursor === undefined && env.cursor() !== undefined;
+    return !resumed && trial.cursor !== env.cursor();
   }
 
   function reopen(trial) {
@@ -169,6 +177,13 @@ function makeConnection(env, tokens, on) {
     timers.set('try', most * (0.5 + random() / 2), () => race(0, line.index - 1));
   }
 
+  /** Has a line that will end replaced in time, after the round that is running. */
+  function refresh() {
+    if (!line || !line.stale || round) return;
+    line.stale = false;
+    race(line.index, line.index);
+  }
+
   /** A line is no good, on trial or in use. */
   function fail(bad, err) {
     const why = err instanceof Failure ? err : fault("The gateway cannot be reached, or refuses this page's origin.");
@@ -189,7 +204,7 @@ function makeConnection(env, tokens, on) {
     else if (why.fault && ++cuts >= 5) at = Math.min(bad.index + 1, last);
     if (!round || why.stay) return again(why);
     round.end = last; // those on their way may be the line now, and those below them too
-    return show('retrying', why);
+    return why.code === 'superseded' ? undefined : show('retrying', why); // by one of them, whose hello is on its way
   }
 
   /** A trial failed. What is wrong with the rung sends the round to the next, anything else ends it. */
@@ -205,7 +220,11 @@ function makeConnection(env, tokens, on) {
   /** The round ended without a new line. */
   function over(why) {
     dropTrials();
-    if (line) return line.heard <= line.doubted ? fail(line, why) : climbLater();
+    if (line && line.heard <= line.doubted) return fail(line, why);
+    if (line) {
+      climbLater();
+      return refresh();
+    }
     if (why.fault) at = 0;
     return again(why);
   }
@@ -264,11 +283,20 @@ function makeConnection(env, tokens, on) {
     halt('retrying', { code: 'asleep', message: 'The page sleeps.' });
   }
 
-  /** Begins anew: another tab has the line now, and this one waits for its turn. */
-  function yieldLine() {
-    halt('retrying', { code: 'leader', message: 'Another tab holds the connection.' });
+  /** Begins anew, unless it sleeps: another tab has the line now, or another user the page. */
+  function anew(why) {
+    if (!timers.has('watch')) return;
+    down();
     watch();
     race(at);
+    show('retrying', why);
+  }
+
+  /** Tells the gateway whether somebody looks, if it was told otherwise on this line. */
+  function look(visible) {
+    if (!line || line.visible === visible) return;
+    line.visible = visible;
+    send({ action: 'visible', visible });
   }
 
   function show(name, why = {}, retryAt = null) {
@@ -281,5 +309,5 @@ function makeConnection(env, tokens, on) {
   const renewed = () => line && line.link.renew();
   const send = (frame) => line && line.link.send(frame);
   show('stopped');
-  return { start, stop: () => halt('stopped'), refuse, renewed, send, wake, sleep, yieldLine };
+  return { start, stop: () => halt('stopped'), refuse, renewed, send, look, wake, sleep, anew };
 }

@@ -27,6 +27,14 @@ function makeLedger(env) {
 
   const running = () => [...calls.values()].filter((call) => call.state !== 'ended');
 
+  /** Ends calls that nobody saw the end of. */
+  function conclude(ghosts) {
+    const end = { state: 'ended', outcome: null, ended_at: new Date(env.now()).toISOString() };
+    const changes = ghosts.map((call) => put('call.hangup', { ...call, ...end }));
+    for (const { call } of changes) doubtful.add(call);
+    return changes;
+  }
+
   /** A resume changes nothing: what was missed follows as messages. */
   function hello(message) {
     if (message.resumed) return [];
@@ -36,10 +44,7 @@ function makeLedger(env) {
     if (!['new', 'evicted'].includes(message.reason)) calls.forEach((call) => doubtful.add(call)); // another log
     const current = message.calls || [];
     const ids = new Set(current.map((call) => call.id));
-    const end = { state: 'ended', outcome: null, ended_at: new Date(env.now()).toISOString() };
-    const ghosts = running().filter((call) => !ids.has(call.id));
-    const changes = ghosts.map((call) => put('call.hangup', { ...call, ...end }));
-    for (const { call } of changes) doubtful.add(call);
+    const changes = conclude(running().filter((call) => !ids.has(call.id)));
     return [...changes, ...current.filter(isNews).map((call) => put('snapshot', call))];
   }
 
@@ -67,13 +72,24 @@ function makeLedger(env) {
     return resumed ? [] : [{ type: 'hello', cursor, resumed, reason, calls: running() }];
   }
 
+  /** Forgets everything; calls that live end. */
+  function reset() {
+    const changes = conclude(running());
+    cursor = undefined;
+    recent = [];
+    gaps = 0;
+    calls.clear();
+    timers.clearAll();
+    return changes;
+  }
+
   /** Forgets the ended calls now, so that no timer is left. */
   function stop() {
     for (const [id, { state }] of calls) if (state === 'ended') calls.delete(id);
     timers.clearAll();
   }
 
-  return { calls, hello, change, since, stop, cursor: () => cursor };
+  return { calls, hello, change, since, reset, stop, cursor: () => cursor };
 }
 
 /** Commands that wait for their replies. `send` is called with a frame whenever there may be a line to carry it; sent

@@ -2,7 +2,8 @@
 // before the next rung is tried beside it, and open(env, on), which returns a link {send(frame), renew() after the token
 // changed, close()} and reports on.receive(messages), on.end(failure), and on.stale() when a new line is wanted in time.
 // The first messages are the proof that the rung works here. What a closed link still reports is ignored.
-// env.identity() says who asks and from which cursor; env.sure, that WebSockets are known to work on this network.
+// env.identity() says who asks, env.opening() also from which cursor and what else a line begins with; env.sure, that
+// WebSockets are known to work on this network.
 
 const socketRung = {
   name: 'ws',
@@ -17,7 +18,7 @@ const socketRung = {
     const proof = env.sure() ? null : randomId(env);
     let held = proof && []; // what came until then
     const send = (frame) => socket.readyState === 1 && socket.send(JSON.stringify(frame));
-    const hello = () => send({ type: 'hello', ...env.identity() });
+    const greet = (who) => send({ type: 'hello', ...who });
     let heard = false;
     const receive = (message) => {
       const { type, id } = message || {};
@@ -29,11 +30,11 @@ const socketRung = {
       held = null;
       return on.receive(messages);
     };
-    socket.onopen = hello;
+    socket.onopen = () => greet(env.opening());
     socket.onmessage = ({ data }) => receive(parse(data));
     // 4502 before anything else: the gateway did not hear us in time. A proxy may have kept the greeting to itself.
     socket.onclose = ({ code }) => on.end(code === 4502 && !heard ? fault('The gateway heard no greeting.', 'no_hello') : closeFailure(code));
-    return { send, renew: hello, close: () => socket.close(1000) };
+    return { send, renew: () => greet(env.identity()), close: () => socket.close(1000) };
   },
 };
 
@@ -111,7 +112,7 @@ const streamRung = {
       const { token, client } = env.identity();
       const { ticket } = await poster.post('/v1/tickets', { token, client });
       if (poster.closed()) return;
-      const { cursor, presence, visible } = env.identity();
+      const { cursor, presence, visible } = env.opening();
       const query = new URLSearchParams({ ticket, client, visible: visible ? 1 : 0 });
       if (cursor !== undefined) query.set('cursor', cursor);
       if (presence) query.set('presence', 1);
@@ -153,10 +154,10 @@ const pollRung = {
     let pause;
 
     const poll = async (wait) => {
-      const { presence, ...identity } = env.identity();
+      const { presence, ...opening } = env.opening();
       const began = env.now();
       const took = () => (env.now() - began) / SECOND;
-      const body = { ...identity, ...(presence && { presence: version }), wait };
+      const body = { ...opening, ...(presence && { presence: version }), wait };
       const { messages } = await poster.post('/v1/poll', body).catch((err) => {
         // One connection broke: ask again at once, and for less if the network cuts what takes long.
         if (poster.closed() || !wait || !isFault(err)) throw err;
@@ -169,7 +170,7 @@ const pollRung = {
       on.receive(messages);
       if (poster.closed()) return;
       // Something between us and the gateway may answer at once, again and again: keep that from becoming a storm.
-      const idle = wait > 0 && !news.length && env.identity().cursor === identity.cursor && env.now() - began < SECOND;
+      const idle = wait > 0 && !news.length && env.cursor() === opening.cursor && env.now() - began < SECOND;
       pause = setTimeout(() => poll(longest).catch(on.end), idle ? SECOND : 0);
     };
 

@@ -87,6 +87,7 @@ function makeTabs(env, on) {
     const { turn: waiting } = group;
     alone = true;
     leave();
+    on.heard('alone', {});
     waiting.keep();
   }
 
@@ -225,6 +226,7 @@ function makeTabs(env, on) {
     leading: () => group && group.leading, // null: it does not share
     following: () => Boolean(group && !group.leading),
     done: () => [...done],
+    forget: () => done.clear(),
   };
 }
 
@@ -283,9 +285,13 @@ function makeStorageLocks(env) {
 
   function keep(key, owner, lost) {
     timers.set(owner, SECOND, () => {
-      if (read(key).owner !== owner) return lost(abortError());
-      write(key, owner);
-      return keep(key, owner, lost);
+      try {
+        if (read(key).owner !== owner) throw abortError();
+        write(key, owner);
+        keep(key, owner, lost);
+      } catch (err) {
+        lost(err);
+      }
     });
   }
 

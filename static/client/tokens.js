@@ -1,10 +1,12 @@
 // The session token, and what it says.
 
 /** The session token: to be renewed when `due`, at about 80 % of its life, and not to be used once it `expires` (ms).
- * `whose` names account and user, '' while nobody says who they are. on.renewed() tells of a new one, on.fatal(failure)
- * that there will be none. Clearing the timers stops it. */
+ * `whose` names account and user, '' while nobody says who they are. on.renewed() tells of a new one, on.another() of one
+ * that is another user's, and returns what those who waited for it fail with; on.fatal(failure) tells that there will be
+ * none. Clearing the timers stops it. */
 function makeTokens(env, timers, owner, on) {
   const tokens = { value: undefined, whose: '', due: 0, expires: 0, renew };
+  let last = ''; // whose the last token was that said it
   let question; // its timer's key
   let renewal;
 
@@ -32,6 +34,9 @@ function makeTokens(env, timers, owner, on) {
       tokens.whose = whoseIs(claims, account, user);
       tokens.due = env.now() + life * (0.7 + 0.2 * env.random());
       tokens.expires = env.now() + life;
+      const before = last;
+      last = tokens.whose || last;
+      if (before && before !== last) throw on.another();
       on.renewed();
     } catch (err) {
       const why = new Failure((err.fatal && err.code) || 'token', err.message, { stay: err.fatal });
