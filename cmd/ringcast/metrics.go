@@ -31,6 +31,7 @@ type metrics struct {
 	cards    *prometheus.HistogramVec
 	unshown  *prometheus.CounterVec
 	tookOver prometheus.Histogram
+	calls    *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -54,6 +55,7 @@ func newMetrics() *metrics {
 			"Sessions that began: resumed, or the reason of the reset.", "rung", "how"),
 		closed:   counter("ringcast_sessions_closed_total", "Sessions that ended, by close code; 0: the client left, or a poll was answered; 4001: the outbox was full.", "rung", "code"),
 		messages: counter("ringcast_messages_sent_total", "Messages handed to the network.", "rung"),
+		calls:    counter("ringcast_events_delivered_total", "Changes of calls handed to the network, those that a resume brought included.", "rung"),
 		commands: counter("ringcast_commands_total", "Commands, by the code of their refusal; empty: carried out.", "code"),
 		refusals: counter("ringcast_refusals_total", "Requests, handshakes and sessions turned away, by route and code.", "route", "code"),
 		tickets:  prometheus.NewCounter(prometheus.CounterOpts{Name: "ringcast_tickets_total", Help: "Tickets given out for a token."}),
@@ -66,7 +68,7 @@ func newMetrics() *metrics {
 			Help: "Time from when this node could take a partition over to when it took events for it.", Buckets: latency}),
 	}
 	m.registry.MustRegister(m.records, m.appends, m.applied, m.delivery, m.unknown, m.sessions, m.opened, m.closed, m.messages,
-		m.commands, m.refusals, m.tickets, m.cards, m.unshown, m.tookOver,
+		m.commands, m.refusals, m.tickets, m.cards, m.unshown, m.tookOver, m.calls,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -98,9 +100,9 @@ func (m *metrics) gateway() gateway.Metrics {
 // push returns the hooks of the browser sessions.
 func (m *metrics) push() push.Metrics {
 	// Of each message: to look a label up takes longer than to count.
-	sent, delivered := map[string]prometheus.Counter{}, map[string]prometheus.Observer{}
+	sent, calls, delivered := map[string]prometheus.Counter{}, map[string]prometheus.Counter{}, map[string]prometheus.Observer{}
 	for _, rung := range []string{"ws", "sse", "poll", "script"} {
-		sent[rung], delivered[rung] = m.messages.WithLabelValues(rung), m.delivery.WithLabelValues(rung)
+		sent[rung], calls[rung], delivered[rung] = m.messages.WithLabelValues(rung), m.calls.WithLabelValues(rung), m.delivery.WithLabelValues(rung)
 	}
 	return push.Metrics{
 		Opened: func(rung, how string) {
@@ -111,7 +113,10 @@ func (m *metrics) push() push.Metrics {
 			m.sessions.WithLabelValues(rung).Dec()
 			m.closed.WithLabelValues(rung, strconv.Itoa(code)).Inc()
 		},
-		Sent:      func(rung string, n int) { sent[rung].Add(float64(n)) },
+		Sent: func(rung string, n, events int) {
+			sent[rung].Add(float64(n))
+			calls[rung].Add(float64(events))
+		},
 		Delivered: func(rung string, taken time.Time) { delivered[rung].Observe(time.Since(taken).Seconds()) },
 		Command:   func(code gateway.Code) { m.commands.WithLabelValues(string(code)).Inc() },
 		Refused:   m.refused,

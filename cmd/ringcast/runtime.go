@@ -53,16 +53,12 @@ func keepMemory(ctx context.Context, every time.Duration, pace bool) {
 	}
 }
 
-// garbagePercent is how much garbage may come to so many live bytes. A small heap beside a high rate of events is
-// collected so often that it takes a tenth of the processor and stalls the slowest percent of the events; a large
-// one should not grow to its multiple.
+// garbagePercent is how much garbage may come to so many live bytes. A very small heap beside a high rate of events is
+// collected so often that it stalls the slowest percent of them. More garbage on a larger one costs more memory for
+// good, since what stays lives scattered among it, than it saves of the processor.
 func garbagePercent(live uint64) int {
-	switch {
-	case live < 128<<20:
-		return 400
-	case live < 512<<20:
+	if live < 32<<20 {
 		return 200
-	default:
-		return 100
 	}
+	return 100
 }

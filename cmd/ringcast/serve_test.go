@@ -16,7 +16,7 @@ import (
 
 func TestServeACallReachesEachUserOnEachRung(t *testing.T) {
 	t.Parallel()
-	p := start(t, "serve", "-config", configFile(t, twoAccounts))
+	p := start(t, "serve", "-log-level", "debug", "-config", configFile(t, twoAccounts))
 	annaToken, borisToken := tokenOf(t, "acme", "88888"), tokenOf(t, "acme", "99999")
 	anna, boris := p.open(annaToken, "", nil), p.open(borisToken, "", nil)
 	clara := p.open(tokenOf(t, "globex", "88888"), "", nil)
@@ -83,7 +83,8 @@ func TestServeACallReachesEachUserOnEachRung(t *testing.T) {
 		t.Errorf("Clara sees %s", v.ID)
 	}
 
-	for _, line := range []string{"msg=call.dial account=acme call=main:1", "msg=call.bridge account=acme call=main:1", "msg=call.hangup account=acme call=main:1"} {
+	for _, line := range []string{"msg=call.dial account=acme call=main:1", "msg=call.bridge account=acme call=main:1", "msg=call.hangup account=acme call=main:1",
+		"msg=\"call ended\" account=acme call=main:1 direction=inbound users=\"[88888 99999]\" outcome=answered talk_seconds=0"} {
 		if !strings.Contains(p.stderr.String(), line) {
 			t.Errorf("no line %q in the log:\n%s", line, p.stderr)
 		}

@@ -86,7 +86,7 @@ func BenchmarkIdleStreams(b *testing.B) {
 		}
 		web := httptest.NewServer(r.server.Handler())
 		cost := idleCost(b, sessions, func(int) (net.Conn, error) {
-			text, err := r.server.tickets.sign(newTicket(who, "", ""), 1, time.Now().Add(ticketLife).Unix())
+			text, err := r.server.tickets.sign(r.server.tickets.chain(who, "", ""), 1, time.Now().Add(ticketLife).Unix())
 			if err != nil {
 				return nil, err
 			}

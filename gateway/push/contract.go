@@ -74,9 +74,9 @@ type Metrics struct {
 	Opened func(rung, how string)
 	Closed func(rung string, code int)
 
-	// Sent counts messages of all types that were handed to the network, Delivered those that brought a
-	// call's change as it happened, by when the gateway took the event.
-	Sent      func(rung string, n int)
+	// Sent counts messages that were handed to the network, and how many of them brought a call's change.
+	// Delivered is told of those that brought it as it happened, by when the gateway took the event.
+	Sent      func(rung string, messages, calls int)
 	Delivered func(rung string, taken time.Time)
 
 	// Command counts commands by the code of their refusal, "" for those carried out.
@@ -99,7 +99,7 @@ func (m Metrics) orDefault() Metrics {
 		m.Closed = func(string, int) {}
 	}
 	if m.Sent == nil {
-		m.Sent = func(string, int) {}
+		m.Sent = func(string, int, int) {}
 	}
 	if m.Delivered == nil {
 		m.Delivered = func(string, time.Time) {}

@@ -26,7 +26,7 @@ func (forgetfulChains) Put(context.Context, string, []byte, uint64) (uint64, err
 // fuzzQuery serves a GET with any query, in which TICKET stands for a good one.
 func (r *rig) fuzzQuery(t *testing.T, path, query, name, value string) *httptest.ResponseRecorder {
 	t.Helper()
-	claims := newTicket(identity{account: anna.account, user: anna.user, expires: time.Now().Add(time.Hour)}, "", "")
+	claims := r.server.tickets.chain(identity{account: anna.account, user: anna.user, expires: time.Now().Add(time.Hour)}, "", "")
 	text, err := r.server.tickets.sign(claims, 1, time.Now().Add(ticketLife).Unix())
 	if err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ type Limits struct {
 	PerUser  int // 16 sessions of one user, and for a moment as many whose place new ones of their clients have taken
 	Commands int // 8 commands of one user at a time
 
-	QueueMessages int // 32 live messages that wait for a slow reader; a replay is not counted
+	QueueMessages int // 32 live messages that wait for a slow reader; a replay and a burst are not counted
 	QueueBytes    int // 256 KiB of them
 
 	Unauthenticated      int     // 1,024 sockets that have not said hello

@@ -1,6 +1,17 @@
 package push
 
-import "ringcast/gateway"
+import (
+	"time"
+
+	"ringcast/gateway"
+)
+
+// A burst is more than a client can have read yet: events come up to 500 in a request. Who does not read is known by
+// this only after a while.
+const (
+	burstTime   = time.Second
+	burstFactor = 16 // times Limits.QueueMessages, at most
+)
 
 // item is one message on its way out. A call is encoded when it is taken, so that what waits shares the
 // call's bytes with every other tab.
@@ -16,12 +27,16 @@ type item struct {
 type outbox struct {
 	items []item
 	live  int
-	bytes int // of live calls and replies
+	bytes int       // of live calls and replies
+	moved time.Time // when the oldest became the oldest
 
 	presence []byte // the one message of presence that waits, nil for none
 }
 
 func (o *outbox) add(it item) {
+	if len(o.items) == 0 {
+		o.moved = time.Now()
+	}
 	o.items = append(o.items, it)
 	if it.live {
 		o.live++
@@ -38,6 +53,8 @@ func (o *outbox) take() (item, bool) {
 	o.items = o.items[1:]
 	if len(o.items) == 0 {
 		o.items = nil // an idle session keeps no buffer
+	} else {
+		o.moved = time.Now()
 	}
 	if it.presence {
 		it.raw, o.presence = o.presence, nil
@@ -63,7 +80,10 @@ func (o *outbox) bring(frame []byte, whole bool) bool {
 
 // fits says whether one more live message is within the limits.
 func (o *outbox) fits(it item, limits *Limits) bool {
-	return o.live < limits.QueueMessages && o.bytes+it.size() <= limits.QueueBytes
+	if o.bytes+it.size() > limits.QueueBytes || o.live >= burstFactor*limits.QueueMessages {
+		return false
+	}
+	return o.live < limits.QueueMessages || time.Since(o.moved) < burstTime
 }
 
 func (it *item) size() int { return len(it.raw) + len(it.message.Call) }

@@ -450,8 +450,9 @@ func TestSessionsAreCountedByRungAndBeginning(t *testing.T) {
 	if got := map[string]bool{recv(t, delivered): true, recv(t, delivered): true}; !got["ws true"] || !got["sse true"] {
 		t.Errorf("delivered %v", got)
 	}
-	r.poll(map[string]any{"token": r.token(anna), "cursor": "e1-0"}) // a replay is not live
+	r.poll(map[string]any{"token": r.token(anna), "cursor": "e1-0"}) // what happened between two polls is no replay
 	want(opened, "poll resumed")
+	want(delivered, "poll true")
 	want(closed, "poll 0")
 	r.script(scriptQuery(r.mintTicket(anna, ""), "rubbish"))
 	want(opened, "script epoch")

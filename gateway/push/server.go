@@ -175,7 +175,10 @@ func (s *Server) lookUp(who identity) (gateway.User, error) {
 	switch {
 	case !ok:
 		return gateway.User{}, gateway.Errorf(gateway.CodeRevoked, "user %q is not in the directory of account %q", who.user, who.account)
-	case s.revoked != nil && s.revoked(who.account, who.user, who.issued):
+	case s.revoked == nil || !s.revoked(who.account, who.user, who.issued):
+	case who.issued.IsZero():
+		return gateway.User{}, gateway.Errorf(gateway.CodeRevoked, "the user's older tokens were revoked, and this one does not say when it was issued: sign it with iat")
+	default:
 		return gateway.User{}, gateway.Errorf(gateway.CodeRevoked, "the token was revoked: log in again")
 	}
 	return user, nil

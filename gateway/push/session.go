@@ -144,7 +144,7 @@ func (s *session) push(it item) {
 	case s.closed != 0 || s.leaving:
 	case !s.live:
 		// Only deliver comes this early: nobody else has seen the session yet.
-		if fits = len(s.early) < s.server.limits.QueueMessages; fits {
+		if fits = len(s.early) < burstFactor*s.server.limits.QueueMessages; fits {
 			s.early = append(s.early, it.message)
 		}
 	default:
@@ -180,7 +180,8 @@ func (s *session) wakes() bool {
 // frame is a message as the client gets it.
 type frame struct {
 	data   []byte
-	cursor string    // that it brings the client to, "" for none
+	cursor string // that it brings the client to, "" for none
+	call   bool
 	taken  time.Time // when the gateway took the event that it tells of as it happens; zero for all else
 }
 
@@ -192,9 +193,10 @@ func (s *session) take() (f frame, ok bool) {
 	left := !ok && s.leaving
 	f = frame{data: it.raw, cursor: it.message.Cursor}
 	if ok && it.raw == nil {
-		f.data = encodeCall(it.message, s.prev)
+		f.data, f.call = encodeCall(it.message, s.prev), true
 		s.prev = it.message.Cursor
-		if it.live {
+		// To who polls, what happened between two polls comes as it happens.
+		if it.live || !s.stream && time.Since(it.message.At) < s.server.limits.PollWait {
 			f.taken = it.message.At
 		}
 	}
@@ -221,12 +223,16 @@ func (s *session) batch() []frame {
 
 // sent counts frames that were handed to the network.
 func (s *session) sent(frames ...frame) {
-	s.server.metrics.Sent(s.rung, len(frames))
+	calls := 0
 	for _, f := range frames {
+		if f.call {
+			calls++
+		}
 		if !f.taken.IsZero() {
 			s.server.metrics.Delivered(s.rung, f.taken)
 		}
 	}
+	s.server.metrics.Sent(s.rung, len(frames), calls)
 }
 
 // ping shows the client that the line lives, unless something else is about to.

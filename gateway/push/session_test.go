@@ -136,35 +136,56 @@ func TestUserTakenOutLosesTheSession(t *testing.T) {
 
 func TestOutboxBounds(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct{ fits, pad int }{
-		"messages": {32, 0},
-		"bytes":    {3, 80 << 10},
+	for name, c := range map[string]struct {
+		fits, pad int
+		after     time.Duration
+	}{
+		"messages":            {32, 0, burstTime},
+		"messages of a burst": {16 * 32, 0, 0},
+		"bytes":               {3, 80 << 10, 0},
 	} {
-		r := newParts(t, nil)
-		t.Cleanup(r.close)
-		reader := newReader(r.server)
-		reader.stalled = true
-		id, user, err := r.server.authorize(r.token(anna))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for range 500 { // a replay of any length is exempt
-			r.gw.publish(anna, c.pad/40)
-		}
-		if err := reader.session.open(id, user, opening{client: "a", cursor: "e1-0"}); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(reader.session.end)
-		for range c.fits {
+		synctest.Test(t, func(t *testing.T) {
+			r := newParts(t, func(c *Config) { c.Limits.QueueBytes = 255 << 10 })
+			defer r.close()
+			reader := newReader(r.server)
+			reader.stalled = true
+			id, user, err := r.server.authorize(r.token(anna))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 500 { // a replay of any length is exempt
+				r.gw.publish(anna, c.pad/40)
+			}
+			if err := reader.session.open(id, user, opening{client: "a", cursor: "e1-0"}); err != nil {
+				t.Fatal(err)
+			}
+			defer reader.session.end()
+			for range c.fits {
+				r.gw.publish(anna, c.pad)
+			}
+			if _, code, _ := reader.state(); code != 0 {
+				t.Errorf("%s: closed with %v too early", name, code)
+			}
+			time.Sleep(c.after)
 			r.gw.publish(anna, c.pad)
-		}
-		if _, code, _ := reader.state(); code != 0 {
-			t.Errorf("%s: closed with %v too early", name, code)
-		}
-		r.gw.publish(anna, c.pad)
-		if _, code, _ := reader.state(); code != closeSlow {
-			t.Errorf("%s: closed with %v", name, code)
-		}
+			if _, code, _ := reader.state(); code != closeSlow {
+				t.Errorf("%s: closed with %v", name, code)
+			}
+		})
+	}
+}
+
+// TestABurstCutsOffNobodyWhoReads posts more events at once than may wait for a slow reader.
+func TestABurstCutsOffNobodyWhoReads(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	tab, _ := r.enter(anna, "")
+	last := r.gw.publish(anna, 0)
+	for range 400 {
+		last = r.gw.publish(anna, 0)
+	}
+	for tab.last != last.Cursor {
+		tab.next() // fails if the session is closed
 	}
 }
 

@@ -346,7 +346,7 @@ func (w *slowWriter) Flush() {}
 
 func TestSlowStreamKeepsNoMoreThanItsOutbox(t *testing.T) {
 	t.Parallel()
-	r := newParts(t, nil)
+	r := newParts(t, func(c *Config) { c.Limits.QueueMessages = 2 })
 	t.Cleanup(r.close)
 	rec := httptest.NewRecorder()
 	w := &slowWriter{rec, make(chan struct{}), make(chan struct{})}
@@ -356,7 +356,7 @@ func TestSlowStreamKeepsNoMoreThanItsOutbox(t *testing.T) {
 		r.server.Handler().ServeHTTP(w, r.get("/v1/sse", url.Values{"ticket": {r.mintTicket(anna, "")}}))
 	}()
 	recv(t, w.writing) // the hello
-	for range 33 {     // one more than the outbox takes
+	for range 33 {     // one more than the outbox takes of a burst
 		r.gw.publish(anna, 0)
 	}
 	close(w.pass)
@@ -391,7 +391,7 @@ func (r *rig) mintTicket(who userKey, client string) string {
 
 func TestWaitingMessagesLeaveInOneWrite(t *testing.T) {
 	t.Parallel()
-	r := newParts(t, nil)
+	r := newParts(t, func(c *Config) { c.Limits.QueueMessages = 2 })
 	t.Cleanup(r.close)
 	rec := httptest.NewRecorder()
 	w := &slowWriter{rec, make(chan struct{}), make(chan struct{})}

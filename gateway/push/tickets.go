@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
 	"ringcast/gateway"
 )
 
@@ -34,6 +35,7 @@ type ticket struct {
 	Account              string `json:"account"`
 	Client               string `json:"client,omitempty"`
 	Origin               string `json:"origin,omitempty"` // of the page that asked for it: works from there only
+	Run                  string `json:"run,omitempty"`    // of the only node that knows how far the chain was used
 	N                    int    `json:"n"`                // its place in the chain, from 1
 	TokenIssued          int64  `json:"token_iat,omitempty"`
 	TokenExpires         int64  `json:"token_exp"`
@@ -60,14 +62,16 @@ type chain struct {
 type tickets struct {
 	tokens *Tokens
 	chains Chains
+	run    string // names the memory that chains are kept in; "": all nodes share one
 	pace   *throttle
 }
 
 func newTickets(tokens *Tokens, chains Chains) *tickets {
+	t := &tickets{tokens: tokens, chains: chains, pace: newThrottle("tickets", ticketsPerMinute, time.Minute)}
 	if chains == nil {
-		chains = &memChains{values: map[string]memChain{}}
+		t.chains, t.run = &memChains{values: map[string]memChain{}}, rand.Text()
 	}
-	return &tickets{tokens: tokens, chains: chains, pace: newThrottle("tickets", ticketsPerMinute, time.Minute)}
+	return t
 }
 
 // serveTicket gives a ticket for a token.
@@ -146,22 +150,22 @@ func (t *tickets) first(who identity, client, origin string) (string, time.Time,
 		return "", time.Time{}, err
 	}
 	expires := t.tokens.now().Add(ticketLife).Truncate(time.Second)
-	text, err := t.sign(newTicket(who, client, origin), 1, expires.Unix())
+	text, err := t.sign(t.chain(who, client, origin), 1, expires.Unix())
 	return text, expires, err
 }
 
-// newTicket is what the tickets of a new chain have in common.
-func newTicket(who identity, client, origin string) *ticket {
-	t := &ticket{
+// chain is what the tickets of a new chain have in common.
+func (t *tickets) chain(who identity, client, origin string) *ticket {
+	all := &ticket{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer: sessionIssuer, Audience: jwt.ClaimStrings{ticketAudience}, Subject: who.user, ID: rand.Text(),
 		},
-		Account: who.account, Client: client, Origin: origin, TokenExpires: who.expires.Unix(),
+		Account: who.account, Client: client, Origin: origin, Run: t.run, TokenExpires: who.expires.Unix(),
 	}
 	if !who.issued.IsZero() {
-		t.TokenIssued = who.issued.Unix()
+		all.TokenIssued = who.issued.Unix()
 	}
-	return t
+	return all
 }
 
 // sign makes the ticket of a chain with that number: the same text for the same expiry.
@@ -178,7 +182,7 @@ func (t *tickets) sign(of *ticket, n int, expires int64) (string, error) {
 // verify checks all of a ticket but whether it was used.
 func (t *tickets) verify(text string) (*ticket, error) {
 	if text == "" || len(text) > maxTokenSize {
-		return nil, errBadToken(fmt.Errorf("a ticket of %d bytes", len(text)))
+		return nil, errBadTicket(fmt.Errorf("it has %d bytes", len(text)))
 	}
 	claims := &ticket{}
 	_, err := t.tokens.parser.ParseWithClaims(text, claims, func(*jwt.Token) (any, error) { return t.tokens.cfg.SessionKey, nil })
@@ -187,10 +191,12 @@ func (t *tickets) verify(text string) (*ticket, error) {
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return nil, errTicketUsed()
 	case err != nil:
-		return nil, errBadToken(err)
+		return nil, errBadTicket(err)
 	case claims.Issuer != sessionIssuer || !slices.Equal(claims.Audience, jwt.ClaimStrings{ticketAudience}) ||
 		claims.Account == "" || claims.Subject == "" || claims.ID == "" || claims.N < 1:
-		return nil, errBadToken(errors.New("not a ticket"))
+		return nil, errBadTicket(errors.New("not a ticket"))
+	case claims.Run != t.run: // whether it was used has been forgotten with that run
+		return nil, errTicketUsed()
 	case now.After(claims.ExpiresAt.Time): // the parser has allowed for other people's clocks
 		return nil, errTicketUsed()
 	case now.After(claims.identity().expires.Add(tokenLeeway)):
@@ -279,6 +285,10 @@ func (t *tickets) tick(now time.Time) {
 // errTicketUsed is also for a ticket that is too old: the remedy is the same.
 func errTicketUsed() error {
 	return &gateway.Error{Code: gateway.CodeTicketUsed, Message: "the ticket was used, or is older than 30 s: get another"}
+}
+
+func errBadTicket(cause error) error {
+	return &gateway.Error{Code: gateway.CodeBadToken, Message: "the ticket is not valid here: get one by POST /v1/tickets", Err: cause}
 }
 
 func errChains(err error) error {

@@ -336,3 +336,18 @@ func TestTicketsOnAnotherNode(t *testing.T) {
 		t.Errorf("a stream's on both: %d %s", resp.StatusCode, body)
 	}
 }
+
+// TestTicketOfAnEarlierRunIsWorthNothing: whether it was used has been forgotten.
+func TestTicketOfAnEarlierRunIsWorthNothing(t *testing.T) {
+	t.Parallel()
+	before, after := newParts(t, nil), newParts(t, nil)
+	defer before.close()
+	defer after.close()
+	old := before.mintTicket(anna, "")
+	if _, err := after.server.tickets.verify(old); gateway.CodeOf(err) != gateway.CodeTicketUsed {
+		t.Errorf("a ticket of the run before: %v", err)
+	}
+	if _, err := before.server.tickets.verify(old); err != nil {
+		t.Errorf("in its own run: %v", err)
+	}
+}

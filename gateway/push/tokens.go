@@ -176,5 +176,5 @@ func (t *Tokens) parse(token string, keyOf func(*sessionClaims) ([]byte, bool)) 
 
 // errBadToken tells the log why and the client nothing that helps to guess.
 func errBadToken(cause error) error {
-	return &gateway.Error{Code: gateway.CodeBadToken, Message: "the token is not valid here", Err: cause}
+	return &gateway.Error{Code: gateway.CodeBadToken, Message: "the token is not valid here: get a new one by POST /v1/sessions/…, or from your own server", Err: cause}
 }
