@@ -105,11 +105,12 @@ func (c *claims) replace(key claimKey, was heldClaim, client string, now time.Ti
 	return true
 }
 
-// recall takes a claim as the log has it, unless one is held.
+// recall takes a claim as the log has it, unless one is held that says as much: that it was carried out may be in
+// the log though the answer came too late.
 func (c *claims) recall(key claimKey, h heldClaim, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, ok := c.held[key]; ok {
+	if old, ok := c.held[key]; ok && (old.done || !h.done) {
 		return
 	}
 	c.hold(key, h)

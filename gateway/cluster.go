@@ -31,9 +31,6 @@ const (
 	// A free partition is its first candidate's for so long, then anybody's.
 	candidateTime = time.Second
 
-	// How long a dead node's heartbeat is kept: much longer than anybody's view of it lags.
-	keepDead = time.Minute
-
 	keyCluster = "cluster"
 	keyNode    = keyCluster + ".node."
 	keyLease   = keyCluster + ".lease."
@@ -78,6 +75,7 @@ type cluster struct {
 type member struct {
 	heartbeat
 	rev    uint64
+	beats  bool      // it has changed under our eyes: what was found may be what a dead node left behind
 	seen   time.Time // when it last changed
 	echoes int       // own heartbeats that had come back then
 }
@@ -115,6 +113,7 @@ func (c *cluster) view() *view { return c.current.Load() }
 func (c *cluster) run(ctx context.Context) {
 	var loops sync.WaitGroup
 	loops.Go(func() { c.beat(ctx) })
+	loops.Go(func() { c.bury(ctx) })
 	loops.Go(func() { c.watch(ctx) })
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -143,7 +142,6 @@ func (c *cluster) beat(ctx context.Context) {
 		if err := c.sendBeat(ctx); err != nil && ctx.Err() == nil {
 			c.logger.Warn("heartbeat", "err", err)
 		}
-		c.bury(ctx)
 		select {
 		case <-tick.C:
 		case <-c.hurry:
@@ -179,22 +177,25 @@ func (c *cluster) tell() {
 	}
 }
 
-// bury deletes the heartbeats of nodes that are long dead. One node does it, if two do no harm is done.
+// bury deletes the heartbeats of dead nodes until ctx ends: who starts should not take them for alive. One node
+// does it; if two do, or a node comes back that very moment, no harm is done.
 func (c *cluster) bury(ctx context.Context) {
-	if v := c.view(); !v.in || len(v.alive) == 0 || v.alive[0] != c.node {
-		return
-	}
-	dead := map[string]uint64{}
-	c.mu.Lock()
-	for node, m := range c.members {
-		if !c.alive(m) && time.Since(m.seen) > keepDead {
-			dead[node] = m.rev
+	for wait(ctx, beatEvery) {
+		if v := c.view(); !v.in || len(v.alive) == 0 || v.alive[0] != c.node {
+			continue
 		}
-	}
-	c.mu.Unlock()
-	for node, rev := range dead {
-		if err := c.shared.Delete(ctx, keyNode+node, rev); err != nil && !errors.Is(err, ErrConflict) && ctx.Err() == nil {
-			c.logger.Warn("heartbeat of a dead node", "dead", node, "err", err)
+		dead := map[string]uint64{}
+		c.mu.Lock()
+		for node, m := range c.members {
+			if !c.alive(m) {
+				dead[node] = m.rev
+			}
+		}
+		c.mu.Unlock()
+		for node, rev := range dead {
+			if err := c.shared.Delete(ctx, keyNode+node, rev); err != nil && !errors.Is(err, ErrConflict) && ctx.Err() == nil {
+				c.logger.Warn("heartbeat of a dead node", "dead", node, "err", err)
+			}
 		}
 	}
 }
@@ -219,6 +220,7 @@ func (c *cluster) watchOnce(ctx context.Context) error {
 	defer cancel(nil)
 	c.mu.Lock()
 	c.echoed = time.Now()
+	known := c.newest()
 	c.mu.Unlock()
 	var silence sync.WaitGroup
 	defer silence.Wait()
@@ -254,7 +256,7 @@ func (c *cluster) watchOnce(ctx context.Context) error {
 	}, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.begin(first)
+		c.begin(first, known)
 		c.look()
 		first = nil
 	})
@@ -262,22 +264,36 @@ func (c *cluster) watchOnce(ctx context.Context) error {
 	return errors.Join(err, context.Cause(ctx))
 }
 
-// begin makes what the store holds the view. What is not there is no more.
-func (c *cluster) begin(all map[string]Value) {
+// newest is the newest revision that the view knows of.
+func (c *cluster) newest() (rev uint64) {
+	for _, m := range c.members {
+		rev = max(rev, m.rev)
+	}
+	for _, l := range c.leases {
+		rev = max(rev, l.generation)
+	}
+	return rev
+}
+
+// begin makes what the store holds the view. What is not there is no more. known is the newest revision that was
+// known before it was looked.
+func (c *cluster) begin(all map[string]Value, known uint64) {
+	var newest uint64
+	for _, v := range all {
+		newest = max(newest, v.Rev)
+	}
+	for p, l := range c.leases {
+		// A lease may have been written since. But in another incarnation of the store revisions are lower.
+		if newest < known || l.generation <= newest {
+			c.leases[p] = lease{}
+		}
+	}
 	for node := range c.members {
 		if _, ok := all[keyNode+node]; !ok {
 			c.apply(Value{Key: keyNode + node})
 		}
 	}
-	for p := range c.leases {
-		if _, ok := all[keyLease+strconv.Itoa(p)]; !ok {
-			c.leases[p] = lease{}
-		}
-	}
 	for _, v := range all {
-		if p, ok := c.partition(v.Key); ok {
-			c.leases[p] = lease{} // in another incarnation of the store revisions may be lower
-		}
 		c.apply(v)
 	}
 }
@@ -328,7 +344,7 @@ func (c *cluster) applyBeat(node string, v Value) {
 	if m.rev == v.Rev {
 		return
 	}
-	*m = member{rev: v.Rev, seen: time.Now(), echoes: c.echoes}
+	*m = member{rev: v.Rev, beats: node == c.node || m.rev != 0, seen: time.Now(), echoes: c.echoes}
 	if err := json.Unmarshal(v.Data, &m.heartbeat); err != nil {
 		c.logger.Error("a heartbeat that is none", "of", node, "err", err)
 	}
@@ -350,9 +366,13 @@ func (c *cluster) grant(p int, l lease) {
 	c.leases[p] = l
 }
 
+// alive says whether a node may be: whether what it owns is its own still.
 func (c *cluster) alive(m *member) bool {
 	return time.Since(m.seen) < deadAfter || c.echoes-m.echoes < echoesOfLife
 }
+
+// takes says whether a node, which may be alive, can be given partitions.
+func (m *member) takes() bool { return m.Ready && m.beats }
 
 // gone notes that a node is no more.
 func (c *cluster) gone(m *member) {
@@ -375,7 +395,7 @@ func (c *cluster) look() {
 			continue
 		}
 		v.alive = append(v.alive, node)
-		if m.Ready {
+		if m.takes() {
 			candidates = append(candidates, node)
 		}
 	}
@@ -445,7 +465,7 @@ func (c *cluster) heir(partition int) string {
 	}
 	var heir string
 	for _, node := range c.view().alive {
-		if m := c.members[node]; node != c.node && m != nil && m.Ready && (heir == "" || owns[node] < owns[heir]) {
+		if m := c.members[node]; node != c.node && m != nil && m.takes() && (heir == "" || owns[node] < owns[heir]) {
 			heir = node
 		}
 	}

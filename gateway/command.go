@@ -141,8 +141,10 @@ func (g *Gateway) carryOut(ctx context.Context, o *owner, cmd Command) (call str
 		return cmd.Call, g.hangUp(ctx, o, cmd)
 	case "claim":
 		return cmd.Call, g.claim(ctx, o, cmd)
-	default:
-		return "", Errorf(CodeInvalid, "unknown action %q: call, hangup and claim are known", cmd.Action)
+	case "hold", "unhold", "transfer":
+		return "", Errorf(CodeInvalid, "%s is not in this version: do it at the telephone", cmd.Action)
+	default: // renew, shown and visible are for whoever has the session
+		return "", Errorf(CodeInvalid, "unknown action %.64q: call, hangup, claim, renew, shown and visible are known", cmd.Action)
 	}
 }
 

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -221,5 +222,19 @@ func TestClaimCarriedOutIsKnownAfterARestart(t *testing.T) {
 		b = begin(t, log, store)
 		defer b.stop()
 		wantCode(t, b.do("u1", Command{ID: "2", Client: "tab2", Action: "claim", Call: "office:c1", What: "notify"}), CodeTaken)
+	})
+}
+
+func TestUnknownActionsAreToldFromThoseToCome(t *testing.T) {
+	withPBX(t, &fakePBX{state: "connected"}, func(t *testing.T, b *bundle) {
+		for action, says := range map[string]string{
+			"nonsense": "call, hangup, claim, renew, shown and visible", "": "unknown action",
+			"hold": "not in this version", "unhold": "not in this version", "transfer": "not in this version",
+		} {
+			r := b.do("u1", Command{ID: "k-" + action, Action: action})
+			if wantCode(t, r, CodeInvalid); r.Error == nil || !strings.Contains(r.Error.Message, says) {
+				t.Errorf("%q: %+v", action, r.Error)
+			}
+		}
 	})
 }

@@ -63,6 +63,12 @@ func overlay(calls map[string]*Call, later map[callKey]*Call, account, pbx strin
 	}
 }
 
+// over says whether an event comes after its call's end.
+func (d *draft) over(e Event) bool {
+	c, ok := d.call(e.Account, callID(e.PBX, e.Call))
+	return ok && c.Over()
+}
+
 // apply folds an event into its call and records that. It returns false for an event that is known.
 func (d *draft) apply(e Event) bool {
 	before, ok := d.call(e.Account, callID(e.PBX, e.Call))

@@ -1,6 +1,10 @@
 package gateway
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"time"
+)
 
 // EventType says what happened (design §4.1).
 type EventType string
@@ -89,6 +93,22 @@ type Event struct {
 	// takes the event; adapters leave it empty.
 	People []Person `json:"people,omitempty"`
 }
+
+// clean makes the texts of an event valid UTF-8, as they are when they come back from the log: every node, and the
+// owner before and after a restart, is to know the event and its call by the same.
+func (e *Event) clean() {
+	for _, text := range []*string{&e.Call, &e.ID, &e.From.Raw, &e.To.Raw, &e.Line, &e.Name, &e.Target, &e.Into, &e.Recording} {
+		*text = cleanText(*text)
+	}
+	for i, ext := range e.Extensions {
+		if valid := cleanText(ext); valid != ext {
+			e.Extensions = slices.Clone(e.Extensions)
+			e.Extensions[i] = valid
+		}
+	}
+}
+
+func cleanText(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
 
 // Number is a telephone number as the PBX wrote it and, where it is one that can be called from
 // anywhere, as E.164.

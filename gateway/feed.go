@@ -38,11 +38,13 @@ type Feed struct {
 	waiters   waiters                       // who waits for head
 	times     timeline                      // which entry was the head when
 	restored  bool                          // state came from a snapshot
+	purged    uint64                        // entries up to it, which the snapshot has, may be missing in the log
 	local     local                         // what this node's owners append
 	fences    []atomic.Pointer[FenceRecord] // the last of each partition
 
-	onApplied func(records int, appended time.Time) // for metrics
-	onRecord  func(r *Record)                       // after it was applied; called in order, may ask the feed, must not block
+	onApplied func(records int, appended time.Time)               // for metrics
+	onMissed  func(ctx context.Context, after, next uint64) error // entries between these two were purged meanwhile, or are lost
+	onRecord  func(r *Record)                                     // after it was applied; called in order, may ask the feed, must not block
 }
 
 func newFeed(log Log, logger *slog.Logger, now func() time.Time) *Feed {
@@ -64,6 +66,12 @@ func (f *Feed) shard(account string) *shard {
 func (f *Feed) run(ctx context.Context) error {
 	begun := map[int]bool{}
 	return f.log.Tail(ctx, 0, func(e Entry) error {
+		// What was purged before this began to read is in the snapshot.
+		if seen := max(f.head.Load(), f.purged); e.Seq > seen+1 && f.onMissed != nil {
+			if err := f.onMissed(ctx, seen, e.Seq); err != nil {
+				return err
+			}
+		}
 		if !begun[e.Partition] {
 			begun[e.Partition] = true
 			f.begin(e)
@@ -98,7 +106,7 @@ func (f *Feed) run(ctx context.Context) error {
 // begin notes the first entry that the log still holds of a partition: from there on the rings of the
 // partition's users will be whole.
 func (f *Feed) begin(first Entry) {
-	before := Position{Seq: first.Seq - 1, Index: lastIndex}
+	before := Position{Seq: max(first.Seq-1, f.purged), Index: lastIndex}
 	for i := range f.shards {
 		s := &f.shards[i]
 		s.mu.Lock()
@@ -121,10 +129,9 @@ func (f *Feed) apply(pos Position, r *Record) {
 	switch {
 	case r.Call != nil:
 		s.applyCall(pos, r, f)
-	case r.Command != nil:
-		s.commands[commandKey{r.Account, r.Command.User, r.Command.ID}] = doneCommand{r.Command.Reply, r.At}
-	case r.Claim != nil:
-		s.claims[claimKey{r.Account, r.Claim.User, r.Claim.Call, r.Claim.What}] = doneClaim{r.Claim.Client, r.At, r.Claim.Held}
+	case r.Command != nil, r.Claim != nil:
+		s.know(r)
+		s.unsaved.records.add(pos.Seq, r)
 	}
 }
 
@@ -258,6 +265,7 @@ func (f *Feed) claim(key claimKey) (doneClaim, bool) {
 // forget drops what is older than it need be remembered.
 func (f *Feed) forget() {
 	now := f.now()
+	f.times.before(now.Add(-resumeWindow))
 	for i := range f.shards {
 		f.shards[i].forget(now)
 	}

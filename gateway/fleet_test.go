@@ -19,6 +19,7 @@ var errCut = errors.New("the node is cut off")
 // line is what a node has to the world, which a test can cut: everything fails then, or hangs.
 type line struct {
 	cut  atomic.Bool
+	deaf atomic.Bool                   // the log is not read
 	hang atomic.Pointer[chan struct{}] // closed when it goes on
 }
 
@@ -111,7 +112,7 @@ func (l lineLog) Purge(ctx context.Context, partition int, before uint64) error 
 
 func (l lineLog) Tail(ctx context.Context, after uint64, fn func(Entry) error) error {
 	return l.memLog.Tail(ctx, after, func(e Entry) error {
-		if l.line.use(ctx) != nil {
+		if l.line.deaf.Load() || l.line.use(ctx) != nil {
 			<-ctx.Done()
 			return ctx.Err()
 		}
@@ -138,6 +139,7 @@ type node struct {
 	shared *line // to the shared store alone
 	pbx    *fakePBX
 	kill   func()
+	ends   func() error // what Run gives up with by itself, nil: it goes on
 }
 
 func inFleet(t *testing.T, partitions, nodes int, test func(t *testing.T, f *fleet)) {
@@ -192,6 +194,16 @@ func (f *fleet) start() *node {
 		}
 		f.nodes = slices.DeleteFunc(f.nodes, func(m *node) bool { return m == n })
 	})
+	n.ends = func() error {
+		select {
+		case err := <-done:
+			dead = true
+			done <- err
+			return err
+		case <-time.After(time.Minute):
+			return nil
+		}
+	}
 	n.kill = func() {
 		dead = true
 		n.line.cut.Store(true)

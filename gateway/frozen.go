@@ -11,6 +11,7 @@ type kept struct {
 	account, id string
 	version     int
 	over        bool
+	ended       int64  // when it ended, Unix; 0 while it is not over
 	call        *Call  // nil: frozen
 	frozen      string // the call's events, which it can be made of again
 }
@@ -111,7 +112,7 @@ func (i *ice) number(n *int) {
 			i.out = append(i.out, byte(*n))
 			return
 		}
-		i.out = binary.AppendUvarint(i.out, uint64(*n)) //nolint:gosec // the same number when it is read
+		i.out = binary.AppendUvarint(i.out, uint64(*n))
 		return
 	}
 	var shift, all uint64
@@ -123,7 +124,7 @@ func (i *ice) number(n *int) {
 			break
 		}
 	}
-	*n = int(all) //nolint:gosec // as it was written
+	*n = int(all)
 }
 
 func (i *ice) time(t *time.Time) {

@@ -70,7 +70,7 @@ func New(cfg Config) *Gateway {
 		cfg: cfg, feed: newFeed(cfg.Log, cfg.Logger, cfg.Now), links: map[string][]*Link{},
 		ready: make(chan struct{}), ended: make(chan struct{}), full: make(chan struct{}, 1),
 	}
-	g.feed.onApplied = cfg.Metrics.Applied
+	g.feed.onApplied, g.feed.onMissed = cfg.Metrics.Applied, g.missed
 	g.presence = newPresence(cfg.Directory, g.feed.busy)
 	if cfg.Peers != nil && cfg.Shared != nil {
 		g.presence.exchange = newExchange(g.presence, cfg.Shared, cfg.Peers.Node(), g.nodes, cfg.Logger, cfg.Now)
@@ -269,6 +269,7 @@ func (g *Gateway) emit(ctx context.Context, o *owner, account, pbx string, event
 	var unknown []string
 	prepared := make([]Event, len(events))
 	for i, e := range events {
+		e.clean()
 		e.Account, e.PBX = account, pbx
 		if !e.At.IsZero() {
 			e.At = e.At.UTC().Truncate(time.Microsecond)
@@ -278,13 +279,19 @@ func (g *Gateway) emit(ctx context.Context, o *owner, account, pbx string, event
 		prepared[i] = e
 	}
 	var result Result
+	var ended []*Call
 	err := o.submit(ctx, func(d *draft) error {
-		result = Result{Unknown: unknown}
+		result, ended = Result{Unknown: unknown}, ended[:0]
 		for _, e := range prepared {
-			if d.apply(e) {
-				result.Accepted++
-			} else {
+			ends := e.Type == EventHangup && !d.over(e)
+			at := len(d.records)
+			if !d.apply(e) {
 				result.Duplicates++
+				continue
+			}
+			result.Accepted++
+			if c := d.records[at].Call; ends && c.Over() {
+				ended = append(ended, c)
 			}
 		}
 		return nil
@@ -292,8 +299,9 @@ func (g *Gateway) emit(ctx context.Context, o *owner, account, pbx string, event
 	if err != nil {
 		return Result{}, err
 	}
-	for i := range prepared {
-		g.logEvent(ctx, &prepared[i])
+	g.logEvents(ctx, prepared)
+	for _, c := range ended {
+		g.logEnd(ctx, c)
 	}
 	if len(unknown) > 0 && g.cfg.Metrics.UnknownExtension != nil {
 		g.cfg.Metrics.UnknownExtension(account, unknown)
@@ -301,18 +309,27 @@ func (g *Gateway) emit(ctx context.Context, o *owner, account, pbx string, event
 	return result, nil
 }
 
-// logEvent writes a line about an event that was taken: a call's beginning, answer and end are worth one each.
-func (g *Gateway) logEvent(ctx context.Context, e *Event) {
-	level := slog.LevelDebug
-	switch e.Type {
-	case EventDial, EventBridge, EventHangup:
-		level = slog.LevelInfo
-	}
-	if !g.cfg.Logger.Enabled(ctx, level) { // a busy node's may not be: the line costs as much as all else
+// logEvents writes a line about each event that was taken. They cost as much as all else that is done for it.
+func (g *Gateway) logEvents(ctx context.Context, events []Event) {
+	if !g.cfg.Logger.Enabled(ctx, slog.LevelDebug) {
 		return
 	}
-	g.cfg.Logger.LogAttrs(ctx, level, string(e.Type), slog.String("account", e.Account), slog.String("call", callID(e.PBX, e.Call)),
-		slog.Any("extensions", e.Extensions), slog.String("cause", string(e.Cause)))
+	for i := range events {
+		e := &events[i]
+		g.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, string(e.Type), slog.String("account", e.Account), slog.String("call", callID(e.PBX, e.Call)),
+			slog.Any("extensions", e.Extensions), slog.String("cause", string(e.Cause)))
+	}
+}
+
+// logEnd writes the one line that each call is worth.
+func (g *Gateway) logEnd(ctx context.Context, c *Call) {
+	if !g.cfg.Logger.Enabled(ctx, slog.LevelInfo) {
+		return
+	}
+	outcome, talked := c.result()
+	g.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "call ended", slog.String("account", c.Account), slog.String("call", c.ID),
+		slog.String("direction", string(c.Direction)), slog.Any("users", c.Users()), slog.String("outcome", string(outcome)),
+		slog.Int("talk_seconds", int(talked/time.Second)))
 }
 
 // people looks up who sits behind the extensions that an event names. Only an event's own extensions
@@ -344,9 +361,9 @@ func (g *Gateway) people(e Event, unknown []string) ([]Person, []string) {
 func (g *Gateway) live(ctx context.Context, o *owner, account, pbx string, calls []string, at time.Time) error {
 	still := make(map[string]bool, len(calls))
 	for _, id := range calls {
-		still[callID(pbx, id)] = true
+		still[callID(pbx, cleanText(id))] = true
 	}
-	for {
+	for most := endAtOnce; ; {
 		var ended []string
 		err := o.submit(ctx, func(d *draft) error {
 			ended = ended[:0]
@@ -355,25 +372,30 @@ func (g *Gateway) live(ctx context.Context, o *owner, account, pbx string, calls
 					continue
 				}
 				d.end(c, at)
-				if ended = append(ended, id); len(ended) == endAtOnce {
+				if ended = append(ended, id); len(ended) == most {
 					break
 				}
 			}
 			return nil
 		})
+		if most > 1 && CodeOf(err) == CodeTooLarge {
+			most /= 2
+			continue
+		}
 		if err != nil {
 			return err
 		}
 		for _, id := range ended {
 			g.cfg.Logger.Info("ended unseen", "account", account, "call", id)
 		}
-		if len(ended) < endAtOnce {
+		if len(ended) < most {
 			return nil
 		}
 	}
 }
 
-// endAtOnce is how many calls are ended in one request, whose records must fit into one entry of the log.
+// endAtOnce is how many calls are ended in one request, whose records must fit into one entry of the log: fewer
+// when they do not.
 const endAtOnce = 50
 
 // keepHouse ends calls that nobody will end, forgets what is old, writes snapshots and purges the log.
@@ -454,14 +476,22 @@ func (g *Gateway) sweep(ctx context.Context) error {
 			continue
 		}
 		g.cfg.Logger.Info("ending by age", "account", account, "calls", ids)
-		errs = append(errs, o.submit(ctx, func(d *draft) error {
-			for _, id := range ids {
-				if c, ok := d.call(account, id); ok && !c.Over() && stale(c) {
-					d.end(c, c.lastAt())
+		for most := len(ids); len(ids) > 0; {
+			some := ids[:min(most, len(ids))]
+			err := o.submit(ctx, func(d *draft) error {
+				for _, id := range some {
+					if c, ok := d.call(account, id); ok && !c.Over() && stale(c) {
+						d.end(c, c.lastAt())
+					}
 				}
+				return nil
+			})
+			if most > 1 && CodeOf(err) == CodeTooLarge {
+				most /= 2
+				continue
 			}
-			return nil
-		}))
+			errs, ids = append(errs, err), ids[len(some):]
+		}
 	}
 	return errors.Join(errs...)
 }

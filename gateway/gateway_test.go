@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -40,7 +41,12 @@ func directory() *Accounts {
 
 func begin(t *testing.T, log Log, store *memStore, attach ...PBX) *bundle {
 	t.Helper()
-	g := New(Config{Log: log, Store: store, Directory: directory()})
+	return beginLogged(t, nil, log, store, attach...)
+}
+
+func beginLogged(t *testing.T, logger *slog.Logger, log Log, store *memStore, attach ...PBX) *bundle {
+	t.Helper()
+	g := New(Config{Log: log, Store: store, Directory: directory(), Logger: logger})
 	for _, p := range attach {
 		g.Attach("acme", "office", p)
 	}

@@ -8,7 +8,7 @@ import (
 
 // Log is the one durable, ordered record of everything that happens to calls (design §2). It keeps
 // opaque entries in partitions; sequences are positive, unique in the whole log and strictly rising
-// within it, with gaps where entries were purged.
+// within it, with gaps only where entries were purged.
 //
 // All methods may be called from many goroutines. An implementation keeps what it acknowledged through
 // a kill of the process; what a power cut may take is the implementation's documented choice.
@@ -18,7 +18,8 @@ type Log interface {
 
 	// Append adds e to e.Partition, provided that the sequence of the partition's last entry is still
 	// after (0: it has none), and returns the new sequence. It returns only when the entry is as durable
-	// as the log promises.
+	// as the log promises. It must not keep e.Data after it returned, whatever it returned: the caller writes its
+	// next entry there.
 	//
 	// ErrConflict: the condition failed and nothing was written. ErrLogFull: the log refuses, nothing was
 	// written. Any other error leaves the outcome open: read the partition to its end and look for e.ID.

@@ -23,6 +23,7 @@ type memLog struct {
 	changed  chan struct{}
 	onAppend func(e Entry) error // called with the entry before it is kept; nil error: go on
 	afterAll func(e Entry) error // called when it is kept: its error is returned all the same
+	onLast   func()              // called once when Last has looked
 }
 
 var _ Log = (*memLog)(nil)
@@ -73,8 +74,13 @@ func (l *memLog) last(partition int) uint64 {
 
 func (l *memLog) Last(_ context.Context, partition int) (uint64, error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.last(partition), nil
+	last, later := l.last(partition), l.onLast
+	l.onLast = nil
+	l.mu.Unlock()
+	if later != nil {
+		later()
+	}
+	return last, nil
 }
 
 func (l *memLog) Tail(ctx context.Context, after uint64, fn func(Entry) error) error {

@@ -66,6 +66,7 @@ const (
 	appendTimeout = 5 * time.Second
 	appendTries   = 3
 	appendPace    = time.Millisecond
+	appendPause   = 50 * time.Millisecond // before an append whose answer was lost is tried again; then four times as long
 
 	// What may lie ahead of the feed. Beyond it the owner waits for the feed, and refuses when that stands still.
 	maxAhead = 64 << 20
@@ -136,7 +137,7 @@ func (o *owner) run(ctx context.Context) {
 			select {
 			case r := <-o.requests:
 				o.carried = append(o.carried, r)
-				o.pace()
+				o.pace(ctx)
 			case <-ctx.Done():
 			}
 		}
@@ -152,9 +153,9 @@ func (o *owner) run(ctx context.Context) {
 
 // pace lets the requests of a busy node come together: few large groups cost a fraction of what many small ones do.
 // Who is alone is appended at once.
-func (o *owner) pace() {
-	if wait := appendPace - time.Since(o.begun); wait > 0 && o.busy {
-		time.Sleep(wait)
+func (o *owner) pace(ctx context.Context) {
+	if pause := appendPace - time.Since(o.begun); pause > 0 && o.busy {
+		wait(ctx, pause)
 	}
 	o.begun = time.Now()
 }
@@ -182,7 +183,15 @@ func (o *owner) serve(ctx context.Context, group []*request) {
 	id := rand.Text()
 	var before uint64 // the partition's last entry at the first try
 	var failure error
-	open := false // what was tried may still land
+	open := false                // what was tried may still land
+	var cut [appendTries + 2]int // how many requests of the try before each try had no room for
+	landed := func(try int) {
+		answer(group, nil)
+		for _, n := range cut[try+1:] { // they were carried over to the next group
+			answer(o.carried[:n], nil)
+			o.carried = o.carried[n:]
+		}
+	}
 	for try := 1; ; try++ {
 		if err := o.sync(ctx); err != nil {
 			o.giveUp(group, failure, err)
@@ -190,8 +199,8 @@ func (o *owner) serve(ctx context.Context, group []*request) {
 		}
 		if try == 1 {
 			before = o.last
-		} else if found, err := o.find(ctx, id, before); found {
-			answer(group, nil)
+		} else if found, err := o.find(ctx, id, before, o.last); found > 0 {
+			landed(found)
 			return
 		} else if err != nil || try > appendTries {
 			o.giveUp(group, failure, err)
@@ -199,17 +208,30 @@ func (o *owner) serve(ctx context.Context, group []*request) {
 		}
 		if o.over() {
 			refusal := errElsewhere
-			if open && !o.fenced() {
-				refusal = unavailable(failure)
+			if open { // then it may have landed since, before the fence: all of that the feed has read
+				fenced := o.fenced()
+				found, err := o.find(ctx, id, before, o.feed.head.Load())
+				if found > 0 {
+					landed(found)
+					o.refuse(errElsewhere)
+					return
+				}
+				if err != nil || !fenced {
+					refusal = unavailable(failure)
+				}
 			}
 			answer(group, refusal)
 			o.refuse(errElsewhere)
 			return
 		}
 		var d *draft
+		carried := len(o.carried)
 		if d, group = o.fold(group, try == 1); len(d.records) == 0 {
 			answer(group, nil)
 			return
+		}
+		if try > 1 {
+			cut[try] = len(o.carried) - carried
 		}
 		o.busy = len(group) > 1
 		if failure = o.append(ctx, entryID(id, try), d); failure == nil {
@@ -224,6 +246,9 @@ func (o *owner) serve(ctx context.Context, group []*request) {
 			return
 		}
 		o.logger.Warn("append again", "try", try, "err", failure)
+		if open { // while the log is at it, it refuses whatever is tried
+			wait(ctx, appendPause<<(2*(try-1)))
+		}
 	}
 }
 
@@ -353,27 +378,31 @@ func (o *owner) catchUp(ctx context.Context) error {
 // entryID names one try to append a group, so that what its entry holds is known.
 func entryID(group string, try int) string { return group + "-" + strconv.Itoa(try) }
 
-// find looks for an entry of a group of ours, whose append was not confirmed, from the one after before to
-// the partition's last.
-func (o *owner) find(ctx context.Context, id string, before uint64) (bool, error) {
-	if o.last <= before {
-		return false, nil
+// find looks for an entry of a group of ours, whose append was not confirmed, from the one after before up to
+// until, and returns which try made it, 0 if none.
+func (o *owner) find(ctx context.Context, id string, before, until uint64) (try int, err error) {
+	if until <= before {
+		return 0, nil
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, appendTimeout, errors.New("the log did not answer"))
 	defer cancel()
-	found, errEnd := false, errors.New("read to the end")
-	err := o.log.Tail(ctx, before, func(e Entry) error {
-		group, _, _ := strings.Cut(e.ID, "-")
-		found = found || group == id
-		if found || e.Seq >= o.last {
+	errEnd := errors.New("read to the end")
+	err = o.log.Tail(ctx, before, func(e Entry) error {
+		if n, ok := strings.CutPrefix(e.ID, id+"-"); ok {
+			if try, err = strconv.Atoi(n); err != nil {
+				return fmt.Errorf("entry %q: %w", e.ID, err)
+			}
+			return errEnd
+		}
+		if e.Seq >= until {
 			return errEnd
 		}
 		return nil
 	})
 	if errors.Is(err, errEnd) {
-		return found, nil
+		return try, nil
 	}
-	return false, err
+	return 0, err
 }
 
 // The owner as a reader: what it appended, over the feed.

@@ -14,12 +14,14 @@ import (
 type post struct {
 	mu      sync.Mutex
 	waiting []*parcel
+	bytes   int // of those
 	sending int
 }
 
 // parcel is the events of one Emit.
 type parcel struct {
-	data []byte // a posted
+	ctx  context.Context // its Emit waits so long
+	data []byte          // a posted
 	done chan receipt
 }
 
@@ -65,13 +67,19 @@ const (
 	postRequests = 2       // under way at a time
 	postBytes    = 1 << 20 // of a request, unless one parcel is more
 	postParcels  = 512     // of a request
+	postRoom     = 8 << 20 // for what waits
 )
 
 // send has the partition's owner on another node take events, encoded as posted.
 func (s *seat) send(ctx context.Context, data []byte) (Result, error) {
-	m := &parcel{data: data, done: make(chan receipt, 1)}
+	m := &parcel{ctx: ctx, data: data, done: make(chan receipt, 1)}
 	s.post.mu.Lock()
+	if s.post.bytes > postRoom {
+		s.post.mu.Unlock()
+		return Result{}, unavailable(errors.New("the node that takes these events is too slow"))
+	}
 	s.post.waiting = append(s.post.waiting, m)
+	s.post.bytes += len(data)
 	first := s.post.sending < postRequests
 	if first {
 		s.post.sending++
@@ -121,14 +129,18 @@ func (s *seat) deliver(ctx context.Context) {
 	}
 }
 
-// next takes the parcels of a request; none means that the sender has ended.
+// next takes the parcels of a request, without those that nobody waits for any more; none means that the sender
+// has ended.
 func (p *post) next() (batch []*parcel, frame []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for len(p.waiting) > 0 && len(batch) < postParcels && (len(batch) == 0 || len(frame)+len(p.waiting[0].data) <= postBytes) {
 		m := p.waiting[0]
 		p.waiting[0], p.waiting = nil, p.waiting[1:]
-		batch, frame = append(batch, m), appendParcel(frame, m.data)
+		p.bytes -= len(m.data)
+		if m.ctx.Err() == nil {
+			batch, frame = append(batch, m), appendParcel(frame, m.data)
+		}
 	}
 	if len(batch) == 0 {
 		p.waiting = nil

@@ -29,7 +29,7 @@ type ringItem struct {
 func (it *ringItem) pos() Position { return Position{Seq: it.seq, Index: int(it.index)} }
 
 func (r *ring) add(pos Position, at time.Time, call *kept, version int) {
-	r.items = append(r.items, ringItem{pos.Seq, uint32(pos.Index), uint32(version), at.Unix(), call}) //nolint:gosec // small
+	r.items = append(r.items, ringItem{pos.Seq, uint32(pos.Index), uint32(version), at.Unix(), call})
 	if len(r.items) > ringCount {
 		r.evict()
 	}

@@ -23,6 +23,10 @@ const (
 	takeTime  = 5 * time.Second        // what a take-over may last before it is begun anew
 	takePause = 250 * time.Millisecond // before it is
 	unlinked  = time.Second            // how long a hand-over waits for the links to end
+
+	// Whoever has the lease and cannot finish so often leaves it to another, and waits.
+	takeTries = 3
+	takeLeave = 5 * time.Second
 )
 
 // errElsewhere means that this node does not own the partition, and nothing was done.
@@ -37,7 +41,7 @@ func (s *seat) alone() *owner {
 
 // run owns the partition whenever this node should, until ctx ends.
 func (s *seat) run(ctx context.Context) {
-	for ctx.Err() == nil {
+	for failed := 0; ctx.Err() == nil; {
 		v := s.gateway.cluster.view()
 		if !v.mine[s.partition] {
 			select {
@@ -48,13 +52,34 @@ func (s *seat) run(ctx context.Context) {
 		}
 		err := s.term(ctx, v)
 		if err == nil || ctx.Err() != nil {
+			failed = 0
 			continue
 		}
 		if !errors.Is(err, ErrConflict) { // another was faster, which is as good
 			s.gateway.cfg.Logger.Warn("partition not taken", "partition", s.partition, "err", err)
+			failed++
+		}
+		if failed >= takeTries {
+			s.pass(ctx)
+			failed = 0
 		}
 		wait(ctx, takePause)
 	}
+}
+
+// pass leaves the partition to another node, if there is one: this one has the lease and cannot make use of it.
+func (s *seat) pass(ctx context.Context) {
+	g := s.gateway
+	l := g.cluster.view().leases[s.partition]
+	if l.Node != g.cluster.node || len(g.nodes()) == 0 {
+		return
+	}
+	if _, err := g.cluster.write(ctx, s.partition, "", l.generation); err != nil {
+		g.cfg.Logger.Warn("partition not passed on", "partition", s.partition, "err", err)
+		return
+	}
+	g.cfg.Logger.Warn("partition passed on", "partition", s.partition)
+	wait(ctx, takeLeave)
 }
 
 // term owns the partition from now until it should not any more.
@@ -145,7 +170,7 @@ func (s *seat) take(ctx context.Context, v *view) (*owner, error) {
 		return nil, errors.New("this node does not count at the moment")
 	}
 	generation := v.leases[s.partition].generation
-	for {
+	for pause := appendPause; ; pause = min(2*pause, time.Second) {
 		last, err := g.cfg.Log.Last(ctx, s.partition)
 		if err != nil {
 			return nil, fmt.Errorf("end of partition %d: %w", s.partition, err)
@@ -166,6 +191,7 @@ func (s *seat) take(ctx context.Context, v *view) (*owner, error) {
 		if !errors.Is(err, ErrConflict) {
 			return nil, fmt.Errorf("fence partition %d: %w", s.partition, err)
 		}
+		wait(ctx, pause) // an append of the owner before may be under way
 	}
 	if err := g.feed.wait(ctx, o.last); err != nil {
 		return nil, err

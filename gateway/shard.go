@@ -17,10 +17,10 @@ type shard struct {
 	events    recent
 	commands  map[commandKey]doneCommand
 	claims    map[claimKey]doneClaim
-	forgotten Position    // the last position of any user that was dropped
-	ended     []savedCall // since the last snapshot, the first to end first
-	oldest    []endedAt   // the calls that ended, the first to end first
-	views     encoder     // its room is used again and again, as is
+	forgotten Position  // the last position of any user that was dropped
+	unsaved   unsaved   // of all this, what the next snapshot is to add
+	oldest    []endedAt // the calls that ended, the first to end first
+	views     encoder   // its room is used again and again, as is
 	ice       ice
 }
 
@@ -31,12 +31,6 @@ type (
 	commandKey struct{ account, user, id string }
 	claimKey   struct{ account, user, call, what string }
 )
-
-// savedCall is a call that ended, for the next snapshot.
-type savedCall struct {
-	seq  uint64 // of the log's entry
-	call *kept
-}
 
 type endedAt struct {
 	call *kept
@@ -109,15 +103,16 @@ func (s *shard) user(account, user string, now time.Time) *userFeed {
 }
 
 func (s *shard) applyCall(pos Position, r *Record, f *Feed) {
-	if pbx, _, ok := cutCallID(r.Call.ID); ok && r.EventID != "" {
-		s.events.add(eventKey{r.Account, pbx, r.EventID}, r.At)
-	}
 	k := s.calls[callKey{r.Account, r.Call.ID}]
 	if k == nil || r.Call.Version >= k.version {
 		k = s.put(k, r.Call, r.At)
 		if k.over {
-			s.ended = append(s.ended, savedCall{pos.Seq, k})
+			s.unsaved.ended.add(pos.Seq, k)
 		}
+	}
+	if pbx, _, ok := cutCallID(k.id); ok && r.EventID != "" {
+		s.events.add(eventKey{k.account, pbx, r.EventID}, r.At)
+		s.unsaved.events.add(pos.Seq, knownEvent{k, r.EventID, r.At.Unix()})
 	}
 	for _, name := range r.Users {
 		u := s.user(r.Account, name, r.At)
@@ -127,6 +122,16 @@ func (s *shard) applyCall(pos Position, r *Record, f *Feed) {
 		u.seen = r.At
 		u.ring.add(pos, r.At, k, r.Call.Version)
 		s.deliver(u, name, pos, r, f.epoch)
+	}
+}
+
+// know takes a command or a claim.
+func (s *shard) know(r *Record) {
+	switch {
+	case r.Command != nil:
+		s.commands[commandKey{r.Account, r.Command.User, r.Command.ID}] = doneCommand{r.Command.Reply, r.At}
+	case r.Claim != nil:
+		s.claims[claimKey{r.Account, r.Claim.User, r.Claim.Call, r.Claim.What}] = doneClaim{r.Claim.Client, r.At, r.Claim.Held}
 	}
 }
 
@@ -179,9 +184,11 @@ func (s *shard) count(k *kept, over bool, now time.Time) {
 			s.live[k.account] = live
 		}
 		live[k.id] = struct{}{}
+		k.ended = 0
 		return
 	}
-	s.oldest = append(s.oldest, endedAt{k, now.Unix()})
+	k.ended = now.Unix()
+	s.oldest = append(s.oldest, endedAt{k, k.ended})
 	if delete(live, k.id); len(live) == 0 {
 		delete(s.live, k.account)
 	}
@@ -191,11 +198,14 @@ func (s *shard) forget(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(s.oldest) > 0 && (len(s.oldest) > maxEnded || now.Sub(time.Unix(s.oldest[0].at, 0)) > rememberCalls) {
-		delete(s.calls, callKey{s.oldest[0].call.account, s.oldest[0].call.id})
+		if end := s.oldest[0]; end.call.ended == end.at { // else it went on, and may have ended later
+			delete(s.calls, callKey{end.call.account, end.call.id})
+		}
 		s.oldest[0] = endedAt{}
 		s.oldest = s.oldest[1:]
 	}
 	s.events.age(now)
+	s.unsaved.expire(now)
 	for key, done := range s.commands {
 		if now.Sub(done.at) > rememberIDs {
 			delete(s.commands, key)
@@ -219,21 +229,21 @@ func (s *shard) forget(now time.Time) {
 
 // shardState is what a snapshot keeps of a shard.
 type shardState struct {
-	live, ended []kept      // as they were
-	again       []savedCall // ended, for endedAgain
+	live, ended []kept  // as they were
+	taken       unsaved // for unsavedAgain
 	users       []userPosition
 	forgotten   Position
 }
 
-// state returns what a snapshot keeps, and begins a new list of ended calls.
+// state returns what a snapshot keeps, and begins anew with what is unsaved.
 func (s *shard) state() shardState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	state := shardState{again: s.ended, forgotten: s.forgotten}
-	for _, e := range s.ended {
-		state.ended = append(state.ended, *e.call)
+	state := shardState{taken: s.unsaved, forgotten: s.forgotten}
+	for _, e := range s.unsaved.ended {
+		state.ended = append(state.ended, *e.item)
 	}
-	s.ended = nil
+	s.unsaved = unsaved{}
 	for account, ids := range s.live {
 		for id := range ids {
 			state.live = append(state.live, *s.calls[callKey{account, id}])
@@ -247,22 +257,18 @@ func (s *shard) state() shardState {
 	return state
 }
 
-// endedAgain puts back what a failed snapshot took.
-func (s *shard) endedAgain(ended []savedCall) {
+// unsavedAgain puts back what a failed snapshot took.
+func (s *shard) unsavedAgain(taken unsaved) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ended = append(ended, s.ended...)
+	s.unsaved = taken.before(s.unsaved)
 }
 
-// saved says that the calls that had ended by an entry are in a snapshot that another node wrote.
+// saved says that what came up to an entry is in a snapshot that another node wrote.
 func (s *shard) saved(seq uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := 0
-	for n < len(s.ended) && s.ended[n].seq <= seq {
-		n++
-	}
-	s.ended = slices.Delete(s.ended, 0, n)
+	s.unsaved.saved(seq)
 }
 
 // restoreCall takes a call from a snapshot.
@@ -272,6 +278,39 @@ func (s *shard) restoreCall(c *Call, now time.Time) {
 	if was := s.calls[callKey{c.Account, c.ID}]; was == nil || c.Version > was.version {
 		s.put(was, c, now)
 	}
+}
+
+// restoreRecord takes a command or a claim from a snapshot: the last word on it, in whatever order they come.
+func (s *shard) restoreRecord(r *Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := true
+	switch {
+	case r.Command != nil:
+		was, ok := s.commands[commandKey{r.Account, r.Command.User, r.Command.ID}]
+		last = !ok || lastWord(r.Command.Reply != nil, was.reply != nil, r.At, was.at)
+	case r.Claim != nil:
+		was, ok := s.claims[claimKey{r.Account, r.Claim.User, r.Claim.Call, r.Claim.What}]
+		last = !ok || lastWord(!r.Claim.Held, !was.held, r.At, was.at)
+	}
+	if last {
+		s.know(r)
+	}
+}
+
+// lastWord says whether what was recorded at a time follows what was at another. Done is done.
+func lastWord(done, wasDone bool, at, was time.Time) bool {
+	if done != wasDone {
+		return done
+	}
+	return at.After(was)
+}
+
+// restoreEvent takes an event's id from a snapshot.
+func (s *shard) restoreEvent(e savedEvent, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.events.add(eventKey{e.Account, e.PBX, e.ID}, now)
 }
 
 // restoreUser takes a user's position from a snapshot. The ring's floor follows with the log's first entry.

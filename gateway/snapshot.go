@@ -13,18 +13,21 @@ import (
 
 // A snapshot lets a start begin near the log's end. Calls are kept packed, many to a value: a write to a
 // strict store costs a sync of the disk. Each snapshot writes the live calls and the users' last
-// positions anew, as a generation of their own, and the calls that ended since the one before; the head
-// names the generation once all of it is there. What a snapshot holds may be newer than the head's
-// position, never older, and records applied over it again change nothing.
+// positions anew, as a generation of their own, and adds what has come since the one before: the calls that
+// ended, and what is known by its id so that it is not done twice. The head names the generation once all of it
+// is there. What a snapshot holds may be newer than the head's position, never older, and records applied over it
+// again change nothing.
 const (
 	keyHead  = "snapshot"
 	keyLive  = "live"  // live.GENERATION.N: calls
 	keyUsers = "users" // users.GENERATION.N: positions
 	keyEnded = "ended" // ended.GENERATION.N: calls, kept for 24 hours
+	keyKnown = "known" // known.GENERATION.N: records of commands and claims, likewise
+	keyHeard = "heard" // heard.GENERATION.N: ids of events, kept for 10 minutes
 
 	packSize = 1 << 20 // bytes of a value, about
 
-	maxEndedBytes = 256 << 20 // of ended calls: what a node remembers of them in memory, about
+	maxKeptBytes = 256 << 20 // of a kind that is kept for a time: what a node remembers of ended calls in memory, about
 )
 
 // resumeWindow is how much of the log is kept for browsers to resume from after a restart.
@@ -34,7 +37,8 @@ type snapshotHead struct {
 	Epoch      string   `json:"epoch"`
 	Seq        uint64   `json:"seq"`
 	Generation string   `json:"generation"`
-	Forgotten  Position `json:"forgotten"` // the last position of any user that is no longer remembered
+	Purged     uint64   `json:"purged,omitempty"` // entries up to it may be gone from the log
+	Forgotten  Position `json:"forgotten"`        // the last position of any user that is no longer remembered
 }
 
 // userPosition is a user's last position in a snapshot.
@@ -42,6 +46,25 @@ type userPosition struct {
 	Account string   `json:"account"`
 	User    string   `json:"user"`
 	Last    Position `json:"last"`
+}
+
+// savedEvent is an event's id in a snapshot.
+type savedEvent struct {
+	Account string `json:"account"`
+	PBX     string `json:"pbx"`
+	ID      string `json:"id"`
+}
+
+// lifetime is for how long the packs of a kind are of use; 0: as long as the snapshot that they belong to.
+func lifetime(kind string) time.Duration {
+	switch kind {
+	case keyEnded, keyKnown:
+		return rememberCalls
+	case keyHeard:
+		return rememberIDs
+	default:
+		return 0
+	}
 }
 
 // snapshots is what the node that writes them knows of those before.
@@ -138,11 +161,45 @@ func (g *Gateway) snapshot(ctx context.Context, window time.Duration) error {
 		}
 		seq = min(seq, read)
 	}
+	if err := g.notePurge(ctx, seq); err != nil {
+		return err
+	}
 	for p := range g.seats {
 		if err := g.cfg.Log.Purge(ctx, p, seq); err != nil {
 			return fmt.Errorf("purge the log: %w", err)
 		}
 	}
+	return nil
+}
+
+// notePurge notes that the entries before one are about to be purged, so that nobody takes what is gone for what
+// never was.
+func (g *Gateway) notePurge(ctx context.Context, seq uint64) error {
+	s := &g.snapshots
+	if seq <= s.last.Purged+1 {
+		return nil
+	}
+	head := s.last
+	head.Purged = seq - 1
+	revision, err := putHead(ctx, g.cfg.Store, head, s.revision)
+	if s.whole = err == nil; err != nil { // another writes snapshots by now, or this was written though the answer was lost
+		return fmt.Errorf("note how far the log is purged: %w", err)
+	}
+	s.last, s.revision = head, revision
+	return nil
+}
+
+// missed is told that entries after one are missing in the log. If they were purged since this node began, it was
+// cut off for longer than the others waited, and only a new start, from a snapshot, brings it up to them.
+func (g *Gateway) missed(ctx context.Context, after, next uint64) error {
+	head, _, err := readHead(ctx, g.cfg.Store)
+	if err != nil {
+		return fmt.Errorf("entries of the log are missing after %d: %w", after, err)
+	}
+	if head.Epoch == g.feed.epoch && head.Purged > after {
+		return fmt.Errorf("the log was purged up to entry %d while this node, cut off from it, was at %d: start again", head.Purged, after)
+	}
+	g.cfg.Logger.Warn("entries of the log are missing", "after", after, "before", next) // nobody has them
 	return nil
 }
 
@@ -164,7 +221,7 @@ func (g *Gateway) succeed(ctx context.Context) error {
 	}
 	s.last, s.revision, s.obsolete = head, revision, nil
 	g.noteSnapshot(head)
-	for _, prefix := range []string{keyEnded, keyLive, keyUsers} {
+	for _, prefix := range []string{keyEnded, keyKnown, keyHeard, keyLive, keyUsers} {
 		err := g.cfg.Store.List(ctx, prefix, func(v Value) error {
 			s.obsolete = append(s.obsolete, pack{v.Key, len(v.Data)})
 			return nil
@@ -186,7 +243,7 @@ func putHead(ctx context.Context, store Store, head snapshotHead, revision uint6
 }
 
 func (g *Gateway) dropObsolete(ctx context.Context, now time.Time) error {
-	if err := g.snapshots.obsolete.drop(ctx, g.cfg.Store, g.snapshots.last.Generation, now.Add(-rememberCalls)); err != nil {
+	if err := g.snapshots.obsolete.drop(ctx, g.cfg.Store, g.snapshots.last.Generation, now); err != nil {
 		return fmt.Errorf("delete old snapshots: %w", err)
 	}
 	return nil
@@ -196,9 +253,14 @@ func (g *Gateway) dropObsolete(ctx context.Context, now time.Time) error {
 func (g *Gateway) writeSnapshot(ctx context.Context, seq uint64, now time.Time) (err error) {
 	f, s := g.feed, &g.snapshots
 	head := snapshotHead{Epoch: f.epoch, Seq: seq, Generation: strconv.FormatInt(now.UnixNano(), 36)}
+	if s.last.Epoch == f.epoch {
+		head.Purged = s.last.Purged
+	}
 	live := packer{ctx: ctx, store: g.cfg.Store, prefix: keyLive + "." + head.Generation}
 	users := packer{ctx: ctx, store: g.cfg.Store, prefix: keyUsers + "." + head.Generation}
 	ended := packer{ctx: ctx, store: g.cfg.Store, prefix: keyEnded + "." + head.Generation}
+	known := packer{ctx: ctx, store: g.cfg.Store, prefix: keyKnown + "." + head.Generation}
+	heard := packer{ctx: ctx, store: g.cfg.Store, prefix: keyHeard + "." + head.Generation}
 	for i := range f.shards {
 		state := f.shards[i].state()
 		if state.forgotten.Compare(head.Forgotten) > 0 {
@@ -210,24 +272,31 @@ func (g *Gateway) writeSnapshot(ctx context.Context, seq uint64, now time.Time) 
 		for i := range state.ended {
 			ended.add(state.ended[i].get())
 		}
+		for _, r := range state.taken.records {
+			known.add(r.item)
+		}
+		for _, e := range state.taken.events {
+			pbx, _, _ := cutCallID(e.item.call.id)
+			heard.add(savedEvent{e.item.call.account, pbx, e.item.id})
+		}
 		for _, u := range state.users {
 			users.add(u)
 		}
 		defer func() {
 			if err != nil {
-				f.shards[i].endedAgain(state.again)
+				f.shards[i].unsavedAgain(state.taken)
 			}
 		}()
 	}
-	err = errors.Join(live.flush(), users.flush(), ended.flush())
-	packs := obsolete(slices.Concat(live.packs, users.packs, ended.packs))
+	err = errors.Join(live.flush(), users.flush(), ended.flush(), known.flush(), heard.flush())
+	packs := obsolete(slices.Concat(live.packs, users.packs, ended.packs, known.packs, heard.packs))
 	if err == nil {
 		// When this fails the head may be another's, or this one though the answer was lost.
 		s.revision, err = putHead(ctx, g.cfg.Store, head, s.revision)
 		s.whole = err == nil
 	}
-	if errors.Is(err, ErrConflict) { // nobody else knows of these
-		return errors.Join(err, packs.drop(ctx, g.cfg.Store, s.last.Generation, now))
+	if errors.Is(err, ErrConflict) { // nobody else knows of these: they go, as if their time was over
+		return errors.Join(err, packs.drop(ctx, g.cfg.Store, s.last.Generation, now.Add(rememberCalls)))
 	}
 	s.obsolete = slices.Concat(s.obsolete, packs) // also those of a failed attempt
 	if err == nil {
@@ -300,12 +369,21 @@ func (p pack) written() (kind, generation string, at time.Time) {
 	return kind, generation, time.Unix(0, nanos)
 }
 
+// useful says whether a pack belongs to a generation, or is kept for a time that is not over.
+func (p pack) useful(generation string, now time.Time) bool {
+	kind, of, at := p.written()
+	if life := lifetime(kind); life > 0 {
+		return now.Sub(at) < life
+	}
+	return of == generation
+}
+
 // obsolete are the packs of snapshots, each to be dropped once it is of no use.
 type obsolete []pack
 
-// drop deletes what belongs to other generations than the current, and of the ended calls those from before
-// oldest and, the latest first, what is beyond maxEndedBytes.
-func (o *obsolete) drop(ctx context.Context, store Store, generation string, oldest time.Time) error {
+// drop deletes what belongs to other generations than the current, and of each kind that is kept for a time
+// what is older and, the latest first, what is beyond maxKeptBytes.
+func (o *obsolete) drop(ctx context.Context, store Store, generation string, now time.Time) error {
 	slices.SortStableFunc(*o, func(a, b pack) int {
 		_, _, atA := a.written()
 		_, _, atB := b.written()
@@ -313,13 +391,12 @@ func (o *obsolete) drop(ctx context.Context, store Store, generation string, old
 	})
 	var kept []pack
 	var errs []error
-	room := maxEndedBytes
+	bytes := map[string]int{} // by kind
 	for _, p := range *o {
-		kind, of, at := p.written()
-		keep := of == generation
-		if kind == keyEnded {
-			room -= p.bytes
-			keep = at.After(oldest) && room >= 0
+		keep := p.useful(generation, now)
+		if kind, _, _ := p.written(); lifetime(kind) > 0 {
+			bytes[kind] += p.bytes
+			keep = keep && bytes[kind] <= maxKeptBytes
 		}
 		if !keep {
 			err := store.Delete(ctx, p.key, AnyRevision)
@@ -364,6 +441,7 @@ func (s *snapshots) load(ctx context.Context, store Store, head snapshotHead, f 
 	s.obsolete = nil
 	// The calls are true in any case, but positions mean nothing in another incarnation of the log.
 	if f.restored = head.Epoch == f.epoch; f.restored {
+		f.purged = head.Purged
 		for i := range f.shards {
 			f.shards[i].forgotten = head.Forgotten
 		}
@@ -374,6 +452,22 @@ func (s *snapshots) load(ctx context.Context, store Store, head snapshotHead, f 
 			return err
 		}
 		f.shard(c.Account).restoreCall(c, now)
+		return nil
+	}
+	putRecord := func(line string) error {
+		var r Record
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			return err
+		}
+		f.shard(r.Account).restoreRecord(&r)
+		return nil
+	}
+	putEvent := func(line string) error {
+		var e savedEvent
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			return err
+		}
+		f.shard(e.Account).restoreEvent(e, now)
 		return nil
 	}
 	putUser := func(line string) error {
@@ -387,21 +481,24 @@ func (s *snapshots) load(ctx context.Context, store Store, head snapshotHead, f 
 		return nil
 	}
 	for _, part := range []struct {
-		prefix, generation string
-		put                func(line string) error
-	}{{keyEnded, "", putCall}, {keyLive, head.Generation, putCall}, {keyUsers, head.Generation, putUser}} {
-		if err := s.unpack(ctx, store, part.prefix, part.generation, part.put); err != nil {
+		prefix string
+		put    func(line string) error
+	}{{keyEnded, putCall}, {keyKnown, putRecord}, {keyHeard, putEvent}, {keyLive, putCall}, {keyUsers, putUser}} {
+		if err := s.unpack(ctx, store, part.prefix, head.Generation, now, part.put); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// unpack calls put for each line of a generation's values ("": any), and notes all keys for later.
-func (s *snapshots) unpack(ctx context.Context, store Store, prefix, generation string, put func(line string) error) error {
+// unpack calls put for each line of the packs of a kind that are of use, and notes all keys for later.
+func (s *snapshots) unpack(
+	ctx context.Context, store Store, prefix, generation string, now time.Time, put func(line string) error,
+) error {
 	return store.List(ctx, prefix, func(v Value) error {
-		s.obsolete = append(s.obsolete, pack{v.Key, len(v.Data)})
-		if generation != "" && !strings.HasPrefix(v.Key, prefix+"."+generation+".") {
+		p := pack{v.Key, len(v.Data)}
+		s.obsolete = append(s.obsolete, p)
+		if !p.useful(generation, now) {
 			return nil
 		}
 		for line := range strings.Lines(string(v.Data)) {

@@ -121,6 +121,18 @@ func (c *Call) peer(mine *Leg) *Person {
 	return nil
 }
 
+// result is what became of the call as a whole, once it is over, and how long it was from the first answer on.
+func (c *Call) result() (Outcome, time.Duration) {
+	switch {
+	case !c.AnsweredAt.IsZero():
+		return Answered, c.EndedAt.Sub(c.AnsweredAt)
+	case len(c.Legs) == 0:
+		return Missed, 0
+	default:
+		return c.Legs[0].Outcome, 0
+	}
+}
+
 func (c *Call) talked(user string) time.Duration {
 	var sum time.Duration
 	for i := range c.Legs {

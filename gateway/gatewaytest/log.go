@@ -89,8 +89,10 @@ func (b *logBench) ctx() context.Context {
 
 func (b *logBench) append(partition int, id string, data []byte) gateway.Entry {
 	b.t.Helper()
-	e := gateway.Entry{Partition: partition, ID: id, Data: data}
+	e := gateway.Entry{Partition: partition, ID: id, Data: bytes.Clone(data)}
 	seq, err := b.log.Append(b.ctx(), e, b.last[partition])
+	clear(e.Data) // it is the writer's again: what the log has not copied is spoiled
+	e.Data = data
 	if err != nil {
 		b.t.Fatalf("Append(%q after %d): %v", id, b.last[partition], err)
 	}

@@ -27,12 +27,13 @@ type cluster struct{ cfg Config }
 
 var _ host = (*cluster)(nil)
 
-// start marks the directory, if there is one. Nothing else is kept there.
+// start looks whether the directory, if there is one, may be marked.
 func (c *cluster) start(context.Context) (renew bool, err error) {
 	if c.cfg.Dir == "" {
 		return false, nil
 	}
-	return false, joinCluster(c.cfg.Dir)
+	_, err = (&dir{path: c.cfg.Dir}).mayJoin()
+	return false, err
 }
 
 // connect tries until ctx ends, unless it is refused for what the servers will refuse again.
@@ -78,13 +79,19 @@ func (c *cluster) check(l *line) error {
 	return nil
 }
 
-func (c *cluster) opened() error { return nil }
+// opened marks the directory. Nothing else is kept there; and until now nothing was kept on the cluster.
+func (c *cluster) opened() error {
+	if c.cfg.Dir == "" {
+		return nil
+	}
+	return (&dir{path: c.cfg.Dir}).join()
+}
 
 // healthy tells whether the log's stream has a quorum: without, it answers for a while yet but takes nothing.
 func (c *cluster) healthy(ctx context.Context, db *DB) error {
 	for _, l := range []*line{db.appends, db.work, db.nodes} {
 		if !l.IsConnected() {
-			return fmt.Errorf("not connected to %s", c.cfg.hosts())
+			return fmt.Errorf("%w at %s", errAway, c.cfg.hosts())
 		}
 	}
 	info, err := db.log.stream.Info(ctx)

@@ -254,9 +254,11 @@ func TestNobodyThere(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	addr := steadyAddresses(t, 1)[0]
-	if _, err := Open(ctx, Config{URL: "nats://" + addr}); err == nil || !strings.Contains(err.Error(), addr) {
+	dir := filepath.Join(t.TempDir(), "new")
+	if _, err := Open(ctx, Config{URL: "nats://" + addr, Dir: dir}); err == nil || !strings.Contains(err.Error(), addr) {
 		t.Errorf("Open = %v", err)
 	}
+	closeDB(t, open(t, Config{Dir: dir})) // a mistyped URL does not mark it for good
 }
 
 // TestLogMadeAnew takes the log away under a node. Its sequences mean nothing in the next one.
@@ -321,8 +323,8 @@ func TestBrokenConnectionEndsRequests(t *testing.T) {
 	if err := <-answered; !errors.Is(err, errBroken) || ctx.Err() != nil {
 		t.Errorf("the request ended with %v", err)
 	}
-	if err := db.Healthy(ctx); err == nil {
-		t.Error("healthy without a connection")
+	if err := db.Healthy(ctx); err == nil || !strings.Contains(err.Error(), "the NATS cluster does not answer: ") || strings.Contains(err.Error(), "buffer") {
+		t.Errorf("without a connection, Healthy = %v", err)
 	}
 	if _, err := db.log.Append(ctx, gateway.Entry{ID: "a"}, 0); err == nil || errors.Is(err, gateway.ErrConflict) || ctx.Err() != nil {
 		t.Errorf("Append without a connection: %v", err)

@@ -15,6 +15,9 @@ import (
 // errBroken is how a request ends whose connection broke while it waited. It may have been carried out.
 var errBroken = errors.New("the connection to NATS broke before the answer came")
 
+// errAway is how a request ends that could not be sent, because there is no connection.
+var errAway = errors.New("not connected to NATS")
+
 // errSilent is how a request ends that JetStream did not answer. It may have been carried out.
 var errSilent = errors.New("JetStream did not answer in time")
 
@@ -69,14 +72,18 @@ func (l *line) unbroken() context.Context {
 }
 
 // guard returns a context for one request, which ends also when the connection breaks. Call done with the
-// request's error: it returns errBroken if that was why.
+// request's error: it returns errBroken if that was why, and errAway if it was not even sent.
 func (l *line) guard(ctx context.Context) (_ context.Context, done func(error) error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(l.unbroken(), func() { cancel(errBroken) })
 	return ctx, func(err error) error {
 		stop()
-		if err != nil && errors.Is(context.Cause(ctx), errBroken) {
+		switch {
+		case err == nil:
+		case errors.Is(context.Cause(ctx), errBroken):
 			err = fmt.Errorf("%w (%w)", errBroken, err)
+		case errors.Is(err, nats.ErrReconnectBufExceeded): // nothing is kept for later, which is what that means
+			err = errAway
 		}
 		cancel(nil)
 		return err

@@ -75,23 +75,28 @@ func (d *dir) mode() (string, error) {
 	return strings.TrimSpace(string(mode)), err
 }
 
-// joinCluster marks a directory as that of a node whose log is on a cluster.
-func joinCluster(path string) error {
-	if err := os.MkdirAll(path, 0o700); err != nil {
-		return err
-	}
-	d := &dir{path: path}
-	switch mode, err := d.mode(); {
-	case err != nil:
-		return err
-	case mode == "":
-		return d.write(modeFile, []byte(clustered+"\n"))
-	case mode != clustered:
-		return fmt.Errorf("%s holds a log of its own, in mode %q, which does not join a cluster by itself. "+
+// mayJoin says whether the directory is marked as that of a node whose log is on a cluster. It fails when it cannot
+// become one, and changes nothing.
+func (d *dir) mayJoin() (marked bool, err error) {
+	mode, err := d.mode()
+	if err == nil && mode != "" && mode != clustered {
+		err = fmt.Errorf("%s holds a log of its own, in mode %q, which does not join a cluster by itself. "+
 			"Run it without nats.url until its work is done, then give another directory (or move this one away) to begin anew on the cluster; or leave nats.url out",
-			path, mode)
+			d.path, mode)
 	}
-	return nil
+	return mode == clustered, err
+}
+
+// join marks the directory as that of a node whose log is on a cluster.
+func (d *dir) join() error {
+	marked, err := d.mayJoin()
+	if err != nil || marked {
+		return err
+	}
+	if err := os.MkdirAll(d.path, 0o700); err != nil {
+		return err
+	}
+	return d.write(modeFile, []byte(clustered+"\n"))
 }
 
 // run tells the next start how this one went.
@@ -170,4 +175,4 @@ func syncFile(path string) error {
 }
 
 // close unlocks the directory.
-func (d *dir) close() error { return d.lock.Close() }
+func (d *dir) close() error { return errors.Join(unlock(d.lock), d.lock.Close()) }

@@ -3,6 +3,8 @@ package natslog
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
 	"errors"
 	"fmt"
 	"maps"
@@ -102,6 +104,30 @@ func (l *eventLog) readInfo() error {
 // remade is what everything ends with that finds another log where it was opened.
 func (l *eventLog) remade(epoch string) error {
 	return fmt.Errorf("the log was made anew under way: its epoch was %s and is %s; start again", l.info.Epoch, epoch)
+}
+
+// renew gives the log another epoch, since it has lost its end, and returns the error that everything ends with. All
+// nodes come to the same epoch: several may find the loss at once.
+func (l *eventLog) renew(ctx context.Context) error {
+	next := nextEpoch(l.info.Epoch)
+	ctx, done := l.db.work.ask(ctx)
+	info, err := l.stream.Info(ctx)
+	if err == nil && info.Config.Metadata[metaEpoch] == l.info.Epoch { // else another node was faster
+		cfg := info.Config
+		cfg.Metadata = maps.Clone(cfg.Metadata)
+		cfg.Metadata[metaEpoch] = next
+		_, err = l.db.js.UpdateStream(ctx, cfg)
+	}
+	if err = done(err); err != nil {
+		return passingError{fmt.Errorf("the log has lost its end and needs another epoch: %w", err)}
+	}
+	return fmt.Errorf("the log has lost its end in a crash of its servers: its epoch was %s and is %s; start again", l.info.Epoch, next)
+}
+
+// nextEpoch is the epoch after one of a log that has lost its end.
+func nextEpoch(epoch string) string {
+	sum := sha256.Sum256([]byte(epoch))
+	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:])[:len(epoch)])
 }
 
 func (l *eventLog) Info() gateway.LogInfo { return l.info }

@@ -272,7 +272,11 @@ func (db *DB) Queue(ctx context.Context, name string) (gateway.WorkQueue, error)
 // Healthy returns nil if log and store answer, have their quorum and have met no write error.
 func (db *DB) Healthy(ctx context.Context) error {
 	ctx, done := db.work.ask(ctx)
-	if err := done(db.healthy(ctx)); err != nil {
+	err := done(db.healthy(ctx))
+	if db.cfg.external() && (errors.Is(err, errAway) || errors.Is(err, errSilent) || errors.Is(err, errBroken)) {
+		err = fmt.Errorf("the NATS cluster does not answer: %w", err)
+	}
+	if err != nil {
 		return fmt.Errorf("natslog: %w", err)
 	}
 	return nil

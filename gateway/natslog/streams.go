@@ -142,7 +142,7 @@ func lacksNodes(err error) bool {
 func isPassing(err error) bool {
 	return errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) || errors.Is(err, jetstream.ErrStreamNotFound) ||
 		errors.Is(err, nats.ErrTimeout) || errors.Is(err, errSilent) || errors.Is(err, errBroken) || errors.Is(err, nats.ErrNoResponders) ||
-		errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrReconnectBufExceeded) ||
+		errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, errAway) ||
 		hasCode(err, codeNotAvailable, codeNotLeader, codeOffline)
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -277,5 +278,64 @@ func TestFencing(t *testing.T) {
 	}
 	if last, err := db.log.Last(t.Context(), 0); err != nil || last != second {
 		t.Errorf("last is %d, %v; want %d", last, err, second)
+	}
+}
+
+// TestLogThatLostItsEnd has servers come back from a crash without the last entries that they had acknowledged.
+// What is appended in their place must not be taken for what was read.
+func TestLogThatLostItsEnd(t *testing.T) {
+	t.Parallel()
+	const read, kept = 10, 7
+	s := inProcess(t, "")
+	for name, entries := range map[string]int{"and nothing since": kept, "and got others since": read + 2} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := Config{URL: s.url(name)}
+			db := open(t, cfg)
+			defer closeDB(t, db)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			var last uint64
+			fill := func(n int, label string) error {
+				for i := last + 1; i <= uint64(n); i++ {
+					var err error
+					if last, err = db.log.Append(ctx, gateway.Entry{ID: fmt.Sprint(label, i)}, last); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			if err := fill(read, "before "); err != nil {
+				t.Fatal(err)
+			}
+			err := db.log.Tail(ctx, 0, func(e gateway.Entry) error {
+				if e.Seq < read {
+					return nil
+				}
+				if e.Seq > read {
+					return fmt.Errorf("entry %d %q was taken for the next", e.Seq, e.ID)
+				}
+				stream := db.log.stream.CachedInfo().Config
+				if err := db.js.DeleteStream(ctx, stream.Name); err != nil {
+					return err
+				}
+				if _, err := db.js.CreateStream(ctx, stream); err != nil {
+					return err
+				}
+				last = 0
+				return errors.Join(fill(min(kept, entries), "before "), fill(entries, "after "))
+			})
+			if err == nil || !strings.Contains(err.Error(), "lost its end") {
+				t.Errorf("Tail = %v", err)
+			}
+			again := open(t, cfg)
+			defer closeDB(t, again)
+			if was, is := db.log.Info().Epoch, again.log.Info().Epoch; is != nextEpoch(was) || is == was || len(is) != len(was) {
+				t.Errorf("the epoch was %q and is %q", was, is)
+			}
+			if err := db.log.renew(ctx); err == nil || again.log.stream.CachedInfo().Config.Metadata[metaEpoch] != again.log.Info().Epoch {
+				t.Errorf("a second node: %v", err)
+			}
+		})
 	}
 }
