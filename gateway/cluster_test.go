@@ -256,6 +256,9 @@ func (f *fleet) usurp(owner, by *node, partition int) (restore func()) {
 		f.t.Fatal(err)
 	}
 	synctest.Wait()
+	for pause := appendPause; pause < time.Second && !by.Partitions()[partition].Mine; pause *= 2 {
+		time.Sleep(pause) // its fence met an append of the owner's
+	}
 	if !owner.Partitions()[partition].Mine || !by.Partitions()[partition].Mine {
 		f.t.Fatal("not both of them take themselves for the owner")
 	}

@@ -30,6 +30,14 @@ func TestServeRefuses(t *testing.T) {
 		t.Run("frames", func(t *testing.T) { t.Parallel(); p.as(t).refusesFrames(tokenOf(t, "acme", "99999"), token) })
 	})
 
+	// The wait for a turn may be longer than a socket lives whose pings nobody answers: both come back to where they were.
+	_, _ = witness.conn.Close(), neighbour.conn.Close()
+	witness = p.open(token, witness.cursor, nil)
+	neighbour = p.open(tokenOf(t, "globex", "88888"), neighbour.cursor, nil)
+	if !witness.hello.Resumed || !neighbour.hello.Resumed {
+		t.Errorf("they came back to %+v and %+v", witness.hello, neighbour.hello)
+	}
+
 	t.Run("an event for an unknown extension is taken and shown to nobody", func(t *testing.T) {
 		p := p.as(t)
 		var got took
