@@ -146,7 +146,7 @@ export interface State {
 
 export type RetryCode =
   | 'network' | 'no_hello' | 'silent' | 'gap' | 'asleep' | 'leader' | 'user' | 'closed' | 'draining' | 'slow' | 'superseded'
-  | 'too_many' | 'token' | 'token_expired';
+  | 'too_many' | 'token' | 'token_expired' | 'ticket_used' | 'unavailable';
 
 export type RefusalCode = 'bad_token' | 'revoked' | 'origin' | 'bad_protocol' | 'too_many' | 'refused' | 'unsupported';
 
@@ -217,7 +217,7 @@ export class Client {
    */
   claim(callId: string, what: 'notify' | 'result', options?: { done?: boolean }): Promise<Reply>;
 
-  /** Any command of the wire: `hold`, `unhold`, `transfer` with `{call, to}`, … */
+  /** Any command that this gateway knows, by its action and fields; `call`, `hangup` and `claim` have methods of their own. */
   command(action: string, fields?: Record<string, unknown>): Promise<Reply>;
 
   /**
