@@ -139,7 +139,11 @@ func (g *fakeGateway) command(s *fakeSocket, frame object) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	code := g.failed[fmt.Sprint(frame["action"])]
-	if frame["action"] == "claim" {
+	switch frame["action"] {
+	case "shown", "visible": // are not answered
+		return
+	case "renew": // with the same token: the client sees whether the line works both ways
+	case "claim":
 		key := fmt.Sprint(frame["call"], " ", frame["what"])
 		switch owner := g.claims[key]; owner {
 		case nil:
@@ -149,7 +153,7 @@ func (g *fakeGateway) command(s *fakeSocket, frame object) {
 		default:
 			code = "taken"
 		}
-	} else {
+	default:
 		g.commands = append(g.commands, frame)
 	}
 	reply := object{"type": "reply", "id": frame["id"], "ok": code == ""}
@@ -194,7 +198,7 @@ func (g *fakeGateway) cut() {
 	}
 }
 
-// seen returns the commands other than claims, the claims that were granted, and how many sockets were opened.
+// seen returns what the user has asked for, the claims that were granted, and how many sockets were opened.
 func (g *fakeGateway) seen() (commands []object, claims []string, opened int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
