@@ -69,8 +69,8 @@ func commands() []command {
 		}, map[string]string{"sessions": "500"}, measureStorm},
 		{"fault", "cuts connections, changes rungs and kills nodes, and counts what is lost", map[string]string{
 			"sessions": "1000", "accounts": "100", "rate": "1500", "senders": "100", "rungs": "ws,sse,poll,script", "cuts": "200",
-			"duration": "5m", "kills": "20s", "freezes": "0s", "nats-kills": "0s", "nodes": "2", "seed": "0",
-		}, map[string]string{"sessions": "200", "rate": "300", "cuts": "40", "duration": "10s", "kills": "4s"}, findFaults},
+			"duration": "5m", "kills": "20s", "freezes": "45s", "nats-kills": "0s", "nodes": "2", "seed": "0",
+		}, map[string]string{"sessions": "200", "rate": "300", "cuts": "40", "duration": "10s", "kills": "4s", "freezes": "0s"}, findFaults},
 		{"soak", "makes the visits of an hour in minutes, and looks for what grows", map[string]string{
 			"sessions": "500", "accounts": "50", "rate": "1", "senders": "50", "rungs": "ws,sse,poll,script", "cuts": "40",
 			"duration": "5m", "token-life": "20s", "nodes": "1", "seed": "0",
