@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,6 +33,8 @@ type metrics struct {
 	unshown  *prometheus.CounterVec
 	tookOver prometheus.Histogram
 	calls    *prometheus.CounterVec
+
+	read atomic.Uint64 // records of the log, for who asks how busy the node is
 }
 
 func newMetrics() *metrics {
@@ -85,7 +88,10 @@ func (m *metrics) gateway() gateway.Metrics {
 			}
 			m.appends.WithLabelValues(result).Observe(took.Seconds())
 		},
-		Applied: func(_ int, appended time.Time) { m.applied.Observe(time.Since(appended).Seconds()) },
+		Applied: func(records int, appended time.Time) {
+			m.read.Add(uint64(records))
+			m.applied.Observe(time.Since(appended).Seconds())
+		},
 		UnknownExtension: func(account string, extensions []string) {
 			m.unknown.WithLabelValues(account).Add(float64(len(extensions)))
 		},

@@ -23,7 +23,7 @@ func TestMemoryIsGivenBack(t *testing.T) {
 	giving, stop := context.WithCancel(ctx)
 	go func() {
 		defer close(done)
-		keepMemory(giving, time.Millisecond, false)
+		keepMemory(giving, time.Millisecond, nil)
 	}()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

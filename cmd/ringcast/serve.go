@@ -38,7 +38,7 @@ func (a *app) serve(ctx context.Context, flags *flag.FlagSet, args []string) err
 	defer reloads.Wait()
 	defer endReloads()
 	reloads.Go(func() { a.reloads(reloading, n, *file, hangups) })
-	reloads.Go(func() { a.tune(reloading) })
+	reloads.Go(func() { a.tune(reloading, n.metrics.read.Load) })
 	return n.run(ctx, func() {
 		logger.Info("serving", "listen", n.web.addr(), "ops", n.ops.addr(), "public_url", cfg.PublicURL)
 		if a.started != nil {
