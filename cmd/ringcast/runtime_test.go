@@ -41,3 +41,16 @@ func TestMemoryIsGivenBack(t *testing.T) {
 	stop()
 	<-done
 }
+
+func TestGarbageFollowsTheEvents(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		live   uint64
+		busy   bool
+		expect int
+	}{{20 << 20, false, 200}, {60 << 20, false, 100}, {60 << 20, true, 400}, {200 << 20, true, 200}, {1 << 30, true, 100}} {
+		if got := garbagePercent(c.live, c.busy); got != c.expect {
+			t.Errorf("%d MB live, busy %v: %d %%, want %d", c.live>>20, c.busy, got, c.expect)
+		}
+	}
+}

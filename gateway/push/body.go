@@ -21,10 +21,14 @@ func readJSON(w http.ResponseWriter, r *http.Request, limit int64, into any) err
 
 // writeJSON answers 200 with a document that nobody may keep.
 func writeJSON(w http.ResponseWriter, body []byte) {
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
+	passOn(w.Header(), "application/json")
+	_, _ = w.Write(body) // whoever asked has gone: the next request's cursor tells what arrived
+}
+
+// passOn has whoever stands between pass an answer on at once and as it is, and browsers take it for nothing else.
+func passOn(h http.Header, contentType string) {
+	h.Set("Content-Type", contentType)
 	h.Set("Cache-Control", "no-store, no-transform")
 	h.Set("X-Accel-Buffering", "no")
 	h.Set("X-Content-Type-Options", "nosniff")
-	_, _ = w.Write(body) // whoever asked has gone: the next request's cursor tells what arrived
 }

@@ -179,10 +179,7 @@ func (s *Server) refuseScript(r *http.Request, err error) ([]byte, error) {
 // answer from being the caller's; nothing in the JSON can end a script element or a line.
 func writeScript(w http.ResponseWriter, callback string, body []byte) {
 	h := w.Header()
-	h.Set("Content-Type", "application/javascript; charset=utf-8")
-	h.Set("Cache-Control", "no-store, no-transform")
-	h.Set("X-Accel-Buffering", "no")
-	h.Set("X-Content-Type-Options", "nosniff")
+	passOn(h, "application/javascript; charset=utf-8")
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	var text bytes.Buffer
 	text.Grow(len(body) + 128)

@@ -75,11 +75,7 @@ func newerCursor(cursor, last string) string {
 
 // serve writes until the session or the request ends.
 func (c *stream) serve(ctx context.Context, w http.ResponseWriter) {
-	h := w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-store, no-transform")
-	h.Set("X-Accel-Buffering", "no")
-	h.Set("X-Content-Type-Options", "nosniff")
+	passOn(w.Header(), "text/event-stream")
 	text := make([]byte, 0, paddingSize+1024)
 	text = append(text, ':')
 	text = append(text, strings.Repeat(" ", paddingSize)...)

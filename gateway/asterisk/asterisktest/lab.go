@@ -141,16 +141,6 @@ func pipes(cmd *exec.Cmd) (in io.WriteCloser, out io.ReadCloser, err error) {
 	return in, out, cmd.Start()
 }
 
-// CLI runs a command of Asterisk's own command line and returns what it prints.
-func (l *Lab) CLI(t T, command string) string {
-	t.Helper()
-	out, err := l.command("status", "-x", command).CombinedOutput()
-	if err != nil {
-		t.Fatalf("asterisk -rx %q: %v\n%s", command, err, out)
-	}
-	return string(out)
-}
-
 // freePorts returns ports for AMI, SIP, and the provider behind the trunk.
 func freePorts() (ports [3]string, err error) {
 	var listen net.ListenConfig
