@@ -44,7 +44,8 @@ type Feed struct {
 
 	onApplied func(records int, appended time.Time)               // for metrics
 	onMissed  func(ctx context.Context, after, next uint64) error // entries between these two were purged meanwhile, or are lost
-	onRecord  func(r *Record)                                     // after it was applied; called in order, may ask the feed, must not block
+	onRecord  func(r *Record)                                     // before it is applied, and reaches a tab; called in order, must not block
+	onChange  func(r *Record)                                     // after it was applied; called in order, may ask the feed, must not block
 }
 
 func newFeed(log Log, logger *slog.Logger, now func() time.Time) *Feed {
@@ -88,9 +89,12 @@ func (f *Feed) run(ctx context.Context) error {
 				f.fences[e.Partition].Store(r.Fence)
 				continue
 			}
-			f.apply(Position{Seq: e.Seq, Index: index}, r)
 			if f.onRecord != nil {
 				f.onRecord(r)
+			}
+			f.apply(Position{Seq: e.Seq, Index: index}, r)
+			if f.onChange != nil {
+				f.onChange(r)
 			}
 		}
 		f.times.add(e.Time, e.Seq)

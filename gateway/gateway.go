@@ -77,10 +77,7 @@ func New(cfg Config) *Gateway {
 	}
 	g.receipts = newReceipts(g)
 	g.hear(kindShown, g.receipts.heard)
-	g.feed.onRecord = func(r *Record) {
-		g.presence.record(r)
-		g.receipts.record(r)
-	}
+	g.feed.onRecord, g.feed.onChange = g.receipts.record, g.presence.record // a receipt may come while its record is applied
 	for p := range cfg.Log.Info().Partitions {
 		g.seats = append(g.seats, &seat{gateway: g, partition: p})
 	}

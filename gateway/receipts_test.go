@@ -71,6 +71,24 @@ func unshown(t *testing.T, g *Gateway) string {
 	return strings.Join(parts, ", ")
 }
 
+// A tab on the same machine may say that it shows a card before the feed has done with the record.
+func TestReceiptWhileTheRecordIsApplied(t *testing.T) {
+	inReceipts(t, func(t *testing.T, b *bundle, counted *tally) {
+		_, stop, err := b.Subscribe("acme", "u1", "", func(Message) {
+			b.receipts.shown(userKey{"acme", "u1"}, "office:c1", "ws")
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stop()
+		b.emit("dial 101")
+		counted.expect(t, "ws 0s")
+		b.emit("hangup")
+		pass(receiptTime + receiptTick)
+		counted.expect(t)
+	})
+}
+
 func TestCardTimes(t *testing.T) {
 	inReceipts(t, func(t *testing.T, b *bundle, counted *tally) {
 		b.emit("dial 101 102")

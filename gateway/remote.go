@@ -34,6 +34,7 @@ type ownerFunc func(ctx context.Context, o *owner, data []byte) ([]byte, error)
 // remote is what this node does for the others.
 type remote struct {
 	answers map[kind]ownerFunc
+	owners  map[kind]bool // kinds that only an owner answers
 	hears   map[kind]func(data []byte)
 }
 
@@ -42,13 +43,15 @@ type remote struct {
 // when who asked waits no longer.
 func (g *Gateway) handle(k kind, fn func(ctx context.Context, data []byte) ([]byte, error)) {
 	g.handleAsOwner(k, func(ctx context.Context, _ *owner, data []byte) ([]byte, error) { return fn(ctx, data) })
+	g.remote.owners[k] = false
 }
 
+// handleAsOwner is handle for what only the owner of a partition can answer.
 func (g *Gateway) handleAsOwner(k kind, fn ownerFunc) {
 	if g.remote.answers == nil {
-		g.remote.answers = map[kind]ownerFunc{}
+		g.remote.answers, g.remote.owners = map[kind]ownerFunc{}, map[kind]bool{}
 	}
-	g.remote.answers[k] = fn
+	g.remote.answers[k], g.remote.owners[k] = fn, true
 }
 
 // hear sets what takes the messages of a kind that other nodes tell. Called before Run. fn is called for one
@@ -311,10 +314,10 @@ func (g *Gateway) answerFrame(ctx context.Context, frame []byte) ([]byte, error)
 	}
 	ctx, cancel := context.WithTimeout(ctx, q.within)
 	defer cancel()
-	if q.partition < 0 {
+	if q.partition < 0 && !g.remote.owners[q.kind] {
 		return fn(ctx, nil, data)
 	}
-	if q.partition >= len(g.seats) {
+	if q.partition < 0 || q.partition >= len(g.seats) {
 		return nil, fmt.Errorf("a request for partition %d", q.partition)
 	}
 	o := g.seats[q.partition].owner.Load()

@@ -21,6 +21,7 @@ func TestQuestionSurvivesTheTrip(t *testing.T) {
 
 func FuzzRequestOfAnotherNode(f *testing.F) {
 	f.Add(question{kind: kindEmit, partition: 3, generation: 9, within: time.Second}.frame(appendParcel(nil, []byte(`{"account":"acme"}`))))
+	f.Add(question{kind: kindEmit, partition: -1, within: time.Second}.frame(appendParcel(nil, []byte(`{"account":"acme"}`)))) // asks nobody's owner
 	f.Add([]byte{})
 	f.Add(bytes.Repeat([]byte{0xff}, 40))
 	g := New(Config{Log: newMemLog(), Store: &memStore{}, Directory: directory()})
