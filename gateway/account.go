@@ -14,6 +14,8 @@ type User struct {
 	ID         string   `json:"id"`
 	Name       string   `json:"name"`
 	Extensions []string `json:"extensions"`
+	Email      string   `json:"email,omitempty"`     // another name for him, as Phonet's clients use
+	CallerID   string   `json:"caller_id,omitempty"` // what those he calls see; "": what the PBX sets
 }
 
 // Directory knows the accounts and who sits behind an extension. All methods may be called from many

@@ -82,7 +82,7 @@ type Event struct {
 	Cause      Cause     `json:"cause,omitempty"`      // on hangup
 	Target     string    `json:"target,omitempty"`     // on transfer: the extension or number it goes to
 	Into       string    `json:"into,omitempty"`       // on merge: the PBX's id of the call that lives on
-	Recording  string    `json:"recording,omitempty"`  // http or https URL
+	Recording  string    `json:"recording,omitempty"`  // http or https URL; from an adapter also "file:" and its path at the PBX
 
 	Joins State `json:"joins,omitempty"` // on join: how the legs come, Ringing or Talking
 

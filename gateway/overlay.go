@@ -41,8 +41,14 @@ type overlaid struct {
 	Removed    bool     `json:"removed,omitempty"`
 	Name       string   `json:"name,omitempty"`
 	Extensions []string `json:"extensions,omitempty"`
+	Email      string   `json:"email,omitempty"`
+	CallerID   string   `json:"caller_id,omitempty"`
 
 	rev uint64 // of the store
+}
+
+func (o overlaid) user(id string) User {
+	return User{ID: id, Name: o.Name, Extensions: o.Extensions, Email: o.Email, CallerID: o.CallerID}
 }
 
 // NewOverlay returns the directory of the given accounts, over which Load lays what the store holds. After that
@@ -124,7 +130,7 @@ func (o *Overlay) Put(ctx context.Context, account string, user User) error {
 	if len(taken) > 0 {
 		return &Error{Code: CodeTaken, Message: "an extension belongs to one user of an account", Fields: taken}
 	}
-	return o.write(ctx, userKey{account, user.ID}, overlaid{Name: user.Name, Extensions: user.Extensions})
+	return o.write(ctx, userKey{account, user.ID}, overlaid{Name: user.Name, Extensions: user.Extensions, Email: user.Email, CallerID: user.CallerID})
 }
 
 // Remove takes a user out of an account. It fails with CodeNotFound when he is not in it.
@@ -219,13 +225,13 @@ func (o *Overlay) overlay(a Account) Account {
 		case !ok:
 			users = append(users, u)
 		case !own.Removed:
-			users = append(users, User{u.ID, own.Name, own.Extensions})
+			users = append(users, own.user(u.ID))
 		}
 	}
 	configured := len(users)
 	for id, own := range over {
 		if !own.Removed {
-			users = append(users, User{id, own.Name, own.Extensions})
+			users = append(users, own.user(id))
 		}
 	}
 	slices.SortFunc(users[configured:], func(a, b User) int { return cmp.Compare(a.ID, b.ID) })

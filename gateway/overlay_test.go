@@ -61,7 +61,7 @@ func TestOverlayOnAllNodes(t *testing.T) {
 		defer stopB()
 		put := func(id, name string, extensions ...string) {
 			t.Helper()
-			if err := a.Put(t.Context(), "acme", User{id, name, extensions}); err != nil {
+			if err := a.Put(t.Context(), "acme", User{ID: id, Name: name, Extensions: extensions}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -95,17 +95,17 @@ func TestOverlayRefuses(t *testing.T) {
 	t.Parallel()
 	o, changed, stop := overlaying(t, newSharedStore(), acme())
 	defer stop()
-	err := o.Put(t.Context(), "acme", User{"u9", "Zoe", []string{"109", "102"}})
+	err := o.Put(t.Context(), "acme", User{ID: "u9", Name: "Zoe", Extensions: []string{"109", "102"}})
 	if e := Shown(err); e.Code != CodeTaken || len(e.Fields) != 1 || e.Fields[0].Index != 1 || e.Fields[0].Field != "extensions" {
 		t.Errorf("another's extension: %v", err)
 	}
-	if err := o.Put(t.Context(), "nobody", User{"u9", "Zoe", nil}); CodeOf(err) != CodeNotFound {
+	if err := o.Put(t.Context(), "nobody", User{ID: "u9", Name: "Zoe", Extensions: nil}); CodeOf(err) != CodeNotFound {
 		t.Errorf("unknown account: %v", err)
 	}
 	if err := o.Remove(t.Context(), "acme", "u9"); CodeOf(err) != CodeNotFound {
 		t.Errorf("unknown user: %v", err)
 	}
-	if err := o.Put(t.Context(), "acme", User{"u2", "Boris", []string{"102", "103"}}); err != nil {
+	if err := o.Put(t.Context(), "acme", User{ID: "u2", Name: "Boris", Extensions: []string{"102", "103"}}); err != nil {
 		t.Errorf("his own extension: %v", err)
 	}
 	if n := drained(changed); n != 1 {
@@ -122,7 +122,7 @@ func TestOverlayOverAnotherConfiguration(t *testing.T) {
 	}
 	drained(changed)
 	next := acme()
-	next.Users = append(next.Users, User{"u4", "Dan", []string{"104"}})
+	next.Users = append(next.Users, User{ID: "u4", Name: "Dan", Extensions: []string{"104"}})
 	o.SetAccounts(next, Account{ID: "same"}, Account{ID: "new"})
 	wantRoll(t, o, "u2:Boris:102 u3:Clara: u4:Dan:104")
 	if _, ok := o.Account("gone"); ok {

@@ -51,12 +51,50 @@ type DialRequest struct {
 	Key       string // names the request: 1 to 64 of [0-9a-z]; the PBX's id of the call may be made of it
 	Extension string
 	To        Number
-	CallerID  string // what the called party sees, where set
+	CallerID  string // what the called party sees, "" for what the PBX sets; the user's CallerID
 }
 
-// CallControl is a PBX whose calls can be controlled. Errors are as in Dialer; CodeNotFound when the PBX
-// has no such call, or the extension no leg in it.
+// CallControl is a PBX whose calls can be ended. Errors are as in Dialer; CodeNotFound when the PBX has no
+// such call, or the extension no leg in it. So are those of TalkControl and Transferrer, which fail with
+// CodeNotPermitted for what the PBX or the telephone cannot do, and with CodeRejected for what it did not.
 type CallControl interface {
 	// HangUp ends the extension's leg of a call; a talk between two ends for both.
 	HangUp(ctx context.Context, call, extension string) error
+}
+
+// TalkControl is a PBX that can do from outside what a person does at a telephone. A method returns when the
+// telephone has done it.
+type TalkControl interface {
+	// Answer takes a call that rings at the extension.
+	Answer(ctx context.Context, call, extension string) error
+
+	// Hold puts the other side on hold, or (on false) takes it back. What is so already is no error.
+	Hold(ctx context.Context, call, extension string, on bool) error
+
+	// Mute keeps the others from hearing the extension, or (on false) lets them.
+	Mute(ctx context.Context, call, extension string, on bool) error
+}
+
+// Transferrer is a PBX that can hand a call on.
+type Transferrer interface {
+	// Transfer hands the other side to a number or extension and ends the extension's leg (a blind transfer).
+	Transfer(ctx context.Context, call, extension string, to Number) error
+
+	// Consult holds the other side and calls a number or extension, to announce it (an attended transfer).
+	Consult(ctx context.Context, call, extension string, to Number) error
+
+	// Complete joins the two sides of a Consult and ends the extension's leg.
+	Complete(ctx context.Context, call, extension string) error
+
+	// Cancel ends the call of a Consult and goes back to the other side.
+	Cancel(ctx context.Context, call, extension string) error
+
+	// Park leaves the other side waiting for anybody to take, and returns the number to take it by.
+	Park(ctx context.Context, call, extension string) (slot string, err error)
+}
+
+// AwaySink is a Sink that also takes what a PBX says of people: that the one at an extension is away from his
+// telephone, or back. Ask a Sink for it with a type assertion; it may be called at any time.
+type AwaySink interface {
+	Away(extension string, away bool)
 }

@@ -183,9 +183,9 @@ func TestPresenceOfAChangingDirectory(t *testing.T) {
 	defer p.watch("acme", func(users []UserPresence) { told = append(told, described(users)) })()
 	p.set(userKey{"acme", "u1"}, visible)
 	for _, change := range []func() error{
-		func() error { return o.Put(t.Context(), "acme", User{"u4", "Dan", nil}) },
+		func() error { return o.Put(t.Context(), "acme", User{ID: "u4", Name: "Dan", Extensions: nil}) },
 		func() error { return o.Remove(t.Context(), "acme", "u1") },
-		func() error { return o.Put(t.Context(), "acme", User{"u2", "Bob", nil}) },
+		func() error { return o.Put(t.Context(), "acme", User{ID: "u2", Name: "Bob", Extensions: nil}) },
 		func() error { return nil },
 	} {
 		if err := change(); err != nil {

@@ -104,12 +104,13 @@ type Command struct {
 	User    string
 	Client  string // names the tab or page; claims end with it
 
-	ID     string `json:"id"`     // 1 to 64 characters; a repeat gets the same reply and does nothing
-	Action string `json:"action"` // call, hangup, claim
-	To     string `json:"to"`     // call
-	Call   string `json:"call"`   // hangup, claim: the id from a View
-	What   string `json:"what"`   // claim: notify, result
-	Done   bool   `json:"done"`   // claim: it was carried out, for good
+	ID       string `json:"id"`       // 1 to 64 characters; a repeat gets the same reply and does nothing
+	Action   string `json:"action"`   // call, hangup, answer, hold, unhold, mute, unmute, transfer, complete, cancel, park, claim
+	To       string `json:"to"`       // call, transfer: a number or an extension
+	Call     string `json:"call"`     // all but call: the id from a View
+	Attended bool   `json:"attended"` // transfer: announce it first; complete or cancel ends that
+	What     string `json:"what"`     // claim: notify, result
+	Done     bool   `json:"done"`     // claim: it was carried out, for good
 }
 
 // Reply answers a Command.
@@ -117,6 +118,7 @@ type Reply struct {
 	ID    string      `json:"id"`
 	OK    bool        `json:"ok"`
 	Call  string      `json:"call,omitempty"`
+	Slot  string      `json:"slot,omitempty"` // of park: dial it to take the call back
 	Error *ReplyError `json:"error,omitempty"`
 }
 

@@ -19,10 +19,6 @@ const (
 	defaultOpsListen  = "127.0.0.1:9090"
 	defaultDataDir    = "ringcast-data"
 	defaultDurability = durabilityStrict
-
-	defaultTechnology  = "PJSIP"
-	defaultContext     = "from-internal"
-	defaultRingTimeout = 30 * time.Second
 )
 
 // The values of durability (design §2).
@@ -68,33 +64,6 @@ type AccountConfig struct {
 	PBX        []PBXConfig
 	AmoCRM     *AmoCRMConfig // nil: no CRM
 	Users      []gateway.User
-}
-
-// PBXConfig is one telephone system of an account. The field that is set says which kind it is.
-type PBXConfig struct {
-	ID       string
-	Webhook  *WebhookConfig
-	Asterisk *AsteriskConfig
-}
-
-// WebhookConfig is a PBX that posts its events.
-type WebhookConfig struct {
-	Key Secret // its bearer key
-}
-
-// AsteriskConfig is an Asterisk, reached over AMI.
-type AsteriskConfig struct {
-	Address  string // host:port of AMI
-	TLS      bool
-	Username string
-	Secret   Secret
-
-	// Of click-to-call: how the telephones are connected, the dialplan context it dials in, how long the
-	// caller's own telephone rings, and what is set on its channel, each NAME=VALUE.
-	Technology  string
-	Context     string
-	RingTimeout time.Duration
-	Variables   []string
 }
 
 // AmoCRMConfig is an integration in an amoCRM or Kommo account.
@@ -256,34 +225,10 @@ func readUser(s *section, taken firsts) gateway.User {
 		taken.claim(v, "extension", ext)
 		u.Extensions = append(u.Extensions, ext)
 	}
+	u.Email = parsed(s.get("email"), "", parseEmail)
+	u.CallerID = parsed(s.get("caller_id"), "", parseCallerID)
 	s.done()
 	return u
-}
-
-func readPBX(s *section) PBXConfig {
-	p := PBXConfig{ID: parsed(s.need("id"), "", parseName)}
-	switch kindOf(s, []string{"webhook", "asterisk"}, []string{"phonet"}) {
-	case "webhook":
-		p.Webhook = &WebhookConfig{Key: s.need("key").secret(0)}
-		s.get("key").warnIfShort(p.Webhook.Key)
-		s.done()
-	case "asterisk":
-		p.Asterisk = &AsteriskConfig{
-			Address:  parsed(s.need("address"), "", parseAddress),
-			TLS:      s.get("tls").flag(false),
-			Username: parsed(s.need("username"), "", parseAMIText),
-			Secret:   s.need("secret").secret(0),
-
-			Technology:  parsed(s.get("technology"), defaultTechnology, parseTechnology),
-			Context:     parsed(s.get("context"), defaultContext, parseAMIText),
-			RingTimeout: parsed(s.get("ring_timeout"), defaultRingTimeout, parseTimeout),
-		}
-		for _, v := range s.get("variables").list() {
-			p.Asterisk.Variables = append(p.Asterisk.Variables, parsed(v, "", parseVariable))
-		}
-		s.done()
-	}
-	return p
 }
 
 func readCRM(s *section) *AmoCRMConfig {

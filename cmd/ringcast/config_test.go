@@ -147,7 +147,7 @@ accounts:
 			PBX: []PBXConfig{
 				{ID: "main", Webhook: &WebhookConfig{Key: "pbx-pbx-pbx-pbx-"}},
 				{ID: "office", Asterisk: &AsteriskConfig{Address: "127.0.0.1:5038", Username: "ringcast", Secret: "ami",
-					Technology: "PJSIP", Context: "from-internal", RingTimeout: 30 * time.Second}},
+					Technology: "PJSIP", Context: "from-internal", RingTimeout: 30 * time.Second, Dial: gateway.DialRules{Format: gateway.AsWritten}}},
 			},
 			AmoCRM: &AmoCRMConfig{
 				Domain: "acme.amocrm.ru", ClientID: "c1", ClientSecrets: []Secret{"new", "old"},

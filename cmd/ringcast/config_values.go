@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/mail"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -51,6 +52,22 @@ func parseUserID(text string) (string, error) {
 func parseExtension(text string) (string, error) {
 	if !extensionForm.MatchString(text) {
 		return "", fmt.Errorf("%q: an extension has 1 to 32 of letters, digits and * # + . _ -", text)
+	}
+	return text, nil
+}
+
+// parseEmail takes an address of a user, alone.
+func parseEmail(text string) (string, error) {
+	if a, err := mail.ParseAddress(text); err != nil || a.Address != text {
+		return "", fmt.Errorf("%q: wants an e-mail address, such as anna@example.com", text)
+	}
+	return text, nil
+}
+
+// parseCallerID takes a number of the company that calls go out with.
+func parseCallerID(text string) (string, error) {
+	if digits := strings.TrimPrefix(text, "+"); digits == "" || len(digits) > 15 || strings.Trim(digits, "0123456789") != "" {
+		return "", fmt.Errorf("%q: wants a number of the company as the PBX writes it, such as \"+74951234567\", in quotes", text)
 	}
 	return text, nil
 }

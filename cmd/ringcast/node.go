@@ -139,7 +139,7 @@ func asteriskConfig(account string, pbx PBXConfig, directory gateway.Directory, 
 	ami := pbx.Asterisk
 	cfg := asterisk.Config{
 		ID: pbx.ID, Address: ami.Address, Username: ami.Username, Secret: string(ami.Secret),
-		Technology: ami.Technology, Context: ami.Context, RingTimeout: ami.RingTimeout, Variables: ami.Variables,
+		Technology: ami.Technology, Context: ami.Context, RingTimeout: ami.RingTimeout, Variables: ami.Variables, Numbers: ami.Dial,
 		IsExtension: func(endpoint string) bool {
 			_, ok := directory.ByExtension(account, endpoint)
 			return ok

@@ -32,6 +32,7 @@ type Config struct {
 	Context     string        // of the dial plan, where a telephone's calls begin; from-internal
 	RingTimeout time.Duration // for how long click-to-call rings the caller's own telephone; 30 s
 	Variables   []string      // for click-to-call channels, each NAME=VALUE: what makes a telephone pick up by itself, say
+	Numbers     gateway.DialRules
 
 	DialTimeout time.Duration // to connect and log in; 10 s
 	KeepAlive   time.Duration // between pings; 20 s

@@ -1,7 +1,6 @@
 package asterisk
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -25,9 +24,9 @@ type attempt struct {
 // Dial makes Asterisk call the extension's telephone and, when that is picked up, the number. The call's
 // id is made of req.Key, and is the id of its first channel in Asterisk.
 func (l *Link) Dial(ctx context.Context, req gateway.DialRequest) (string, error) {
-	number := dialable(req.To)
-	if number == "" {
-		return "", gateway.Errorf(gateway.CodeBadNumber, "%q is not a number that could be dialled", cmp.Or(req.To.Raw, req.To.E164))
+	number, err := l.cfg.Numbers.Dial(req.To)
+	if err != nil {
+		return "", err
 	}
 	if !plainWord(req.Extension) || !plainWord(req.Key) {
 		return "", gateway.Errorf(gateway.CodeBadNumber, "%q is not an extension", req.Extension)
@@ -100,7 +99,7 @@ func (l *Link) originate(ctx context.Context, c *client, call, number string, re
 		{"Timeout", strconv.FormatInt(l.cfg.RingTimeout.Milliseconds(), 10)},
 		{"Async", "true"},
 	}
-	if caller := dialable(gateway.Number{Raw: req.CallerID}); caller != "" {
+	if caller, err := (gateway.DialRules{}).Dial(gateway.Number{Raw: req.CallerID}); err == nil {
 		fields = append(fields, field{"Variable", "RINGCAST_CALLERID=" + caller}) // the dial plan's to use
 	}
 	for _, v := range l.cfg.Variables {
@@ -176,27 +175,6 @@ func hungUp(m message, extension string) error {
 		return gateway.Errorf(gateway.CodeBusy, "telephone %s is busy", extension)
 	}
 	return gateway.Errorf(gateway.CodeRejected, "telephone %s did not take the call (cause %s)", extension, m.get("Cause"))
-}
-
-// dialable returns the number as it is dialled: digits, * and #. The plus of an international number is
-// left out, as dial plans expect; letters, or anything with which a dial string could be extended, make
-// it no number at all.
-func dialable(n gateway.Number) string {
-	raw := cmp.Or(n.Raw, n.E164)
-	var b strings.Builder
-	for i, r := range raw {
-		switch {
-		case r >= '0' && r <= '9', r == '*', r == '#':
-			b.WriteRune(r)
-		case r == '+' && strings.Trim(raw[:i], " (") == "", strings.ContainsRune(" -().\u00a0", r):
-		default:
-			return ""
-		}
-	}
-	if b.Len() > 40 {
-		return ""
-	}
-	return b.String()
 }
 
 // plainWord says whether a name can stand in a channel's name and means nothing else there.

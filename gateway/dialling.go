@@ -1,0 +1,91 @@
+package gateway
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/nyaruka/phonenumbers"
+)
+
+// DialRules say how a PBX wants the numbers that it is to call, and which it is not to. The zero value
+// leaves a number as it is written, without what only people need.
+type DialRules struct {
+	Format DialFormat
+	Prefix string   // for an outside line, before every public number
+	Deny   []string // what a public number (as E.164, with its plus) or any number as it is dialled may not begin with
+}
+
+// DialFormat is a way to write a number.
+type DialFormat string
+
+// The formats. Numbers that cannot be called from anywhere, such as extensions and service codes, stay as
+// they are written.
+const (
+	AsWritten  DialFormat = "as_written" // 8 999 111-22-33 is 89991112233
+	DigitsOnly DialFormat = "digits"     // 79991112233
+	PlusE164   DialFormat = "e164"       // +79991112233
+	National   DialFormat = "national"   // 89991112233, from anywhere abroad as DigitsOnly
+)
+
+const maxDialled = 40 // digits; more make no number anywhere
+
+// Dial returns a number as the PBX is to dial it: digits, * and #, and a plus in the format PlusE164. It
+// fails with CodeBadNumber for what is no number, or one that may not be called.
+func (r DialRules) Dial(n Number) (string, error) {
+	dialled, ok := plainDigits(cmp.Or(n.Raw, n.E164))
+	if !ok {
+		return "", Errorf(CodeBadNumber, "%.64q is not a number that could be dialled", cmp.Or(n.Raw, n.E164))
+	}
+	if n.E164 != "" {
+		switch r.Format {
+		case PlusE164:
+			dialled = n.E164
+		case DigitsOnly:
+			dialled = n.E164[1:]
+		case National:
+			dialled = national(n.E164)
+		}
+	}
+	if slices.ContainsFunc(r.Deny, func(prefix string) bool {
+		return strings.HasPrefix(dialled, prefix) || strings.HasPrefix(n.E164, prefix)
+	}) {
+		return "", Errorf(CodeBadNumber, "%s may not be called from here", n.Raw)
+	}
+	if n.E164 != "" {
+		dialled = r.Prefix + dialled
+	}
+	return dialled, nil
+}
+
+// Dialled returns a number that a telephone of the PBX has dialled without the prefix for an outside line.
+func (r DialRules) Dialled(number string) string {
+	if rest, ok := strings.CutPrefix(number, r.Prefix); ok && len(Digits(rest)) >= shortestPublic {
+		return rest
+	}
+	return number
+}
+
+func national(e164 string) string {
+	p, err := phonenumbers.Parse(e164, "")
+	if err != nil {
+		return e164[1:]
+	}
+	return Digits(phonenumbers.Format(p, phonenumbers.NATIONAL))
+}
+
+// plainDigits leaves out what is there for people: spaces, brackets, hyphens, the plus of an international
+// number. Letters, or anything with which a dial string could be extended, make it no number.
+func plainDigits(raw string) (string, bool) {
+	var b strings.Builder
+	for i, r := range raw {
+		switch {
+		case r >= '0' && r <= '9', r == '*', r == '#':
+			b.WriteRune(r)
+		case r == '+' && strings.Trim(raw[:i], " (") == "", strings.ContainsRune(" -().\u00a0", r):
+		default:
+			return "", false
+		}
+	}
+	return b.String(), b.Len() > 0 && b.Len() <= maxDialled
+}
