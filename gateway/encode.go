@@ -164,6 +164,7 @@ func (e *encoder) someNumber(name string, n Number) {
 	e.open()
 	e.someText("raw", n.Raw)
 	e.someText("e164", n.E164)
+	e.someText("shown", n.Shown)
 	e.close()
 }
 
@@ -176,6 +177,7 @@ func (e *encoder) view(v *View) {
 	e.text("direction", string(v.Direction))
 	e.textOrNull("phone", v.Phone)
 	e.text("phone_raw", v.PhoneRaw)
+	e.text("phone_display", v.PhoneDisplay)
 	e.someText("name", v.Name)
 	e.text("line", v.Line)
 	e.text("extension", v.Extension)

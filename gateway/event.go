@@ -111,10 +111,11 @@ func (e *Event) clean() {
 func cleanText(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
 
 // Number is a telephone number as the PBX wrote it and, where it is one that can be called from
-// anywhere, as E.164.
+// anywhere, as E.164 and as people of the account's region write it.
 type Number struct {
-	Raw  string `json:"raw,omitempty"`
-	E164 string `json:"e164,omitempty"`
+	Raw   string `json:"raw,omitempty"`
+	E164  string `json:"e164,omitempty"`
+	Shown string `json:"shown,omitempty"` // "": as it is in Raw
 }
 
 // Person is a user at an extension.

@@ -24,24 +24,25 @@ type Message struct {
 
 // View is a call as one user sees it: the call object of design §4.3.
 type View struct {
-	ID         string    `json:"id"`
-	Version    int       `json:"version"`
-	Direction  Direction `json:"direction"`
-	Phone      *string   `json:"phone"`
-	PhoneRaw   string    `json:"phone_raw"`
-	Name       string    `json:"name,omitempty"` // the outside party's, as the PBX gave it
-	Line       string    `json:"line"`
-	Extension  string    `json:"extension"`
-	State      State     `json:"state"`
-	Outcome    *Outcome  `json:"outcome"`
-	AnsweredBy *Person   `json:"answered_by"`
-	Peer       *Person   `json:"peer"`
-	StartedAt  Millis    `json:"started_at"`
-	AnsweredAt *Millis   `json:"answered_at"`
-	EndedAt    *Millis   `json:"ended_at"`
-	Talk       int       `json:"talk_seconds"`
-	Contact    *Contact  `json:"contact"`
-	Recording  *string   `json:"recording"`
+	ID           string    `json:"id"`
+	Version      int       `json:"version"`
+	Direction    Direction `json:"direction"`
+	Phone        *string   `json:"phone"`
+	PhoneRaw     string    `json:"phone_raw"`
+	PhoneDisplay string    `json:"phone_display"`  // as people in the account's region write it; "" for a withheld number
+	Name         string    `json:"name,omitempty"` // the outside party's, as the PBX gave it
+	Line         string    `json:"line"`
+	Extension    string    `json:"extension"`
+	State        State     `json:"state"`
+	Outcome      *Outcome  `json:"outcome"`
+	AnsweredBy   *Person   `json:"answered_by"`
+	Peer         *Person   `json:"peer"`
+	StartedAt    Millis    `json:"started_at"`
+	AnsweredAt   *Millis   `json:"answered_at"`
+	EndedAt      *Millis   `json:"ended_at"`
+	Talk         int       `json:"talk_seconds"`
+	Contact      *Contact  `json:"contact"`
+	Recording    *string   `json:"recording"`
 }
 
 // State of a call for one user.

@@ -295,26 +295,6 @@ func TestViewPhone(t *testing.T) {
 	}
 }
 
-func TestParseNumber(t *testing.T) {
-	t.Parallel()
-	tests := []struct{ raw, region, want string }{
-		{"8 (999) 111-22-33", "RU", "+79991112233"},
-		{"+7 999 111 22 33", "", "+79991112233"},
-		{"79005550111", "RU", "+79005550111"},
-		{"380991234567", "RU", "+380991234567"},
-		{"0991234567", "UA", "+380991234567"},
-		{"+44 20 7946 0018", "RU", "+442079460018"},
-		{"101", "RU", ""},
-		{"", "RU", ""},
-		{"anonymous", "RU", ""},
-	}
-	for _, tt := range tests {
-		if got := ParseNumber(tt.raw, tt.region); got.E164 != tt.want || got.Raw != tt.raw {
-			t.Errorf("ParseNumber(%q, %q) = %+v, want %s", tt.raw, tt.region, got, tt.want)
-		}
-	}
-}
-
 func FuzzParseCursor(f *testing.F) {
 	f.Add("abc.1.0")
 	f.Add("..")

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -13,8 +14,8 @@ func (c *Call) For(user string) (View, bool) {
 	}
 	number := c.outside(mine.Caller)
 	v := View{
-		ID: c.ID, Version: c.Version, Direction: c.Direction, PhoneRaw: number.Raw, Name: c.Name, Line: c.Line,
-		Extension: mine.Extension, State: mine.state(), AnsweredBy: c.answeredBy(mine), Peer: c.peer(mine),
+		ID: c.ID, Version: c.Version, Direction: c.Direction, PhoneRaw: number.Raw, PhoneDisplay: cmp.Or(number.Shown, number.Raw),
+		Name: c.Name, Line: c.Line, Extension: mine.Extension, State: mine.state(), AnsweredBy: c.answeredBy(mine), Peer: c.peer(mine),
 		StartedAt: Millis(c.StartedAt), Talk: int(c.talked(user) / time.Second),
 	}
 	if number.E164 != "" {

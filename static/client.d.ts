@@ -61,6 +61,8 @@ export interface Call {
   phone: string | null;
   /** The same as the PBX wrote it; empty when withheld. */
   phone_raw: string;
+  /** The same as people of the account's region write it: to be shown, not to be dialled. */
+  phone_display: string;
   /** The company's own number or trunk. */
   line: string;
   /** Which of the user's extensions. */
