@@ -82,7 +82,7 @@ func (d *draft) apply(e Event) bool {
 }
 
 func (d *draft) fold(before *Call, e Event, seen time.Time) bool {
-	if e.ID != "" && d.knowsEvent(eventKey{e.Account, e.PBX, e.ID}) {
+	if e.ID != "" && e.Type != EventJoin && d.knowsEvent(eventKey{e.Account, e.PBX, e.ID}) {
 		return false
 	}
 	if e.At.IsZero() {
@@ -98,7 +98,7 @@ func (d *draft) fold(before *Call, e Event, seen time.Time) bool {
 	}
 	after.Seen = seen
 	d.record(&Record{Event: e.Type, EventID: e.ID, Users: concerned(before, &after), Call: &after})
-	if after.Into != "" {
+	if after.Into != "" || before.Into != "" {
 		d.join(e, after)
 	}
 	return true
@@ -115,25 +115,28 @@ func (d *draft) end(c *Call, at time.Time) {
 
 // join moves the legs that a call had when it was merged into another to that one: who talked talks on
 // there, who rang rings on. It is done after each event of the merged call, since one from before the merge
-// may come late; a leg that is there already is known by the join's id.
+// may come late and tell that somebody had left, or come; the join then takes the place of the one before.
 func (d *draft) join(cause Event, from Call) {
-	known, merge, ok := from.merged()
-	if !ok || known.StartedAt.IsZero() { // without its dial it is not known who is at the other end
-		return
-	}
-	for _, leg := range known.Legs {
-		if !leg.Live() {
-			continue
-		}
+	for _, merge := range from.merges() {
+		known := from.before(merge)
 		join := Event{
-			Account: cause.Account, PBX: cause.PBX, Call: merge.Into, Type: EventJoin, At: merge.At, Joins: Ringing,
+			Account: cause.Account, PBX: cause.PBX, Call: merge.Into, Type: EventJoin, At: merge.At,
 			Direction: known.Direction, From: known.From, To: known.To, Line: known.Line, Name: known.Name,
-			Extensions: []string{leg.Extension}, People: []Person{leg.Person},
 		}
-		if !leg.ringing() {
-			join.Joins = Talking
-		}
-		join.ID = "join " + from.ID + " " + leg.Extension + " " + string(join.Joins)
+		ringing, talking := known.going()
+		d.joins(join, Ringing, from.ID, ringing, len(ringing) > 0)
+		d.joins(join, Talking, from.ID, talking, !known.StartedAt.IsZero() && !known.Over()) // also of nobody: it tells whose call it is
+	}
+}
+
+// joins tells the call that lives on who joins it in a state, if there is anything to tell, or was.
+func (d *draft) joins(join Event, state State, from string, who []Person, tells bool) {
+	join.Joins, join.ID = state, "join "+from+" "+string(state)
+	for _, p := range who {
+		join.Extensions, join.People = append(join.Extensions, p.Extension), append(join.People, p)
+	}
+	into, ok := d.call(join.Account, callID(join.PBX, join.Call))
+	if tells || ok && into.has(join.ID) {
 		d.apply(join)
 	}
 }

@@ -66,7 +66,7 @@ func TestNumbersOfTheWorld(t *testing.T) {
 func TestNumbersThatMeanNothingOutside(t *testing.T) {
 	t.Parallel()
 	for raw, want := range map[string]string{
-		"": "", "101": "101", " 101 ": "101", "*98": "*98", "**101": "**101", "112": "112", "5550100": "5550100",
+		"": "", "101": "101", "tel:101": "101", "*98": "*98", "**101": "**101", "112": "112", "5550100": "5550100",
 		"sip:101@pbx.example": "101", "101@pbx.example": "101", "<sip:101@[::1]:5060;transport=tls>": "101",
 		"anonymous": "", "Anonymous": "", "sip:anonymous@anonymous.invalid": "", "anonymous@anonymous.invalid": "",
 		"Restricted": "", "unknown": "", "<unknown>": "", "+anonymous": "", "PRIVATE": "", "Unavailable": "",

@@ -22,10 +22,14 @@ type Tracker struct {
 const keepEvents = 64
 
 // Apply returns the call after e, which must have a time, and whether e was news: a repeated event id
-// and an event from before what is settled are not. The version rises by one with each piece of news.
+// and an event from before what is settled are not; a join takes the place of the one with its id. The version
+// rises by one with each piece of news.
 func (t Tracker) Apply(c Call, e Event) (Call, bool) {
-	if e.ID != "" && slices.ContainsFunc(c.Events, func(old Event) bool { return old.ID == e.ID }) {
-		return c, false
+	if e.ID != "" && c.has(e.ID) {
+		if e.Type != EventJoin {
+			return c, false
+		}
+		return t.replace(c, e)
 	}
 	at, _ := slices.BinarySearchFunc(c.Events, e, compareEvents)
 	for at < len(c.Events) && compareEvents(c.Events[at], e) == 0 { // equals keep the order of arrival
@@ -54,6 +58,22 @@ func (t Tracker) Apply(c Call, e Event) (Call, bool) {
 	return c, true
 }
 
+// replace puts a join in the place of the one that is there.
+func (t Tracker) replace(c Call, e Event) (Call, bool) {
+	at := slices.IndexFunc(c.Events, func(old Event) bool { return old.ID == e.ID })
+	if same := c.Events[at]; same.At.Equal(e.At) && slices.Equal(same.People, e.People) && same.From == e.From &&
+		same.To == e.To && same.Direction == e.Direction && same.Line == e.Line && same.Name == e.Name {
+		return c, false
+	}
+	c.Version++
+	e.Version = c.Version
+	e.Account, e.PBX, e.Call = "", "", ""
+	c.Events = slices.Clone(c.Events)
+	c.Events[at] = e
+	c.Known = t.refold(c)
+	return c, true
+}
+
 // inserted returns a copy of events with e at a place.
 func inserted(events []Event, at int, e Event) []Event {
 	all := make([]Event, len(events)+1)
@@ -71,16 +91,49 @@ func (t Tracker) refold(c Call) Known {
 	return k
 }
 
-// merged returns the event that merged the call into another, and what was known before it.
-func (c Call) merged() (Known, Event, bool) {
-	k := c.base()
+// merges returns the events that merged the call into others: one, unless a PBX says strange things.
+func (c Call) merges() []Event {
+	var merges []Event
 	for _, e := range c.Events {
-		if e.Type == EventMerge && !k.Over() {
-			return k, e, true
+		if e.Type == EventMerge {
+			merges = append(merges, e)
 		}
-		k = k.after(e)
 	}
-	return k, Event{}, false
+	return merges
+}
+
+// before returns what was known of the call just before one of its events.
+func (c Call) before(e Event) Known {
+	k := c.base()
+	for _, old := range c.Events {
+		if compareEvents(old, e) == 0 {
+			break
+		}
+		k = k.after(old)
+	}
+	return k
+}
+
+// going returns who rings and who talks in a call that is not over. Without its dial it is not known who is at the
+// other end: nobody goes on elsewhere then.
+func (k Known) going() (ringing, talking []Person) {
+	if k.Over() || k.StartedAt.IsZero() {
+		return nil, nil
+	}
+	for _, leg := range k.Legs {
+		switch {
+		case !leg.Live():
+		case leg.ringing():
+			ringing = append(ringing, leg.Person)
+		default:
+			talking = append(talking, leg.Person)
+		}
+	}
+	return ringing, talking
+}
+
+func (c Call) has(event string) bool {
+	return slices.ContainsFunc(c.Events, func(e Event) bool { return e.ID == event })
 }
 
 // at returns the call as it was at an earlier version, and the type of the event that made it that. It returns
