@@ -18,6 +18,8 @@ import (
 // it through an outage.
 const maxFuture = 5 * time.Minute
 
+const maxExtensions = 100 // of an event
+
 // wireEvent is an event as it is posted.
 type wireEvent struct {
 	Event      gateway.EventType `json:"event"`
@@ -179,6 +181,26 @@ var ( // fixed sets
 		gateway.EventTransfer, gateway.EventMerge, gateway.EventHangup, gateway.EventRecording}
 )
 
+// Known returns the values that a field of an event may have, nil when it may have any.
+func Known(field string) []string {
+	var known []string
+	switch field {
+	case "event":
+		for _, t := range eventTypes {
+			known = append(known, string(t))
+		}
+	case "direction":
+		for _, d := range directions {
+			known = append(known, string(d))
+		}
+	case "cause":
+		for _, c := range causes {
+			known = append(known, string(c))
+		}
+	}
+	return known
+}
+
 func (w *wireEvent) dial(e *gateway.Event, bad func(field, format string, args ...any)) {
 	if !slices.Contains(directions, w.Direction) {
 		bad("direction", "is %q, should be one of %v", w.Direction, directions)
@@ -203,8 +225,8 @@ func (w *wireEvent) extensions(bad func(field, format string, args ...any)) []st
 		}
 		list, field = []string{w.Extension}, "extension"
 	}
-	if len(list) > 100 {
-		bad(field, "names %d extensions, at most 100 are allowed", len(list))
+	if len(list) > maxExtensions {
+		bad(field, "names %d extensions, at most %d are allowed", len(list), maxExtensions)
 		return nil
 	}
 	var unique []string

@@ -7,6 +7,14 @@
 // authorised by the PBX's key. The answer 202 is sent when every event is in the log; anything malformed
 // refuses the whole request and names each bad field. A Handler may serve any number of requests at once.
 //
+// # Mappings
+//
+// A PBX that posts in a format of its own, at POST /v1/accounts/{account}/pbx/{pbx}/events, is read by a Mapping, which
+// a Mapped serves: the sender is checked first (address, keys, signature), then the first rule that takes the request
+// makes an event of it, which has to pass the same checks as any other. A request is taken whole or not at all; what is
+// not understood is refused, logged by its shape and counted. Work and memory are in proportion to the body, times the
+// number of rules and paths, whatever is in it.
+//
 // # Dependencies
 //
 // Package gateway and the standard library.

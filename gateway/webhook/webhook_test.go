@@ -170,6 +170,7 @@ func TestBadFieldsAreNamed(t *testing.T) {
 		{"in the future", `{"event":"call.hangup","call":"c","at":"2026-01-31T13:00:00Z"}`, "at"},
 		{"recording without a URL", `{"event":"call.recording","call":"c"}`, "recording"},
 		{"recording is a script", `{"event":"call.recording","call":"c","recording":"javascript:alert(1)"}`, "recording"},
+		{"recording is a file of ours", `{"event":"call.recording","call":"c","recording":"file:/etc/passwd"}`, "recording"},
 		{"recording too long", `{"event":"call.recording","call":"c","recording":"https://r.example/` + strings.Repeat("x", 2048) + `"}`, "recording"},
 	}
 	for _, tt := range tests {
