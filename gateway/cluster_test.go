@@ -433,8 +433,8 @@ func TestCommandsGoToWhoHoldsTheLink(t *testing.T) {
 		if err := other.feed.wait(t.Context(), f.end(0)); err != nil { // the owner may not have read of it yet
 			t.Fatal(err)
 		}
-		if r := other.do("u2", Command{ID: "k2", Action: "hangup", Call: "office:c1"}); !r.OK || len(owner.pbx.hungUp) != 1 {
-			t.Errorf("%+v %+v, hung up %v", r, r.Error, owner.pbx.hungUp)
+		if r := other.do("u2", Command{ID: "k2", Action: "hangup", Call: "office:c1"}); !r.OK || len(owner.pbx.did) != 1 {
+			t.Errorf("%+v %+v, hung up %v", r, r.Error, owner.pbx.did)
 		}
 		wantCode(t, other.do("u1", Command{ID: "k3", Action: "hangup", Call: "office:c9"}), CodeNotFound)
 		wantCode(t, other.do("u1", Command{ID: "k4", Action: "call", To: "call me"}), CodeBadNumber)
@@ -475,7 +475,7 @@ func TestDialIsDoneOnceThroughATakeOver(t *testing.T) {
 		owner, other := f.owner()
 		done := Command{ID: "k1", Action: "call", To: "+79991112233"}
 		first := other.do("u1", done)
-		begun := Command{ID: "k2", Action: "call", To: "+79991112233"}
+		begun := Command{ID: "k2", Action: "call", To: "+79991112244"}
 		owner.pbx.hold = make(chan struct{}) // the PBX does not answer any more
 		var wg sync.WaitGroup
 		wg.Go(func() {

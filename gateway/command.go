@@ -3,11 +3,11 @@ package gateway
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/base32"
 	"encoding/json"
 	"errors"
-	"strings"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
 	"time"
 	"unicode/utf8"
 )
@@ -15,7 +15,13 @@ import (
 // A command is answered within this, whatever the PBX does.
 const commandTimeout = 5 * time.Second
 
-const maxCommandID = 64 // characters
+// pbxTime is what of that the PBX has. The rest is for the way to the owner and back, and for the log.
+const pbxTime = 4500 * time.Millisecond
+
+const (
+	maxCommandID   = 64  // characters
+	maxCommandText = 256 // bytes of every other text
+)
 
 // ClientGone says that a client's last session on this node ended: what it claimed and did not carry out comes
 // free after claimGrace, unless it is back by then, here or on another node.
@@ -108,83 +114,79 @@ func (g *Gateway) command(ctx context.Context, o *owner, cmd Command) (Reply, er
 			}
 			return refuse(cmd, Errorf(CodeTimeout, "it was begun before a restart; look at the telephone to see what became of it")), nil
 		}
-		call, err := g.carryOut(ctx, o, cmd)
+		reply, err := g.carryOut(ctx, o, cmd)
 		if errors.Is(err, errElsewhere) {
 			return Reply{}, err
 		}
-		g.cfg.Logger.Info("command", "account", cmd.Account, "user", cmd.User, "action", cmd.Action, "command", cmd.ID,
-			"call", cmp.Or(call, cmd.Call), "to", cmd.To, "err", err)
-		if err != nil {
-			return refuse(cmd, err), nil
+		level := slog.LevelInfo
+		if CodeOf(err) == CodeInternal {
+			level = slog.LevelError
 		}
-		return Reply{ID: cmd.ID, OK: true, Call: call}, nil
+		g.cfg.Logger.Log(ctx, level, "command", "account", cmd.Account, "user", cmd.User, "action", cmd.Action, "command", cmd.ID,
+			"call", cmp.Or(reply.Call, cmd.Call), "to", cmd.To, "attended", cmd.Attended, "err", err)
+		return replyTo(cmd, reply, err), nil
 	})
 }
 
-// Check says what is wrong with a command's id.
+// Check says what is wrong with the form of a command: its id is missing, or a text is longer than any of its kind.
 func (cmd Command) Check() error {
 	if n := utf8.RuneCountInString(cmd.ID); n < 1 || n > maxCommandID {
 		return Errorf(CodeInvalid, "a command needs an id of 1 to %d characters", maxCommandID)
 	}
+	for _, field := range [...]struct{ name, text string }{
+		{"action", cmd.Action}, {"to", cmd.To}, {"from", cmd.From}, {"call", cmd.Call}, {"what", cmd.What},
+	} {
+		if len(field.text) > maxCommandText {
+			return Errorf(CodeInvalid, "%s has %d bytes, at most %d are allowed", field.name, len(field.text), maxCommandText)
+		}
+	}
 	return nil
 }
 
-func (g *Gateway) carryOut(ctx context.Context, o *owner, cmd Command) (call string, err error) {
+// carryOut does what a command asks for. errElsewhere: nothing was done.
+func (g *Gateway) carryOut(ctx context.Context, o *owner, cmd Command) (Reply, error) {
 	user, ok := g.cfg.Directory.User(cmd.Account, cmd.User)
 	if !ok {
-		return "", Errorf(CodeNotPermitted, "you are not in the directory of this account (any more)")
+		return Reply{}, Errorf(CodeNotPermitted, "you are not in the directory of this account (any more)")
 	}
 	switch cmd.Action {
 	case "call":
 		return g.placeCall(ctx, o, cmd, user)
-	case "hangup":
-		return cmd.Call, g.hangUp(ctx, o, cmd)
+	case "hangup", "answer", "hold", "unhold", "mute", "unmute", "transfer", "complete", "cancel", "park":
+		return g.control(ctx, o, cmd)
 	case "claim":
-		return cmd.Call, g.claim(ctx, o, cmd)
-	case "hold", "unhold", "transfer":
-		return "", Errorf(CodeInvalid, "%s is not in this version: do it at the telephone", cmd.Action)
+		return Reply{Call: cmd.Call}, g.claim(ctx, o, cmd)
 	default: // renew, shown and visible are for whoever has the session
-		return "", Errorf(CodeInvalid, "unknown action %.64q: call, hangup, claim, renew, shown and visible are known", cmd.Action)
+		return Reply{}, Errorf(CodeInvalid, "unknown action %.64q: call, hangup, answer, hold, unhold, mute, unmute, transfer, "+
+			"complete, cancel, park, claim, renew, shown and visible are known", cmd.Action)
 	}
 }
 
-// placeCall dials. The intent is in the log before the PBX is asked, so that a repeat never dials a
-// second time, also after a crash or on another node; the reply follows it there.
-func (g *Gateway) placeCall(ctx context.Context, o *owner, cmd Command, user User) (string, error) {
-	account, _ := g.cfg.Directory.Account(cmd.Account)
-	to, err := dialable(cmd.To, account.Region)
-	if err != nil {
-		return "", err
-	}
-	if len(user.Extensions) == 0 {
-		return "", Errorf(CodeNotPermitted, "you have no extension to dial from")
-	}
-	link, dialer, err := g.dialer(cmd.Account)
-	if err != nil {
-		return "", err
-	}
+// once carries out what must not be done a second time. That it was begun is in the log before it is, so that a
+// repeat does nothing, also after a crash or on another node; the reply follows it there.
+func (g *Gateway) once(ctx context.Context, o *owner, cmd Command, do func(ctx context.Context) (Reply, error)) (Reply, error) {
 	if err := recordCommand(ctx, o, cmd, nil); err != nil {
-		return "", err
+		return Reply{}, err
 	}
 	if o.over() { // the next owner knows that it was begun, and not that nothing came of it
-		return "", Errorf(CodePBXOffline, "another node has just taken the link to the PBX over")
+		return Reply{}, Errorf(CodePBXOffline, "another node has just taken the link to the PBX over")
 	}
-	id, err := dialer.Dial(ctx, DialRequest{Key: dialKey(cmd), Extension: user.Extensions[0], To: to})
-	reply := Reply{ID: cmd.ID, OK: err == nil}
-	if err == nil {
-		reply.Call = callID(link.ID, id)
-	} else {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
+	reply, err := do(ctx)
+	logged := make(chan struct{})
+	go func() { // the reply is not to wait for a log that does not answer
+		defer close(logged)
+		after, cancel := context.WithTimeout(context.WithoutCancel(ctx), commandTimeout)
+		defer cancel()
+		done := replyTo(cmd, reply, err)
+		if err := recordCommand(after, o, cmd, &done); err != nil {
+			g.cfg.Logger.Warn("reply not in the log", "account", cmd.Account, "command", cmd.ID, "call", done.Call, "err", err)
 		}
-		reply = refuse(cmd, err)
+	}()
+	select {
+	case <-logged:
+	case <-ctx.Done():
 	}
-	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), commandTimeout)
-	defer cancel()
-	if logErr := recordCommand(after, o, cmd, &reply); logErr != nil {
-		g.cfg.Logger.Warn("reply not in the log", "account", cmd.Account, "call", reply.Call, "err", logErr)
-	}
-	return reply.Call, err
+	return reply, err
 }
 
 func recordCommand(ctx context.Context, o *owner, cmd Command, reply *Reply) error {
@@ -194,26 +196,37 @@ func recordCommand(ctx context.Context, o *owner, cmd Command, reply *Reply) err
 	})
 }
 
-func (g *Gateway) hangUp(ctx context.Context, o *owner, cmd Command) error {
-	c, mine, err := g.ownCall(cmd)
-	if err != nil {
-		return err
+// askPBX has a PBX do something, and waits for it only so long that there is time for the reply, whether or not the
+// PBX heeds its context.
+func askPBX[T any](ctx context.Context, do func(ctx context.Context) (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
 	}
-	if !mine.Live() {
-		return Errorf(CodeNotFound, "this call is over")
+	ctx, cancel := context.WithTimeout(ctx, pbxTime)
+	done := make(chan result, 1)
+	go func() {
+		defer cancel()
+		var r result
+		defer func() {
+			if v := recover(); v != nil {
+				r.err = fmt.Errorf("panic in a PBX: %v\n%s", v, debug.Stack())
+			}
+			done <- r
+		}()
+		r.value, r.err = do(ctx)
+	}()
+	slow := Errorf(CodeTimeout, "the PBX did not answer in time: look at the telephone before you try again")
+	select {
+	case r := <-done:
+		if CodeOf(r.err) == CodeInternal && (errors.Is(r.err, context.DeadlineExceeded) || errors.Is(r.err, context.Canceled)) {
+			return r.value, slow
+		}
+		return r.value, r.err
+	case <-ctx.Done():
+		var none T
+		return none, slow
 	}
-	link, id, ok := g.linkOf(cmd.Account, c.ID)
-	if !ok {
-		return Errorf(CodePBXOffline, "the call came from a PBX that this gateway is not linked to")
-	}
-	control, ok := link.PBX.(CallControl)
-	if !ok {
-		return Errorf(CodeNotPermitted, "this PBX only reports calls: hang up at the telephone")
-	}
-	if o.over() {
-		return errElsewhere
-	}
-	return control.HangUp(ctx, id, mine.Extension)
 }
 
 // ownCall returns a call and the user's own share in it; to him, other people's calls do not exist.
@@ -226,32 +239,16 @@ func (g *Gateway) ownCall(cmd Command) (*Call, *Leg, error) {
 	return nil, nil, Errorf(CodeNotFound, "you have no such call")
 }
 
+// replyTo is the reply to a command that was carried out, or not.
+func replyTo(cmd Command, reply Reply, err error) Reply {
+	if err != nil {
+		return refuse(cmd, err)
+	}
+	reply.ID, reply.OK = cmd.ID, true
+	return reply
+}
+
 func refuse(cmd Command, err error) Reply {
 	e := Shown(err)
 	return Reply{ID: cmd.ID, Error: &ReplyError{Code: e.Code, Message: e.Message}}
-}
-
-// dialable cleans a number that somebody clicked: "+", digits, and the * and # of service codes.
-func dialable(text, region string) (Number, error) {
-	clean := strings.Map(func(r rune) rune {
-		switch {
-		case r >= '0' && r <= '9', r == '*', r == '#', r == '+':
-			return r
-		case strings.ContainsRune(" \t\u00a0()-.–/", r):
-			return -1
-		default:
-			return '!'
-		}
-	}, text)
-	digits := Digits(clean)
-	if strings.Contains(clean, "!") || strings.LastIndex(clean, "+") > 0 || digits == "" || len(clean) > 32 {
-		return Number{}, Errorf(CodeBadNumber, "%.64q is not a number that can be dialled", text)
-	}
-	return ParseNumber(clean, region), nil
-}
-
-// dialKey names a dial for the PBX: the same for the same command, another for any other.
-func dialKey(cmd Command) string {
-	sum := sha256.Sum256([]byte(cmd.Account + "\x00" + cmd.User + "\x00" + cmd.ID))
-	return strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:15]))
 }

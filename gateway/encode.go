@@ -181,6 +181,7 @@ func (e *encoder) view(v *View) {
 	e.someText("name", v.Name)
 	e.text("line", v.Line)
 	e.text("extension", v.Extension)
+	e.someTrue("outgoing", v.Outgoing)
 	e.text("state", string(v.State))
 	e.textOrNull("outcome", (*string)(v.Outcome))
 	e.person("answered_by", v.AnsweredBy)

@@ -83,7 +83,7 @@ func FuzzEncode(f *testing.F) {
 		call := &Call{Account: a, ID: b, Version: n, Seen: at, Events: []Event{{Type: EventType(a), At: at, People: []Person{p}, Extensions: []string{a, b}}}}
 		call.Known = Known{From: Number{Raw: a, E164: b}, StartedAt: at, Legs: []Leg{{Person: p, Talked: time.Duration(nsec), TakenBy: &p}}}
 		sameJSON(t, call, func(e *encoder) { e.call(call) })
-		view := &View{ID: a, PhoneRaw: b, StartedAt: Millis(at), EndedAt: (*Millis)(&at), Recording: &b, Peer: &p}
+		view := &View{ID: a, PhoneRaw: b, StartedAt: Millis(at), EndedAt: (*Millis)(&at), Recording: &b, Peer: &p, Outgoing: len(a)%2 == 0}
 		if at.Year() >= 0 && at.Year() <= 9999 {
 			sameJSON(t, view, func(e *encoder) { e.view(view) })
 		}

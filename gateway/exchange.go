@@ -35,9 +35,10 @@ type exchange struct {
 	logger *slog.Logger
 	now    func() time.Time
 
-	mu    sync.Mutex
-	dirty map[userKey]struct{} // users of this node whose keys may not say how they are
-	wake  chan struct{}
+	mu     sync.Mutex
+	dirty  map[userKey]struct{} // users of this node whose keys may not say how they are
+	places map[place]int        // whose keys may not say what this node's PBX links told, and how often they told it
+	wake   chan struct{}
 
 	// These belong to run.
 	gone    map[string]time.Time // since when a node that is on the board is not alive
@@ -54,7 +55,7 @@ type deadUser struct {
 func newExchange(board *presence, store Store, self string, nodes func() []string, logger *slog.Logger, now func() time.Time) *exchange {
 	return &exchange{
 		board: board, store: store, self: self, nodes: nodes, logger: logger, now: now,
-		dirty: map[userKey]struct{}{}, wake: make(chan struct{}, 1), gone: map[string]time.Time{},
+		dirty: map[userKey]struct{}{}, places: map[place]int{}, wake: make(chan struct{}, 1), gone: map[string]time.Time{},
 	}
 }
 
@@ -65,6 +66,10 @@ func (x *exchange) write(keys ...userKey) {
 		x.dirty[key] = struct{}{}
 	}
 	x.mu.Unlock()
+	x.rouse()
+}
+
+func (x *exchange) rouse() {
 	select {
 	case x.wake <- struct{}{}:
 	default:
@@ -75,6 +80,7 @@ func (x *exchange) run(ctx context.Context) {
 	var following sync.WaitGroup
 	defer following.Wait()
 	following.Go(func() { follow(ctx, x.store, keyPresence, x.logger, x.begin) })
+	following.Go(func() { follow(ctx, x.store, keyAway, x.logger, x.beginAway) })
 	tick := time.NewTicker(exchangeTick)
 	defer tick.Stop()
 	for {
@@ -125,7 +131,7 @@ func (x *exchange) begin() (take func(Value), synced func()) {
 // flush writes what has changed.
 func (x *exchange) flush(ctx context.Context) {
 	x.mu.Lock()
-	keys := slices.Collect(maps.Keys(x.dirty))
+	keys, places := slices.Collect(maps.Keys(x.dirty)), maps.Clone(x.places)
 	clear(x.dirty)
 	x.mu.Unlock()
 	failed, err := each(ctx, keys, func(ctx context.Context, key userKey) error {
@@ -136,12 +142,18 @@ func (x *exchange) flush(ctx context.Context) {
 		}
 		return x.store.Delete(ctx, name, AnyRevision)
 	})
-	if len(failed) > 0 && !x.failing && ctx.Err() == nil { // said once
+	unwritten, errAway := each(ctx, slices.Collect(maps.Keys(places)), x.writePlace)
+	if err = errors.Join(err, errAway); err != nil && !x.failing && ctx.Err() == nil { // said once
 		x.logger.Warn("presence is not told to the other nodes", "err", err)
 	}
-	x.failing = len(failed) > 0
+	x.failing = err != nil
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	for at, told := range places { // what was told meanwhile has woken the next flush
+		if x.places[at] == told && !slices.Contains(unwritten, at) {
+			delete(x.places, at)
+		}
+	}
 	for _, key := range failed { // again with the next tick
 		x.dirty[key] = struct{}{}
 	}

@@ -51,6 +51,7 @@ type Gateway struct {
 	presence *presence
 	receipts *receipts
 	replies  replies
+	clicks   clicks
 	claims   claims
 	numbers  numbers
 	remote   remote

@@ -46,15 +46,23 @@ func begin(t *testing.T, log Log, store *memStore, attach ...PBX) *bundle {
 
 func beginLogged(t *testing.T, logger *slog.Logger, log Log, store *memStore, attach ...PBX) *bundle {
 	t.Helper()
-	g := New(Config{Log: log, Store: store, Directory: directory(), Logger: logger})
-	for _, p := range attach {
-		g.Attach("acme", "office", p)
-	}
+	return beginConfig(t, Config{Log: log, Store: store, Directory: directory(), Logger: logger}, func(g *Gateway) {
+		for _, p := range attach {
+			g.Attach("acme", "office", p)
+		}
+	})
+}
+
+func beginConfig(t *testing.T, cfg Config, attach func(g *Gateway)) *bundle {
+	t.Helper()
+	g := New(cfg)
+	attach(g)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- g.Run(ctx) }()
 	<-g.Ready()
-	mem, _ := log.(*memLog)
+	mem, _ := cfg.Log.(*memLog)
+	store, _ := cfg.Store.(*memStore)
 	b := &bundle{Gateway: g, t: t, log: mem, store: store}
 	b.stop = sync.OnceFunc(func() {
 		cancel()

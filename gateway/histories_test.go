@@ -177,9 +177,9 @@ func (o *switchboard) end(c *switchedCall) {
 // nothing is what lies under a draft when there is nothing yet.
 type nothing struct{}
 
-func (nothing) call(string, string) (*Call, bool)              { return nil, false }
-func (nothing) knowsEvent(eventKey) bool                       { return false }
-func (nothing) liveCalls(account, pbx string) map[string]*Call { return map[string]*Call{} }
+func (nothing) call(string, string) (*Call, bool)         { return nil, false }
+func (nothing) knowsEvent(eventKey) bool                  { return false }
+func (nothing) liveCalls(string, string) map[string]*Call { return map[string]*Call{} }
 
 // told is what the calls are after the events were heard in this order.
 func told(events []Event) map[string]Known {

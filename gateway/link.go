@@ -107,8 +107,11 @@ func (g *Gateway) dialer(account string) (*Link, Dialer, error) {
 		}
 		down = l
 	}
-	if down == nil {
-		return nil, nil, Errorf(CodePBXOffline, "no PBX of this account can place calls")
+	switch {
+	case len(g.links[account]) == 0:
+		return nil, nil, Errorf(CodePBXOffline, "this gateway is linked to no PBX of this account: dial at the telephone")
+	case down == nil:
+		return nil, nil, Errorf(CodeNotPermitted, "no PBX of this account can place calls: dial at the telephone")
 	}
-	return nil, nil, Errorf(CodePBXOffline, "the PBX %q is not connected (%s)", down.ID, down.State().State)
+	return nil, nil, Errorf(CodePBXOffline, "the PBX %q is not connected (%s): dial at the telephone", down.ID, down.State().State)
 }

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -113,12 +114,13 @@ func (o *Overlay) setBase(accounts []Account) *Accounts {
 }
 
 // Put adds a user to an account, or changes him. It fails with CodeNotFound when there is no such account and with
-// CodeTaken when another of its users has one of the extensions. When two nodes give an extension away at the same
-// moment, it belongs to the first of the two users.
+// CodeTaken when another of its users has one of the extensions, or the e-mail address in whatever case. When two nodes
+// give one away at the same moment, it belongs to the first of the two users.
 func (o *Overlay) Put(ctx context.Context, account string, user User) error {
 	o.writing.Lock()
 	defer o.writing.Unlock()
-	if _, ok := o.Account(account); !ok {
+	a, ok := o.Account(account)
+	if !ok {
 		return Errorf(CodeNotFound, "there is no account %q", account)
 	}
 	var taken []FieldError
@@ -127,8 +129,13 @@ func (o *Overlay) Put(ctx context.Context, account string, user User) error {
 			taken = append(taken, FieldError{Index: i, Field: "extensions", Reason: fmt.Sprintf("%q is the extension of user %q", ext, u.ID)})
 		}
 	}
+	for _, u := range a.Users {
+		if u.ID != user.ID && user.Email != "" && strings.EqualFold(u.Email, user.Email) {
+			taken = append(taken, FieldError{Field: "email", Reason: fmt.Sprintf("%q is the address of user %q", user.Email, u.ID)})
+		}
+	}
 	if len(taken) > 0 {
-		return &Error{Code: CodeTaken, Message: "an extension belongs to one user of an account", Fields: taken}
+		return &Error{Code: CodeTaken, Message: "an extension or e-mail address belongs to one user of an account", Fields: taken}
 	}
 	return o.write(ctx, userKey{account, user.ID}, overlaid{Name: user.Name, Extensions: user.Extensions, Email: user.Email, CallerID: user.CallerID})
 }

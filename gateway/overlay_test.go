@@ -105,10 +105,20 @@ func TestOverlayRefuses(t *testing.T) {
 	if err := o.Remove(t.Context(), "acme", "u9"); CodeOf(err) != CodeNotFound {
 		t.Errorf("unknown user: %v", err)
 	}
-	if err := o.Put(t.Context(), "acme", User{ID: "u2", Name: "Boris", Extensions: []string{"102", "103"}}); err != nil {
-		t.Errorf("his own extension: %v", err)
+	boris := User{ID: "u2", Name: "Boris", Extensions: []string{"102", "103"}, Email: "boris@example.com", CallerID: "+74951234502"}
+	for range 2 {
+		if err := o.Put(t.Context(), "acme", boris); err != nil {
+			t.Errorf("his own extension and address: %v", err)
+		}
 	}
-	if n := drained(changed); n != 1 {
+	if u, _ := o.User("acme", "u2"); u.Email != boris.Email || u.CallerID != boris.CallerID {
+		t.Errorf("he is %+v", u)
+	}
+	err = o.Put(t.Context(), "acme", User{ID: "u1", Name: "Anna", Email: "Boris@Example.com"})
+	if e := Shown(err); e.Code != CodeTaken || len(e.Fields) != 1 || e.Fields[0].Field != "email" {
+		t.Errorf("another's address: %v", err)
+	}
+	if n := drained(changed); n != 2 {
 		t.Errorf("told of %d changes", n)
 	}
 }

@@ -32,9 +32,10 @@ type Sink interface {
 
 // LinkState is the state of a link to a PBX, as /readyz shows it.
 type LinkState struct {
-	State  string    // "connecting", "connected", "retrying", "refused"
-	Since  time.Time //
-	Reason string    // of the last failure, for people
+	State   string    // "connecting", "connected", "retrying", "refused"
+	Since   time.Time //
+	Reason  string    // for people: of the last failure; while connected, what the link may not do
+	Version string    // of the PBX's software, where it tells
 }
 
 // Dialer is a PBX that can place a call for an extension. Dial returns the PBX's id of the call as soon

@@ -23,6 +23,7 @@ type UserPresence struct {
 	Online     bool     `json:"online"`
 	Visible    bool     `json:"visible"`
 	Busy       bool     `json:"busy"` // talks or holds: a ringing telephone alone does not count
+	Away       bool     `json:"away"` // has told the PBX that nobody is at his telephone
 }
 
 // SetPresence says how a user is here on this node. It is called when that changes, after the delay that keeps
@@ -56,6 +57,7 @@ type presence struct {
 	mu      sync.RWMutex
 	own     map[userKey]Here
 	others  map[string]map[userKey]Here // by node
+	away    map[place]struct{}          // where a PBX says that nobody is, on any node
 	watched map[string]*watchedAccount
 }
 
@@ -68,7 +70,7 @@ type watchedAccount struct {
 func newPresence(directory Directory, busy func(account, user string) bool) *presence {
 	return &presence{
 		directory: directory, busy: busy,
-		own: map[userKey]Here{}, others: map[string]map[userKey]Here{}, watched: map[string]*watchedAccount{},
+		own: map[userKey]Here{}, others: map[string]map[userKey]Here{}, away: map[place]struct{}{}, watched: map[string]*watchedAccount{},
 	}
 }
 
@@ -189,7 +191,7 @@ func (p *presence) user(account string, u User) UserPresence {
 	here := p.everywhere(userKey{account, u.ID})
 	is := UserPresence{
 		User: u.ID, Name: u.Name, Extensions: u.Extensions,
-		Online: here.Online, Visible: here.Visible, Busy: p.busy(account, u.ID),
+		Online: here.Online, Visible: here.Visible, Busy: p.busy(account, u.ID), Away: p.anyAway(account, u.Extensions),
 	}
 	if is.Extensions == nil {
 		is.Extensions = []string{}
@@ -284,7 +286,7 @@ func (p *presence) tell(account string, users ...string) {
 }
 
 func (u UserPresence) equal(v UserPresence) bool {
-	return u.Name == v.Name && u.Online == v.Online && u.Visible == v.Visible && u.Busy == v.Busy &&
+	return u.Name == v.Name && u.Online == v.Online && u.Visible == v.Visible && u.Busy == v.Busy && u.Away == v.Away &&
 		slices.Equal(u.Extensions, v.Extensions)
 }
 

@@ -105,7 +105,7 @@ func described(users []UserPresence) string {
 	parts := make([]string, len(users))
 	for i, u := range users {
 		var is []string
-		for word, yes := range map[string]bool{"1online": u.Online, "2visible": u.Visible, "3busy": u.Busy} {
+		for word, yes := range map[string]bool{"1online": u.Online, "2visible": u.Visible, "3busy": u.Busy, "4away": u.Away} {
 			if yes {
 				is = append(is, word)
 			}

@@ -33,6 +33,7 @@ type View struct {
 	Name         string    `json:"name,omitempty"` // the outside party's, as the PBX gave it
 	Line         string    `json:"line"`
 	Extension    string    `json:"extension"`
+	Outgoing     bool      `json:"outgoing,omitempty"` // he made the call: it is not for him to answer
 	State        State     `json:"state"`
 	Outcome      *Outcome  `json:"outcome"`
 	AnsweredBy   *Person   `json:"answered_by"`
@@ -108,6 +109,7 @@ type Command struct {
 	ID       string `json:"id"`       // 1 to 64 characters; a repeat gets the same reply and does nothing
 	Action   string `json:"action"`   // call, hangup, answer, hold, unhold, mute, unmute, transfer, complete, cancel, park, claim
 	To       string `json:"to"`       // call, transfer: a number or an extension
+	From     string `json:"from"`     // which of the user's extensions does it: call: his first if "", else the one in the call
 	Call     string `json:"call"`     // all but call: the id from a View
 	Attended bool   `json:"attended"` // transfer: announce it first; complete or cancel ends that
 	What     string `json:"what"`     // claim: notify, result

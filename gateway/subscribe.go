@@ -51,3 +51,14 @@ func (g *Gateway) catchUp(cursor string) error {
 	}
 	return nil
 }
+
+// Call returns a call of an account as this node knows it, by its id. It is shared: do not change it. Not to be called
+// from a deliver.
+func (g *Gateway) Call(account, id string) (*Call, bool) { return g.feed.call(account, id) }
+
+// LiveCalls returns the calls of an account that have not ended, as this node knows them, in no order. They are shared:
+// do not change them.
+func (g *Gateway) LiveCalls(account string) (calls []*Call) {
+	g.feed.live(account, func(c *Call) { calls = append(calls, c) })
+	return calls
+}

@@ -85,3 +85,28 @@ func TestCursorFromTheFutureIsNotWaitedFor(t *testing.T) {
 		}
 	})
 }
+
+func TestCallsOfAnAccount(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := begin(t, newMemLog(), &memStore{})
+		defer b.stop()
+		b.emit("dial 101", "c2: dial 102")
+		synctest.Wait()
+		if live := b.LiveCalls("acme"); len(live) != 2 {
+			t.Errorf("live are %+v", live)
+		}
+		b.emit("c2: hangup")
+		synctest.Wait()
+		live := b.LiveCalls("acme")
+		if len(live) != 1 || live[0].ID != "office:c1" {
+			t.Errorf("live are %+v", live)
+		}
+		if c, ok := b.Call("acme", "office:c2"); !ok || !c.Over() {
+			t.Errorf("the call that is over: %+v", c)
+		}
+		if c, ok := b.Call("globex", "office:c1"); ok || len(b.LiveCalls("globex")) != 0 {
+			t.Errorf("another account has %+v", c)
+		}
+	})
+}

@@ -154,6 +154,19 @@ func TestTrackerKeepsRecordingAfterTheEnd(t *testing.T) {
 	}
 }
 
+func TestRecordingAtThePBXIsNotForTheTab(t *testing.T) {
+	t.Parallel()
+	for recording, shown := range map[string]bool{
+		"https://rec.example/1.mp3": true, "HTTP://rec.example/1.mp3": true,
+		"file:/var/spool/asterisk/monitor/1.wav": false, "javascript:alert(1)": false, "https:": false, "/1.wav": false,
+	} {
+		c := fold(ev(0, "dial 101"), ev(1, "bridge 101"), ev(2, "recording rec="+recording))
+		if v, _ := c.For(anna.User); (v.Recording != nil) != shown || c.Recording != recording {
+			t.Errorf("%s: the view has %v, the call %q", recording, v.Recording, c.Recording)
+		}
+	}
+}
+
 func TestTrackerDoesNotChangeWhatItWasGiven(t *testing.T) {
 	t.Parallel()
 	before := fold(ev(0, "dial 101 102"), ev(5, "hold"))

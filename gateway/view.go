@@ -3,6 +3,7 @@ package gateway
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -15,13 +16,13 @@ func (c *Call) For(user string) (View, bool) {
 	number := c.outside(mine.Caller)
 	v := View{
 		ID: c.ID, Version: c.Version, Direction: c.Direction, PhoneRaw: number.Raw, PhoneDisplay: cmp.Or(number.Shown, number.Raw),
-		Name: c.Name, Line: c.Line, Extension: mine.Extension, State: mine.state(), AnsweredBy: c.answeredBy(mine), Peer: c.peer(mine),
+		Name: c.Name, Line: c.Line, Extension: mine.Extension, Outgoing: mine.Caller, State: mine.state(), AnsweredBy: c.answeredBy(mine), Peer: c.peer(mine),
 		StartedAt: Millis(c.StartedAt), Talk: int(c.talked(user) / time.Second),
 	}
 	if number.E164 != "" {
 		v.Phone = &number.E164
 	}
-	if c.Recording != "" {
+	if isWeb(c.Recording) { // "file:" is a path at the PBX, for whoever fetches it
 		v.Recording = &c.Recording
 	}
 	v.AnsweredAt = (*Millis)(c.answered(user))
@@ -29,6 +30,11 @@ func (c *Call) For(user string) (View, bool) {
 		v.Outcome, v.EndedAt = &mine.Outcome, (*Millis)(&mine.EndedAt)
 	}
 	return v, true
+}
+
+func isWeb(url string) bool {
+	scheme, _, ok := strings.Cut(url, "://")
+	return ok && (strings.EqualFold(scheme, "https") || strings.EqualFold(scheme, "http"))
 }
 
 // Users returns the users who have a share in the call, each once.
@@ -172,7 +178,7 @@ func concerned(before, after *Call) []string {
 // sameView compares all that a user sees, but for the version.
 func sameView(a, b View) bool {
 	return a.Direction == b.Direction && a.PhoneRaw == b.PhoneRaw && a.Name == b.Name && a.Line == b.Line &&
-		a.Extension == b.Extension && a.State == b.State && a.Talk == b.Talk &&
+		a.Extension == b.Extension && a.Outgoing == b.Outgoing && a.State == b.State && a.Talk == b.Talk &&
 		time.Time(a.StartedAt).Equal(time.Time(b.StartedAt)) &&
 		same(a.Phone, b.Phone) && same(a.Outcome, b.Outcome) && same(a.AnsweredBy, b.AnsweredBy) &&
 		same(a.Peer, b.Peer) && same(a.Contact, b.Contact) && same(a.Recording, b.Recording) &&

@@ -63,10 +63,14 @@ export interface Call {
   phone_raw: string;
   /** The same as people of the account's region write it: to be shown, not to be dialled. */
   phone_display: string;
+  /** The other side's name, where the telephone system knows one. */
+  name?: string;
   /** The company's own number or trunk. */
   line: string;
   /** Which of the user's extensions. */
   extension: string;
+  /** The user made the call: while it rings, the other side is to answer. */
+  outgoing?: true;
   /** This user's part in it. */
   state: 'ringing' | 'talking' | 'held' | 'ended';
   /** Once ended. null: it was found to be over, and how is not known. */
@@ -79,7 +83,7 @@ export interface Call {
   ended_at: string | null;
   talk_seconds: number;
   contact: Contact | null;
-  /** An http or https URL. */
+  /** An http or https URL; null, too, while the recording is a file at the telephone system. */
   recording: string | null;
 }
 
@@ -101,7 +105,11 @@ export interface Contact {
 export interface User {
   id: string;
   name: string;
+  /** The first of them dials. */
   extensions: string[];
+  email?: string;
+  /** The number that those he calls see, where it is his own. */
+  caller_id?: string;
 }
 
 /** How a user of the account is here, on whatever page and node. */
@@ -115,6 +123,8 @@ export interface Presence {
   visible: boolean;
   /** Talks, or has a call on hold. */
   busy: boolean;
+  /** Has told the PBX that nobody is at his telephone, where the PBX can be told. */
+  away: boolean;
 }
 
 /** A change of a call. */
@@ -157,16 +167,33 @@ export interface Reply {
   type: 'reply';
   id: string;
   ok: true;
-  /** Of a dial: the call it made. */
+  /** Of a dial: the call it made. Of any other: the call it was for. */
   call?: string;
+  /** Of a park: who dials this has the call. */
+  slot?: string;
 }
 
 /** What a command's promise fails with. */
 export interface CommandError extends Error {
   code:
-    | 'pbx_offline' | 'not_registered' | 'busy' | 'rejected' | 'not_permitted' | 'bad_number' | 'not_found' | 'taken'
-    | 'too_many' | 'internal'
-    /** No answer within 10 s: what became of it is not known. */
+    /** The gateway is not connected with the telephone system. */
+    | 'pbx_offline'
+    /** A telephone is not connected with the telephone system: the user's, or the one a call was to be handed to. */
+    | 'not_registered'
+    /** A telephone is engaged, likewise. */
+    | 'busy'
+    /** The call is not in a state for it, or the telephone system or the telephone would not. */
+    | 'rejected'
+    /** The user may not, or the telephone system cannot. */
+    | 'not_permitted'
+    /** Not a number that can be called, or that may be. */
+    | 'bad_number'
+    /** None of the user's calls, or over. */
+    | 'not_found'
+    /** Of a claim: somebody else has it. */
+    | 'taken'
+    | 'too_many' | 'invalid' | 'unavailable' | 'internal'
+    /** No answer in time: what became of it is not known. */
     | 'timeout'
     /** The client is not started, or was refused. */
     | 'stopped' | 'refused'
@@ -206,11 +233,37 @@ export class Client {
   /** Listens; returns a function that takes the listener off. */
   on<Name extends keyof Events>(event: Name, fn: (value: Events[Name]) => void): () => void;
 
-  /** Dials. Fails with a {@link CommandError}, as the commands below. */
-  call(to: string): Promise<Reply>;
+  /**
+   * Dials: the user's telephone rings, and when it is picked up the number is called. From the user's first extension,
+   * or another of his. A second click on the same number is the same call. Fails with a {@link CommandError}, as the
+   * commands below.
+   */
+  call(to: string, options?: { from?: string }): Promise<Reply>;
+
+  /** Answers a call that rings at the user, at a telephone that lets it be done from outside. */
+  answer(callId: string): Promise<Reply>;
 
   /** Hangs up, or declines, one of the user's calls. */
   hangup(callId: string): Promise<Reply>;
+
+  /** Lets the other side wait, and takes it back. What is so already is no error. */
+  hold(callId: string): Promise<Reply>;
+  unhold(callId: string): Promise<Reply>;
+
+  /** Keeps the others from hearing the user, and lets them. The call does not say whether it is so. */
+  mute(callId: string): Promise<Reply>;
+  unmute(callId: string): Promise<Reply>;
+
+  /**
+   * Hands the call to an extension or a number. With `attended` the other side waits while the user announces it:
+   * `complete` then joins the two, `cancel` goes back; both are given the call that waits.
+   */
+  transfer(callId: string, to: string, options?: { attended?: boolean }): Promise<Reply>;
+  complete(callId: string): Promise<Reply>;
+  cancel(callId: string): Promise<Reply>;
+
+  /** Lets the other side wait for anybody who dials the reply's `slot`. */
+  park(callId: string): Promise<Reply>;
 
   /**
    * Takes what is to happen once for a call, in all the user's browsers: `notify` (a stored notification of the CRM),
@@ -219,7 +272,7 @@ export class Client {
    */
   claim(callId: string, what: 'notify' | 'result', options?: { done?: boolean }): Promise<Reply>;
 
-  /** Any command that this gateway knows, by its action and fields; `call`, `hangup` and `claim` have methods of their own. */
+  /** Any command that this gateway knows, by its action and fields; those above need not be given so. */
   command(action: string, fields?: Record<string, unknown>): Promise<Reply>;
 
   /**

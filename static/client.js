@@ -21,8 +21,9 @@
  * Codes: network, no_hello, silent, gap, asleep, leader, user, closed, draining, slow, superseded, too_many, token,
  *   token_expired, ticket_used, unavailable; refused: bad_token, revoked, origin, bad_protocol, too_many, refused,
  *   unsupported, or that of the token function's fatal error.
- * command(action, fields), call(to), hangup(callId), claim(callId, what, {done}) promise the reply, or fail with the
- *   gateway's code (pbx_offline, taken, …), timeout (10 s), stopped, refused, or user: the token is another user's now.
+ * call(to, {from}), transfer(callId, to, {attended}), claim(callId, what, {done}), command(action, fields), and of a callId
+ *   answer, hangup, hold, unhold, mute, unmute, complete, cancel, park: they promise the reply, or fail with the gateway's
+ *   code (pbx_offline, busy, …), timeout (10 s), stopped, refused, or user: the token is another user's now.
  * shown(callId): the page shows the call's card. once(key, fn): runs fn in one tab only, best in the one looked at.
  */
 (function (root, make) {

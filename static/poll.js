@@ -27,8 +27,9 @@
  * Codes while retrying: network, gap, draining, too_many, token, token_expired, ticket_used, bad_token, and any other that
  *   the gateway answers with; refused: revoked, origin, bad_token (of a ticket by the page), token (it has no other), or
  *   that of the ticket function's fatal error.
- * command(action, fields, callback), call(to, callback), hangup(call, callback), claim(call, what, {done}, callback) call
- *   back with (err, reply); err.code is the gateway's (pbx_offline, taken, ...), timeout (10 s), stopped, refused or user.
+ * command(action, fields, callback), call(to, callback), transfer(call, to, {attended}, callback), claim(call, what, {done},
+ *   callback), and of (call, callback) answer, hangup, hold, unhold, mute, unmute, complete, cancel, park: they call back with
+ *   (err, reply); err.code is the gateway's (pbx_offline, taken, ...), timeout (10 s), stopped, refused or user.
  * shown(call) says that the call's card is visible on this screen. stop() leaves nothing behind.
  * Options beside url and ticket: presence, nonce (of a policy that wants one on scripts), and for tests window, document,
  *   setTimeout, clearTimeout, now, random.
@@ -563,7 +564,12 @@
     client.presence = null;
     client.command = command;
     client.call = function (to, callback) { command('call', { to: to }, callback); };
-    client.hangup = function (call, callback) { command('hangup', { call: call }, callback); };
+    ['answer', 'hangup', 'hold', 'unhold', 'mute', 'unmute', 'complete', 'cancel', 'park'].forEach(function (action) {
+      client[action] = function (call, callback) { command(action, { call: call }, callback); };
+    });
+    client.transfer = function (call, to, how, callback) {
+      command('transfer', { call: call, to: to, attended: how && how.attended }, callback);
+    };
     client.claim = function (call, what, how, callback) {
       command('claim', { call: call, what: what, done: how && how.done }, callback);
     };

@@ -260,6 +260,23 @@ tests['several commands go one after another, in order'] = function () {
   equal([fake.done[4].action, fake.done[4].call], ['hangup', 'a']);
 };
 
+tests['each command for a call goes out as it is named, and calls back with the reply'] = function () {
+  var fake = started();
+  var told = [];
+  var done = function (err, reply) { told.push(err || reply.ok); };
+  var plain = ['answer', 'hangup', 'hold', 'unhold', 'mute', 'unmute', 'complete', 'cancel', 'park'];
+  plain.forEach(function (action) { fake.client[action]('a', done); });
+  fake.client.transfer('a', '102', { attended: true }, done);
+  fake.client.transfer('a', '103', null, done);
+  fake.advance(MINUTE);
+  equal(fake.done.slice(0, 9).map(function (frame) { return frame.action + ' ' + frame.call; }),
+    plain.map(function (action) { return action + ' a'; }));
+  equal(fake.done.slice(9).map(function (frame) { return [frame.action, frame.call, frame.to, frame.attended]; }),
+    [['transfer', 'a', '102', true], ['transfer', 'a', '103', undefined]]);
+  equal(told.length, 11);
+  equal(told.every(function (ok) { return ok === true; }), true);
+};
+
 tests['a command does not hurry a question that does not wait'] = function () {
   var fake = makeFake();
   fake.client.start();

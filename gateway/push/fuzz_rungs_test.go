@@ -86,6 +86,7 @@ func FuzzScriptQuery(f *testing.F) {
 		"ticket=x&callback=__ringcast.a", "ticket=TICKET&callback=alert(1)", "ticket=TICKET&callback=__ringcast.a%0a", "",
 		"ticket=TICKET&callback=__ringcast.a&wait=NaN", "ticket=TICKET&callback=__ringcast.a&command={", "callback=__ringcast.a&client=\u2028",
 		`ticket=TICKET&callback=__ringcast.a&command={"action":"shown","call":"x"}`,
+		`ticket=TICKET&callback=__ringcast.a&command={"id":"1","action":"transfer","call":"o:1","to":"102","attended":true,"from":"101"}`,
 	} {
 		f.Add(seed, "")
 		f.Add(seed, goodPage)

@@ -36,6 +36,8 @@ func FuzzFrame(f *testing.F) {
 	for _, seed := range []string{
 		`{"type":"hello","token":"` + token + `","cursor":"e1-0","client":"a"}`,
 		`{"type":"hello"}`, `{"id":"1","action":"call","to":"100"}`, `{"id":"1","action":"renew","token":"x"}`,
+		`{"id":"1","action":"transfer","call":"office:1","to":"102","attended":true}`, `{"id":"1","action":"call","to":"1","from":"101"}`,
+		`{"id":"1","action":"park","attended":"yes","from":{}}`, `{"id":"1","action":"hold","call":"` + strings.Repeat("x", 300) + `"}`,
 		`{"type":"hello","client":"` + strings.Repeat("x", 65) + `"}`, `null`, `[]`, `"`, `{"type":1}`, "\xff",
 	} {
 		f.Add([]byte(seed), true)

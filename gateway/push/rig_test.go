@@ -208,6 +208,7 @@ type message struct {
 	Ping    int             `json:"ping"`
 	ID      string          `json:"id"`
 	OK      bool            `json:"ok"`
+	Slot    string          `json:"slot"`
 	Code    string          `json:"code"`
 	RetryIn []int           `json:"retry_in"`
 	Error   *gateway.ReplyError

@@ -84,7 +84,9 @@ type inbound struct {
 	ID       string `json:"id"`
 	Action   string `json:"action"`
 	To       string `json:"to"`
+	From     string `json:"from"`
 	Call     string `json:"call"`
+	Attended bool   `json:"attended"`
 	What     string `json:"what"`
 	Done     bool   `json:"done"`
 }
@@ -101,7 +103,7 @@ type opening struct {
 func (in *inbound) command(who identity, client string) gateway.Command {
 	return gateway.Command{
 		Account: who.account, User: who.user, Client: client,
-		ID: in.ID, Action: in.Action, To: in.To, Call: in.Call, What: in.What, Done: in.Done,
+		ID: in.ID, Action: in.Action, To: in.To, From: in.From, Call: in.Call, Attended: in.Attended, What: in.What, Done: in.Done,
 	}
 }
 

@@ -1,6 +1,6 @@
-// Package sandbox holds pretend ends for Ringcast to stand between: a telephone system ([PBX]) and an
-// amoCRM ([Amo]). The demo and the tests run on them. They are strict as the real ones are: what a real
-// service refuses, they refuse.
+// Package sandbox holds pretend ends for Ringcast to stand between: a telephone system ([PBX]), a cloud PBX as
+// Phonet's ([Phonet]) and an amoCRM ([Amo]). The demo and the tests run on them. They are strict as the real ones
+// are: what a real service refuses, they refuse.
 //
 // # Concurrency
 //
@@ -19,5 +19,6 @@
 //
 // # Imports
 //
-// The standard library, package gateway, and a JWT library for amoCRM's tokens.
+// The standard library, package gateway, a JWT library for amoCRM's tokens, and a WebSocket library for Phonet's
+// sockets.
 package sandbox

@@ -29,12 +29,16 @@ type PBXConfig struct {
 	// that understand such a request.
 	AutoAnswer bool
 
+	// ParkTimeout is after how long a parked call rings at the telephone again that parked it; default 45 s.
+	ParkTimeout time.Duration
+
 	Logger *slog.Logger // default: none
 }
 
-// PBX is a pretend telephone system with desk telephones, one call each, and an outside world. As
-// gateway.PBX it is the link to that system: cut it, and the telephones go on unheard; restored, it says
-// what lives still and tells what it missed of that.
+// PBX is a pretend telephone system with desk telephones, one call each (and one that waits during a consultation),
+// and an outside world. As gateway.PBX it is the link to that system: cut it, and the telephones go on unheard;
+// restored, it says what lives still and tells what it missed of that. Parked calls wait at 701 to 720: who dials
+// that takes one back.
 //
 // Methods that play a part in a call return a *gateway.Error with one of CodeNotFound (no such extension or
 // call), CodeNotRegistered, CodeBusy, CodeRejected (not in this state), CodeBadNumber, CodeInvalid.
@@ -55,6 +59,8 @@ var (
 	_ gateway.PBX         = (*PBX)(nil)
 	_ gateway.Dialer      = (*PBX)(nil)
 	_ gateway.CallControl = (*PBX)(nil)
+	_ gateway.TalkControl = (*PBX)(nil)
+	_ gateway.Transferrer = (*PBX)(nil)
 )
 
 // pbxPhone is a desk telephone. It takes one call at a time.
@@ -64,6 +70,8 @@ type pbxPhone struct {
 	state        PartyState
 	since        time.Time
 	call         *pbxCall // nil when idle
+	behind       *pbxCall // is held while the telephone consults somebody in call
+	muted        bool
 }
 
 // pbxCall is a live call.
@@ -76,6 +84,8 @@ type pbxCall struct {
 	caller    *pbxPhone   // who dialled; nil: the outside party
 	picking   bool        // the caller clicked, and his own telephone still rings
 	outside   *pbxOutside // nil: the call is internal
+	slot      string      // where it is parked
+	takes     *pbxCall    // the parked call that this one is made for
 	events    []gateway.Event
 	told      int // so many of the events the sink has acknowledged
 	timer     *time.Timer
@@ -97,6 +107,7 @@ func NewPBX(cfg PBXConfig) (*PBX, error) {
 	}
 	cfg.Line = cmp.Or(cfg.Line, "+74951234567")
 	cfg.RingTimeout = cmp.Or(cfg.RingTimeout, 25*time.Second)
+	cfg.ParkTimeout = cmp.Or(cfg.ParkTimeout, 45*time.Second)
 	cfg.OutsideAnswers = cmp.Or(cfg.OutsideAnswers, 2*time.Second)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 
@@ -116,13 +127,7 @@ func NewPBX(cfg PBXConfig) (*PBX, error) {
 
 // Dial rings the extension and, once it is picked up, calls the number: click-to-call as one call.
 func (p *PBX) Dial(ctx context.Context, req gateway.DialRequest) (call string, err error) {
-	if ctx.Err() != nil {
-		return "", gateway.Errorf(gateway.CodeTimeout, "the request ended before the PBX took it: %w", ctx.Err())
-	}
-	err = p.do(func() error {
-		if err := p.link.needed(); err != nil {
-			return err
-		}
+	err = p.asked(ctx, func() error {
 		for _, c := range p.calls {
 			if req.Key != "" && c.key == req.Key {
 				call = c.id
@@ -153,8 +158,8 @@ func (p *PBX) Dial(ctx context.Context, req gateway.DialRequest) (call string, e
 	return call, err
 }
 
-// HangUp ends the extension's leg of a call: one that rings is declined, one that talks is over.
-func (p *PBX) HangUp(ctx context.Context, call, extension string) error {
+// asked is do for what comes over the link.
+func (p *PBX) asked(ctx context.Context, f func() error) error {
 	if ctx.Err() != nil {
 		return gateway.Errorf(gateway.CodeTimeout, "the request ended before the PBX took it: %w", ctx.Err())
 	}
@@ -162,12 +167,7 @@ func (p *PBX) HangUp(ctx context.Context, call, extension string) error {
 		if err := p.link.needed(); err != nil {
 			return err
 		}
-		ph := p.phone(extension)
-		if ph == nil || ph.call == nil || ph.call.id != call {
-			return gateway.Errorf(gateway.CodeNotFound, "extension %q has no part in call %q", extension, call)
-		}
-		p.putDown(ph)
-		return nil
+		return f()
 	})
 }
 
@@ -231,6 +231,7 @@ func (ph *pbxPhone) free() error {
 }
 
 func (ph *pbxPhone) enter(c *pbxCall, state PartyState, at time.Time) {
+	ph.muted = ph.muted && ph.call == c
 	ph.call, ph.state, ph.since = c, state, at
 }
 
@@ -247,6 +248,11 @@ func (p *PBX) newCall(direction gateway.Direction, from, to gateway.Number) *pbx
 // outgoing makes a call from a telephone to an extension or an outside number; nothing rings yet.
 func (p *PBX) outgoing(ph *pbxPhone, to string) (*pbxCall, error) {
 	from := gateway.Number{Raw: ph.extension}
+	if parked := p.parkedAt(to); parked != nil {
+		c := p.newCall(gateway.Internal, from, gateway.Number{Raw: to})
+		c.caller, c.takes = ph, parked
+		return c, nil
+	}
 	if pbxIsExtension(to) {
 		switch {
 		case to == ph.extension:
@@ -282,7 +288,7 @@ func (p *PBX) emit(c *pbxCall, e gateway.Event) {
 	heard := p.link.queue(c, e)
 	p.story.add(PBXHappening{
 		At: gateway.Millis(e.At), What: string(e.Type), Call: c.id, Direction: c.direction, From: c.from.Raw, To: c.to.Raw,
-		Extensions: e.Extensions, Cause: e.Cause, Target: e.Target, Clicked: e.Type == gateway.EventDial && c.key != "", Unheard: !heard,
+		Extensions: e.Extensions, Cause: e.Cause, Target: cmp.Or(e.Target, e.Into), Clicked: e.Type == gateway.EventDial && c.key != "", Unheard: !heard,
 	})
 	p.log.Debug("sandbox telephone", "call", c.id, "event", e.Type, "extensions", e.Extensions, "cause", e.Cause, "heard", heard)
 }

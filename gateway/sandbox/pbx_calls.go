@@ -44,20 +44,23 @@ func (p *PBX) Ring(number, name string, extensions ...string) (call string, err 
 	return call, err
 }
 
-// Answer picks up a telephone that rings.
-func (p *PBX) Answer(extension string) error {
+// PickUp answers at a telephone that rings.
+func (p *PBX) PickUp(extension string) error {
 	return p.do(func() error {
 		ph, err := p.in(extension, "answer", PartyRinging)
-		if err != nil {
-			return err
+		if err == nil {
+			p.pickUp(ph)
 		}
-		if ph.call.picking {
-			p.pickedUp(ph.call)
-		} else {
-			p.connect(ph.call, ph)
-		}
-		return nil
+		return err
 	})
+}
+
+func (p *PBX) pickUp(ph *pbxPhone) {
+	if ph.call.picking {
+		p.pickedUp(ph.call)
+	} else {
+		p.connect(ph.call, ph)
+	}
 }
 
 // PutDown hangs a telephone up, whatever it does: it declines what rings and ends what talks.
@@ -72,55 +75,33 @@ func (p *PBX) PutDown(extension string) error {
 	})
 }
 
-// Hold lets the other side of a telephone's talk wait.
-func (p *PBX) Hold(extension string) error {
-	return p.hold(extension, "hold", PartyTalking, PartyHeld, gateway.EventHold)
+// PressHold lets the other side of a telephone's talk wait.
+func (p *PBX) PressHold(extension string) error { return p.pressHold(extension, "hold", PartyTalking) }
+
+// PressResume takes a talk back from hold.
+func (p *PBX) PressResume(extension string) error {
+	return p.pressHold(extension, "resume", PartyHeld)
 }
 
-// Unhold takes a talk back from hold.
-func (p *PBX) Unhold(extension string) error {
-	return p.hold(extension, "unhold", PartyHeld, PartyTalking, gateway.EventUnhold)
-}
-
-func (p *PBX) hold(extension, what string, from, to PartyState, event gateway.EventType) error {
+func (p *PBX) pressHold(extension, what string, from PartyState) error {
 	return p.do(func() error {
 		ph, err := p.in(extension, what, from)
-		if err != nil {
-			return err
+		if err == nil {
+			p.hold(ph, from == PartyTalking)
 		}
-		ph.state = to // the clock of the talk runs on
-		if ph.call.outside != nil {
-			ph.call.outside.state = to
-		}
-		p.emit(ph.call, gateway.Event{Type: event, Extensions: []string{extension}})
-		return nil
+		return err
 	})
 }
 
-// Transfer hands a telephone's talk with an outside party to another extension, which then rings. If that
-// one is engaged or not registered, the talk stays where it is.
-func (p *PBX) Transfer(extension, target string) error {
+// PressTransfer hands the other side of a telephone's talk to another extension, which then rings, or to an outside
+// number. If an extension is engaged or not registered, the talk stays where it is.
+func (p *PBX) PressTransfer(extension, target string) error {
 	return p.do(func() error {
 		ph, err := p.in(extension, "transfer", PartyTalking, PartyHeld)
 		if err != nil {
 			return err
 		}
-		other, err := p.known(target)
-		if err != nil {
-			return err
-		}
-		if err := other.free(); err != nil {
-			return err
-		}
-		c := ph.call
-		if c.outside == nil {
-			return gateway.Errorf(gateway.CodeRejected, "an internal call cannot be transferred")
-		}
-		p.emit(c, gateway.Event{Type: gateway.EventTransfer, Extensions: []string{extension}, Target: target})
-		ph.enter(nil, PartyIdle, p.clock)
-		c.outside.state, c.outside.since = PartyCalling, p.clock
-		p.ring(c, []string{target})
-		return nil
+		return p.transfer(ph, target)
 	})
 }
 
@@ -139,14 +120,18 @@ func (p *PBX) DialOut(extension, to string) (call string, err error) {
 			return err
 		}
 		call = c.id
-		ph.enter(c, PartyCalling, p.clock)
-		if c.direction == gateway.Outbound {
-			p.emit(c, gateway.Event{Type: gateway.EventDial, Extensions: []string{extension}})
-		}
-		p.onward(c)
+		p.dialOut(ph, c)
 		return nil
 	})
 	return call, err
+}
+
+func (p *PBX) dialOut(ph *pbxPhone, c *pbxCall) {
+	ph.enter(c, PartyCalling, p.clock)
+	if c.direction == gateway.Outbound {
+		p.emit(c, gateway.Event{Type: gateway.EventDial, Extensions: []string{ph.extension}})
+	}
+	p.onward(c)
 }
 
 // OutsideAnswer picks up for the outside party that a call rings.
@@ -191,7 +176,7 @@ func (p *PBX) Register(extension string, registered bool) error {
 		if err != nil {
 			return err
 		}
-		if !registered && ph.call != nil {
+		for !registered && ph.call != nil { // the one that waits behind it, too
 			p.putDown(ph)
 		}
 		ph.unregistered = !registered
@@ -242,6 +227,10 @@ func (p *PBX) pickedUp(c *pbxCall) {
 
 // onward rings the far end of a call that a telephone makes.
 func (p *PBX) onward(c *pbxCall) {
+	if c.takes != nil {
+		p.unpark(c)
+		return
+	}
 	if c.direction == gateway.Internal {
 		p.ring(c, []string{c.to.Raw})
 		return
@@ -263,7 +252,7 @@ func (p *PBX) connect(c *pbxCall, ph *pbxPhone) {
 	ph.enter(c, PartyTalking, now)
 	if c.outside != nil {
 		*c.outside = pbxOutside{number: c.outside.number, state: PartyTalking, since: now}
-	} else {
+	} else if c.caller.call == c && c.caller.state == PartyCalling {
 		c.caller.enter(c, PartyTalking, now)
 	}
 	for _, other := range p.phones {
@@ -295,15 +284,26 @@ func (p *PBX) putDown(ph *pbxPhone) {
 	p.end(c, gateway.CauseRejected)
 }
 
-// end ends a call for everyone in it.
+// end ends a call for everyone in it. Who consulted somebody in it has the call back that waited, on hold still.
 func (p *PBX) end(c *pbxCall, cause gateway.Cause) {
-	p.settle(c)
 	p.emit(c, gateway.Event{Type: gateway.EventHangup, Cause: cause})
 	for _, ph := range p.phones {
-		if ph.call == c {
+		switch {
+		case ph.behind == c:
+			ph.behind = nil
+		case ph.call == c && ph.behind != nil:
+			ph.enter(ph.behind, PartyHeld, p.clock)
+			ph.behind = nil
+		case ph.call == c:
 			ph.enter(nil, PartyIdle, p.clock)
 		}
 	}
+	p.drop(c)
+}
+
+// drop forgets a call.
+func (p *PBX) drop(c *pbxCall) {
+	p.settle(c)
 	p.calls = slices.DeleteFunc(p.calls, func(live *pbxCall) bool { return live == c })
 }
 

@@ -115,15 +115,15 @@ func (p *PBX) play(a pbxAction) (call string, err error) {
 	case "dial":
 		return p.DialOut(a.Extension, a.To)
 	case "answer":
-		return "", p.Answer(a.Extension)
+		return "", p.PickUp(a.Extension)
 	case "hangup":
 		return "", p.PutDown(a.Extension)
 	case "hold":
-		return "", p.Hold(a.Extension)
+		return "", p.PressHold(a.Extension)
 	case "unhold":
-		return "", p.Unhold(a.Extension)
+		return "", p.PressResume(a.Extension)
 	case "transfer":
-		return "", p.Transfer(a.Extension, a.To)
+		return "", p.PressTransfer(a.Extension, a.To)
 	case "register", "unregister":
 		return "", p.Register(a.Extension, a.Action == "register")
 	case "outside_answer":

@@ -46,6 +46,8 @@ type PBXPhone struct {
 	Call       string         `json:"call,omitempty"` // the call's id, unless idle
 	Peer       string         `json:"peer,omitempty"` // the other side's number; empty when withheld
 	Clicked    bool           `json:"clicked"`        // it rings because its own user clicked a number
+	Muted      bool           `json:"muted,omitempty"`
+	Behind     string         `json:"behind,omitempty"` // the call that is held while it consults somebody
 }
 
 // PBXOutside is the outside party of a live call.
@@ -64,7 +66,8 @@ type PBXCall struct {
 	Direction  gateway.Direction `json:"direction"`
 	From       string            `json:"from"`
 	To         string            `json:"to"`
-	Extensions []string          `json:"extensions"` // whose telephones are in it now
+	Extensions []string          `json:"extensions"`     // whose telephones are in it now
+	Slot       string            `json:"slot,omitempty"` // where it is parked
 }
 
 // PBXHappening is one line of the PBX's story: an event as the gateway sees it, or link.cut, link.restore.
@@ -97,7 +100,10 @@ func (p *PBX) Snapshot() PBXSnapshot {
 		Story:   append([]PBXHappening{}, p.story.lines...),
 	}
 	for _, ph := range p.phones {
-		view := PBXPhone{Extension: ph.extension, Registered: !ph.unregistered, State: ph.state, Since: gateway.Millis(ph.since)}
+		view := PBXPhone{Extension: ph.extension, Registered: !ph.unregistered, State: ph.state, Since: gateway.Millis(ph.since), Muted: ph.muted}
+		if ph.behind != nil {
+			view.Behind = ph.behind.id
+		}
 		if c := ph.call; c != nil {
 			view.Call, view.Peer, view.Clicked = c.id, c.from.Raw, ph == c.caller && c.picking
 			if ph == c.caller || c.direction == gateway.Outbound {
@@ -107,9 +113,9 @@ func (p *PBX) Snapshot() PBXSnapshot {
 		s.Phones = append(s.Phones, view)
 	}
 	for _, c := range p.calls {
-		call := PBXCall{ID: c.id, Direction: c.direction, From: c.from.Raw, To: c.to.Raw, Extensions: []string{}}
+		call := PBXCall{ID: c.id, Direction: c.direction, From: c.from.Raw, To: c.to.Raw, Slot: c.slot, Extensions: []string{}}
 		for _, ph := range p.phones {
-			if ph.call == c {
+			if ph.call == c || ph.behind == c {
 				call.Extensions = append(call.Extensions, ph.extension)
 			}
 		}

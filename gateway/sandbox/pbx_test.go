@@ -149,6 +149,7 @@ func wantPhones(t *testing.T, p *sandbox.PBX, states ...sandbox.PartyState) {
 
 const (
 	ivan   = "+79005550111"
+	olga   = "+79005550222"
 	office = "+74951234567"
 )
 
@@ -164,12 +165,12 @@ func TestPBXCallFlows(t *testing.T) {
 	dial := func(ext, to string) func(*actors) error {
 		return func(a *actors) (err error) { a.call, err = a.DialOut(ext, to); return err }
 	}
-	answer := func(ext string) func(*actors) error { return func(a *actors) error { return a.Answer(ext) } }
+	answer := func(ext string) func(*actors) error { return func(a *actors) error { return a.PickUp(ext) } }
 	putDown := func(ext string) func(*actors) error { return func(a *actors) error { return a.PutDown(ext) } }
-	hold := func(ext string) func(*actors) error { return func(a *actors) error { return a.Hold(ext) } }
-	unhold := func(ext string) func(*actors) error { return func(a *actors) error { return a.Unhold(ext) } }
+	hold := func(ext string) func(*actors) error { return func(a *actors) error { return a.PressHold(ext) } }
+	unhold := func(ext string) func(*actors) error { return func(a *actors) error { return a.PressResume(ext) } }
 	transfer := func(ext, to string) func(*actors) error {
-		return func(a *actors) error { return a.Transfer(ext, to) }
+		return func(a *actors) error { return a.PressTransfer(ext, to) }
 	}
 	unregister := func(ext string) func(*actors) error {
 		return func(a *actors) error { return a.Register(ext, false) }
@@ -306,7 +307,7 @@ func TestPBXEventsAreComplete(t *testing.T) {
 		must(t, err)
 		_, err = p.Ring("", "", "102") // withheld, at the same instant
 		must(t, err)
-		must(t, p.Answer("101"))
+		must(t, p.PickUp("101"))
 		s.heard()
 		first := s.events[0]
 		first.At = time.Time{}
@@ -352,11 +353,11 @@ func TestPBXRefuses(t *testing.T) {
 			_, err = p.DialOut("101", number)
 			wantCode(t, err, gateway.CodeBadNumber)
 		}
-		wantCode(t, p.Answer("101"), gateway.CodeRejected)
+		wantCode(t, p.PickUp("101"), gateway.CodeRejected)
 		wantCode(t, p.PutDown("101"), gateway.CodeRejected)
-		wantCode(t, p.Hold("101"), gateway.CodeRejected)
-		wantCode(t, p.Unhold("101"), gateway.CodeRejected)
-		wantCode(t, p.Transfer("101", "102"), gateway.CodeRejected)
+		wantCode(t, p.PressHold("101"), gateway.CodeRejected)
+		wantCode(t, p.PressResume("101"), gateway.CodeRejected)
+		wantCode(t, p.PressTransfer("101", "102"), gateway.CodeRejected)
 		wantCode(t, p.OutsideAnswer("1.1"), gateway.CodeNotFound)
 		wantCode(t, p.OutsideHangUp("1.1"), gateway.CodeNotFound)
 		wantCode(t, p.Register("199", true), gateway.CodeNotFound)
@@ -367,8 +368,8 @@ func TestPBXRefuses(t *testing.T) {
 		wantCode(t, p.OutsideHangUp(call), gateway.CodeNotFound)
 		_, err = p.DialOut("102", ivan)
 		wantCode(t, err, gateway.CodeBusy)
-		must(t, p.Answer("102"))
-		wantCode(t, p.Transfer("101", "102"), gateway.CodeBusy)
+		must(t, p.PickUp("102"))
+		wantCode(t, p.PressTransfer("101", "102"), gateway.CodeBusy)
 		must(t, p.PutDown("102"))
 		must(t, p.Register("102", false))
 		_, err = p.DialOut("102", ivan)
@@ -400,7 +401,7 @@ func TestPBXClickToCall(t *testing.T) {
 		if ph := p.Snapshot().Phones[0]; ph.State != sandbox.PartyRinging || !ph.Clicked || ph.Peer != ivan {
 			t.Errorf("the operator's telephone: %+v", ph)
 		}
-		must(t, p.Answer("101"))
+		must(t, p.PickUp("101"))
 		wantPhones(t, p, sandbox.PartyCalling, sandbox.PartyIdle)
 		s.want(t, "dial outbound 101>"+ivan+" [101]")
 		time.Sleep(2 * time.Second)
@@ -476,7 +477,7 @@ func TestPBXLinkCutInMidCall(t *testing.T) {
 		s.wantLive(t, "")
 		_, err := p.Ring(ivan, "", "101")
 		must(t, err)
-		must(t, p.Answer("101"))
+		must(t, p.PickUp("101"))
 		staying, err := p.DialOut("102", ivan)
 		must(t, err)
 		s.heard()
@@ -501,7 +502,7 @@ func TestPBXLinkCutInMidCall(t *testing.T) {
 		if st := p.State(); st.State != "connected" {
 			t.Errorf("a restored link is %+v", st)
 		}
-		must(t, p.Answer("101"))
+		must(t, p.PickUp("101"))
 		s.want(t, "bridge [101]")
 	})
 }
@@ -515,7 +516,7 @@ func TestPBXLinkCutWhileTheSinkIsStuck(t *testing.T) {
 		s.want(t)
 		p.Cut()
 		s.set(nil, nil)
-		must(t, p.Answer("101"))
+		must(t, p.PickUp("101"))
 		p.Restore()
 		s.want(t, "dial inbound "+ivan+">"+office+" [101]", "bridge [101]")
 		s.wantLive(t, "", call)
@@ -555,7 +556,7 @@ func TestPBXSkipsEventsThatWillNeverBeTaken(t *testing.T) {
 		must(t, err)
 		s.want(t)
 		s.set(nil, nil)
-		must(t, p.Answer("101"))
+		must(t, p.PickUp("101"))
 		s.want(t, "bridge [101]")
 		s.wantLive(t, "")
 	})
@@ -582,7 +583,7 @@ func TestPBXTelephonesWorkWithoutALink(t *testing.T) {
 	}
 	_, err = p.Ring(ivan, "", "101")
 	must(t, err)
-	must(t, p.Answer("101"))
+	must(t, p.PickUp("101"))
 	must(t, p.PutDown("101"))
 	_, err = p.Dial(t.Context(), gateway.DialRequest{Key: "k", Extension: "101", To: gateway.Number{Raw: ivan}})
 	wantCode(t, err, gateway.CodePBXOffline)

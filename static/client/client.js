@@ -284,6 +284,9 @@ function Client(options) {
     return commands.add(action, fields);
   }
 
+  /** A command that needs a call and no more. */
+  const commandFor = (action) => (call) => command(action, { call });
+
   /** The gateway gives a claim to one browser, the key to one tab of it. */
   async function claim(call, what, { done } = {}) {
     const key = `claim ${what} ${call}`;
@@ -316,8 +319,10 @@ function Client(options) {
     command,
     claim,
     once: tabs.once,
-    call: (to) => command('call', { to }),
-    hangup: (call) => command('hangup', { call }),
+    call: (to, { from } = {}) => command('call', { to, from }),
+    transfer: (call, to, { attended } = {}) => command('transfer', { call, to, attended }),
+    ...Object.fromEntries(['answer', 'hangup', 'hold', 'unhold', 'mute', 'unmute', 'complete', 'cancel', 'park']
+      .map((action) => [action, commandFor(action)])),
     shown(call) {
       if (!drawn.has(call)) drawn.set(call, 0);
       reportShown();

@@ -64,12 +64,12 @@ export class DeskPhone {
 
   #paint () {
     if (!this.#phone) return
-    const { registered, state, peer, clicked } = this.#phone
+    const { registered, state, peer, clicked, muted } = this.#phone
     const idle = state === 'idle'
     const talks = state === 'talking' || state === 'held'
     this.element.dataset.state = registered ? state : 'off'
     this.element.dataset.clicked = clicked
-    setText(this.#line, this.#title(registered, state, clicked))
+    setText(this.#line, this.#title(registered, state, clicked, muted))
     setText(this.#name, idle ? '' : this.#words.name(peer))
     setText(this.#number, idle ? '' : this.#words.number(peer))
     this.#field.hidden = !idle
@@ -83,8 +83,9 @@ export class DeskPhone {
     this.#red.disabled = idle
   }
 
-  #title (registered, state, clicked) {
+  #title (registered, state, clicked, muted) {
     if (!registered) return 'Not connected'
+    if (muted) return 'Muted'
     if (clicked) return 'Pick up to call'
     return { idle: 'Ready', ringing: 'Incoming call', calling: 'Calling…', talking: 'In a call', held: 'On hold' }[state]
   }

@@ -65,6 +65,8 @@ export class Words {
         return { kind: 'talk', text: `${who} takes the call back` }
       case 'call.transfer':
         return { kind: 'ring', text: `${who} hands the call to ${this.user(target)}` }
+      case 'call.merge':
+        return { kind: 'talk', text: 'Two calls become one' }
       case 'call.hangup':
         if (!extensions.length) return { kind: 'end', text: this.end(cause) }
         return { kind: 'end', text: `${who}’s telephone ${this.#legEnd(cause)}` }
