@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -46,6 +47,7 @@ type Leg struct {
 	TalkingSince time.Time     `json:"talking_since,omitzero"` // zero unless it talks
 	Talked       time.Duration `json:"talked,omitempty"`       // talks that are over
 	Held         bool          `json:"held,omitempty"`
+	Consults     bool          `json:"consults,omitempty"` // its talk does not count: it is told of the call, or waits to be handed on
 	EndedAt      time.Time     `json:"ended_at,omitzero"`
 	Outcome      Outcome       `json:"outcome,omitempty"`
 	TakenBy      *Person       `json:"taken_by,omitempty"` // who answered while it rang
@@ -77,7 +79,7 @@ func (k Known) after(e Event) Known {
 	switch e.Type {
 	case EventDial:
 		k.dial(e)
-	case EventBridge:
+	case EventBridge, EventConsult:
 		k.bridge(e)
 	case EventHold, EventUnhold:
 		k.hold(e)
@@ -92,6 +94,8 @@ func (k Known) after(e Event) Known {
 		k.EndedAt, k.Into = e.At, e.Into
 	case EventHangup:
 		k.hangup(e)
+	case EventPresent:
+		k.present(e)
 	}
 	return k
 }
@@ -104,6 +108,7 @@ func (k *Known) dial(e Event) {
 			k.ring(e.person(e.From.Raw), e.At).Caller = true
 		}
 	}
+	k.fill(e)
 	for _, ext := range e.Extensions {
 		leg := k.ring(e.person(ext), e.At)
 		leg.Caller = leg.Caller || first && e.Direction == Outbound
@@ -113,11 +118,25 @@ func (k *Known) dial(e Event) {
 	}
 }
 
+// fill adds what a later dial knows and the first did not: by which line a call leaves, say.
+func (k *Known) fill(e Event) {
+	if e.Direction != k.Direction {
+		return
+	}
+	if k.From.Raw == "" {
+		k.From = e.From
+	}
+	if k.To.Raw == "" {
+		k.To = e.To
+	}
+	k.Line, k.Name = cmp.Or(k.Line, e.Line), cmp.Or(k.Name, e.Name)
+}
+
 // late notes who was rung by an event that came to lie after the end: a card that was shown for it ends.
 func (k *Known) late(e Event) {
 	var rung []string
 	switch e.Type {
-	case EventDial, EventBridge, EventJoin:
+	case EventDial, EventBridge, EventConsult, EventJoin:
 		rung = e.Extensions
 	case EventTransfer:
 		rung = []string{e.Target}
@@ -148,10 +167,15 @@ func (k *Known) bridge(e Event) {
 	var by *Person
 	for _, ext := range e.Extensions {
 		leg := k.ring(e.person(ext), e.At)
+		if leg.Consults != (e.Type == EventConsult) && !leg.TalkingSince.IsZero() {
+			leg.pause(e.At)
+			leg.Consults, leg.TalkingSince = !leg.Consults, e.At
+		}
 		if !leg.ringing() {
 			continue
 		}
 		leg.talk(e.At)
+		leg.Consults = e.Type == EventConsult
 		if !leg.Caller && by == nil {
 			p := leg.Person
 			by = &p
@@ -160,7 +184,7 @@ func (k *Known) bridge(e Event) {
 	if k.AnsweredAt.IsZero() {
 		k.AnsweredAt, k.AnsweredBy = e.At, by
 	}
-	if by != nil {
+	if by != nil || len(e.Extensions) == 0 { // nobody of the company: a mobile that the call was forwarded to
 		k.taken(by, e.At)
 	}
 }
@@ -255,6 +279,18 @@ func (k *Known) hangup(e Event) {
 	}
 }
 
+// present ends the legs that ended unseen.
+func (k *Known) present(e Event) {
+	for i := range k.Legs {
+		if leg := &k.Legs[i]; !slices.Contains(e.Extensions, leg.Extension) {
+			leg.end(e.At, leg.outcome(e.Cause, !k.AnsweredAt.IsZero()))
+		}
+	}
+	if e.Cause != "" {
+		k.EndedAt = e.At
+	}
+}
+
 func (k *Known) leg(extension string) *Leg {
 	for i := range k.Legs {
 		if k.Legs[i].Extension == extension {
@@ -275,10 +311,15 @@ func (l *Leg) end(at time.Time, outcome Outcome) {
 	if !l.Live() {
 		return
 	}
-	if !l.TalkingSince.IsZero() {
+	l.pause(at)
+	l.EndedAt, l.Outcome, l.TalkingSince, l.Held, l.Consults = at, outcome, time.Time{}, false, false
+}
+
+// pause adds up a talk that ends, or goes on in another way.
+func (l *Leg) pause(at time.Time) {
+	if !l.TalkingSince.IsZero() && !l.Consults {
 		l.Talked += at.Sub(l.TalkingSince)
 	}
-	l.EndedAt, l.Outcome, l.TalkingSince, l.Held = at, outcome, time.Time{}, false
 }
 
 // outcome of a leg that hangs up now. "Answered" is a latch: who talked once did not miss the call.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 )
 
 // doubleClick is how long after a click another of the same user on the same number means the same call, as long as
@@ -121,18 +122,19 @@ func (c *click) wait(ctx context.Context) (Reply, error) {
 	}
 }
 
-// dialable cleans a number that somebody clicked: "+", digits, and the * and # of service codes.
+// dialable cleans a number that somebody clicked: "+", digits, and the * and # of service codes. Pages and address
+// books put spaces and hyphens of all kinds between them, and marks for the direction of writing around.
 func dialable(text, region string) (Number, error) {
 	clean := strings.Map(func(r rune) rune {
 		switch {
 		case r >= '0' && r <= '9', r == '*', r == '#', r == '+':
 			return r
-		case strings.ContainsRune(" \t\u00a0()-.–/", r):
+		case strings.ContainsRune("\t()./", r), unicode.In(r, unicode.Zs, unicode.Pd, unicode.Cf):
 			return -1
 		default:
 			return '!'
 		}
-	}, text)
+	}, strings.TrimPrefix(strings.ToLower(strings.TrimSpace(text)), "tel:"))
 	digits := Digits(clean)
 	if strings.Contains(clean, "!") || strings.LastIndex(clean, "+") > 0 || digits == "" || len(clean) > 32 {
 		return Number{}, Errorf(CodeBadNumber, "%.64q is not a number that can be dialled", text)

@@ -3,6 +3,7 @@ package gateway
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/nyaruka/phonenumbers"
@@ -47,15 +48,51 @@ func (r DialRules) Dial(n Number) (string, error) {
 			dialled = national(n.E164)
 		}
 	}
-	if slices.ContainsFunc(r.Deny, func(prefix string) bool {
-		return strings.HasPrefix(dialled, prefix) || strings.HasPrefix(n.E164, prefix)
-	}) {
+	if r.denies(n, dialled) {
 		return "", Errorf(CodeBadNumber, "%s may not be called from here", n.Raw)
 	}
 	if n.E164 != "" {
 		dialled = r.Prefix + dialled
 	}
 	return dialled, nil
+}
+
+// denies says whether a number is one that nobody is to call. What is no number anywhere, with a digit too many say, or
+// the prefix for an outside line before it, may still get through to one: it is looked at in every way in which it
+// could begin.
+func (r DialRules) denies(n Number, dialled string) bool {
+	outside := r.Dialled(dialled)
+	return slices.ContainsFunc(r.Deny, func(prefix string) bool {
+		if strings.HasPrefix(dialled, prefix) || strings.HasPrefix(n.E164, prefix) || strings.HasPrefix(outside, prefix) {
+			return true
+		}
+		digits, public := strings.CutPrefix(prefix, "+")
+		if !public || n.E164 != "" && (outside == dialled || strings.HasPrefix(n.Raw, "+")) {
+			return false
+		}
+		return slices.ContainsFunc(beginnings(digits), func(begins string) bool {
+			return strings.HasPrefix(outside, begins) || strings.HasPrefix(dialled, begins)
+		})
+	})
+}
+
+// beginnings are the ways to dial numbers that begin with these digits in E.164: as they are, after the usual prefixes
+// for abroad, and with the trunk prefix of their country in the place of its code.
+func beginnings(digits string) []string {
+	ways := []string{digits, "00" + digits, "011" + digits, "810" + digits}
+	for size := 1; size <= 3 && size < len(digits); size++ {
+		code, err := strconv.Atoi(digits[:size])
+		if err != nil {
+			break
+		}
+		if region := phonenumbers.GetRegionCodeForCountryCode(code); region != phonenumbers.UNKNOWN_REGION {
+			if trunk := phonenumbers.GetNddPrefixForRegion(region, true); trunk != "" {
+				ways = append(ways, trunk+digits[size:])
+			}
+			break
+		}
+	}
+	return ways
 }
 
 // Dialled returns a number that a telephone of the PBX has dialled without the prefix for an outside line.

@@ -21,3 +21,26 @@ func TestNumbersAsTheyAreDialled(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 }
+
+// What is denied is not to be had by another way of dialling it.
+func TestDeniedInEveryWay(t *testing.T) {
+	t.Parallel()
+	r := DialRules{Prefix: "9", Deny: []string{"+7809", "112"}}
+	for _, raw := range []string{
+		"+78091112233", "88091112233", "8 (809) 111-22-33", "78091112233", "988091112233", "9 8 809 111-22-33", "8809111223344", "98809111223344",
+		"810 7 809 111 22 33", "00 7 809 1112233", "112",
+	} {
+		for _, region := range []string{"RU", ""} {
+			if dialled, err := r.Dial(ParseNumber(raw, region)); err == nil {
+				t.Errorf("%q (%s) is dialled as %s", raw, region, dialled)
+			}
+		}
+	}
+	for raw, want := range map[string]string{
+		"89991112233": "989991112233", "+8809111222333": "9+8809111222333", "101": "101", "84951234567": "984951234567",
+	} {
+		if got, err := r.Dial(ParseNumber(raw, "RU")); err != nil || strings.ReplaceAll(got, "+", "") != strings.ReplaceAll(want, "+", "") {
+			t.Errorf("%q: %q, %v", raw, got, err)
+		}
+	}
+}

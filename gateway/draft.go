@@ -11,6 +11,7 @@ type draft struct {
 	events  map[eventKey]struct{}
 	records []*Record
 	out     encoder // the records, a line each
+	joins   int     // of one event so far
 }
 
 // reader is the state that a draft lies over.
@@ -72,6 +73,9 @@ func (d *draft) over(e Event) bool {
 // apply folds an event into its call and records that. It returns false for an event that is known.
 func (d *draft) apply(e Event) bool {
 	before, ok := d.call(e.Account, callID(e.PBX, e.Call))
+	if !ok && e.Type == EventPresent { // of whom nothing was told
+		return false
+	}
 	if !ok {
 		before = &Call{Account: e.Account, ID: callID(e.PBX, e.Call)}
 	} else if before.StartedAt.IsZero() && d.now.Sub(before.Seen) > undialledLife {
@@ -116,30 +120,23 @@ func (d *draft) end(c *Call, at time.Time) {
 // join moves the legs that a call had when it was merged into another to that one: who talked talks on
 // there, who rang rings on. It is done after each event of the merged call, since one from before the merge
 // may come late and tell that somebody had left, or come; the join then takes the place of the one before.
+//
+// Calls merged into each other at the same instant could hand their legs to and fro; that ends after maxJoins.
 func (d *draft) join(cause Event, from Call) {
-	for _, merge := range from.merges() {
-		known := from.before(merge)
-		join := Event{
-			Account: cause.Account, PBX: cause.PBX, Call: merge.Into, Type: EventJoin, At: merge.At,
-			Direction: known.Direction, From: known.From, To: known.To, Line: known.Line, Name: known.Name,
+	if d.joins == 0 {
+		defer func() { d.joins = 0 }()
+	}
+	for _, join := range from.Joins() {
+		join.Account, join.PBX = cause.Account, cause.PBX
+		into, ok := d.call(join.Account, callID(join.PBX, join.Call))
+		if d.joins < maxJoins && (join.tells() || ok && into.has(join.ID)) {
+			d.joins++
+			d.apply(join)
 		}
-		ringing, talking := known.going()
-		d.joins(join, Ringing, from.ID, ringing, len(ringing) > 0)
-		d.joins(join, Talking, from.ID, talking, !known.StartedAt.IsZero() && !known.Over()) // also of nobody: it tells whose call it is
 	}
 }
 
-// joins tells the call that lives on who joins it in a state, if there is anything to tell, or was.
-func (d *draft) joins(join Event, state State, from string, who []Person, tells bool) {
-	join.Joins, join.ID = state, "join "+from+" "+string(state)
-	for _, p := range who {
-		join.Extensions, join.People = append(join.Extensions, p.Extension), append(join.People, p)
-	}
-	into, ok := d.call(join.Account, callID(join.PBX, join.Call))
-	if tells || ok && into.has(join.ID) {
-		d.apply(join)
-	}
-}
+const maxJoins = 32
 
 // record adds a record to the group.
 func (d *draft) record(r *Record) {

@@ -94,6 +94,7 @@ func (e *encoder) leg(l *Leg) {
 		e.number("talked", int(l.Talked))
 	}
 	e.someTrue("held", l.Held)
+	e.someTrue("consults", l.Consults)
 	e.someTime("ended_at", l.EndedAt)
 	e.someText("outcome", string(l.Outcome))
 	e.somePerson("taken_by", l.TakenBy)

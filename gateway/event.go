@@ -23,6 +23,13 @@ const (
 
 	// EventJoin is the gateway's own, too: legs of a call that was merged into this one go on here.
 	EventJoin EventType = "call.join"
+
+	// For adapters that know: EventConsult says of extensions that they talk aside, or to nobody, so that their talk
+	// counts from the next EventBridge on: the call is announced to them before it is handed on, or they are handed
+	// on; EventPresent says which extensions ring or talk in a call, if the gateway knows it, after a time in which
+	// others may have ended unseen; with a Cause, that it is over.
+	EventConsult EventType = "call.consult"
+	EventPresent EventType = "call.present"
 )
 
 // shown is an event's name on the wire to browsers, which know fewer (design §4.3).
@@ -32,6 +39,10 @@ func (t EventType) shown() EventType {
 		return EventUpdate
 	case EventMerge, EventJoin:
 		return EventTransfer
+	case EventConsult:
+		return EventBridge
+	case EventPresent:
+		return EventHangup
 	default:
 		return t
 	}

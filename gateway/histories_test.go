@@ -214,3 +214,24 @@ func TestEveryOrderTellsTheSameStory(t *testing.T) {
 		}
 	})
 }
+
+// Calls that are merged into each other, one of them twice: each join took the place of the other's, for ever.
+func TestMergedIntoEachOther(t *testing.T) {
+	t.Parallel()
+	said := func(call string, second float64, line string) Event {
+		e := ev(second, line)
+		e.Account, e.Call, e.ID = "acme", call, ""
+		return e
+	}
+	told([]Event{said("a", 3, "merge into=b"), said("b", 0, "dial 102"), said("b", 1, "merge into=a"), said("b", 2, "merge into=a")})
+	told([]Event{said("a", 0, "dial 101"), said("b", 0, "dial 102"), said("b", 1, "merge into=a"), said("a", 1, "merge into=b"), said("a", 1, "merge into=a")})
+	rapid.Check(t, func(t *rapid.T) {
+		calls := rapid.SampledFrom([]string{"a", "b", "c"})
+		var events []Event
+		for range rapid.IntRange(1, 12).Draw(t, "n") {
+			line := rapid.SampledFrom([]string{"dial 101", "dial 102 103", "bridge 101", "merge into=a", "merge into=b", "merge into=c", "hangup 102"}).Draw(t, "line")
+			events = append(events, said(calls.Draw(t, "call"), float64(rapid.IntRange(0, 5).Draw(t, "second")), line))
+		}
+		told(events)
+	})
+}

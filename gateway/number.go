@@ -62,8 +62,8 @@ func shown(p *phonenumbers.PhoneNumber, region string) string {
 	return phonenumbers.Format(p, phonenumbers.INTERNATIONAL)
 }
 
-// uriUser returns whom a SIP or tel URI names, and any other text as it is: "sip:+79991112233@pbx;user=phone",
-// "\"Ivan\" <sip:101@pbx>", "tel:+7-999-111-22-33;ext=5".
+// uriUser returns whom a SIP or tel URI names, or an address with a name before it, and any other text as it is:
+// "sip:+79991112233@pbx;user=phone", "\"Ivan\" <sip:101@pbx>", "Ivan <101>", "tel:+7-999-111-22-33;ext=5".
 func uriUser(text string) string {
 	uri := text
 	if _, rest, ok := strings.Cut(text, "<"); ok {
@@ -77,7 +77,7 @@ func uriUser(text string) string {
 	case strings.Contains(uri, "@"):
 		rest, _, _ = strings.Cut(uri, "@")
 	default:
-		return text
+		return strings.TrimSpace(uri)
 	}
 	rest, _, _ = strings.Cut(rest, ";")
 	if plain, err := url.PathUnescape(rest); err == nil {
@@ -103,7 +103,11 @@ func SameNumber(a, b Number) bool {
 	if a.E164 != "" && b.E164 != "" {
 		return a.E164 == b.E164
 	}
-	x, y := Digits(cmp.Or(a.E164, uriUser(a.Raw))), Digits(cmp.Or(b.E164, uriUser(b.Raw)))
+	x, y := cmp.Or(a.E164, uriUser(a.Raw)), cmp.Or(b.E164, uriUser(b.Raw))
+	if strings.ContainsAny(x+y, "*#") {
+		return x == y
+	}
+	x, y = Digits(x), Digits(y)
 	common := min(len(x), len(y), matchDigits)
 	if common < shortestPublic {
 		return x == y && x != ""

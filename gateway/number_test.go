@@ -67,7 +67,7 @@ func TestNumbersThatMeanNothingOutside(t *testing.T) {
 	t.Parallel()
 	for raw, want := range map[string]string{
 		"": "", "101": "101", "tel:101": "101", "*98": "*98", "**101": "**101", "112": "112", "5550100": "5550100",
-		"sip:101@pbx.example": "101", "101@pbx.example": "101", "<sip:101@[::1]:5060;transport=tls>": "101",
+		"sip:101@pbx.example": "101", `"Ivan" <101>`: "101", "Ivan <unknown>": "", "101@pbx.example": "101", "<sip:101@[::1]:5060;transport=tls>": "101",
 		"anonymous": "", "Anonymous": "", "sip:anonymous@anonymous.invalid": "", "anonymous@anonymous.invalid": "",
 		"Restricted": "", "unknown": "", "<unknown>": "", "+anonymous": "", "PRIVATE": "", "Unavailable": "",
 	} {
@@ -91,6 +91,10 @@ func TestSameNumber(t *testing.T) {
 		{"sip:89991112233@pbx", "+79991112233", true},
 		{"+79991112233", "+79991112234", false},
 		{"101", "101", true},
+		{"*21#", "#21#", false},
+		{"*8", "8", false},
+		{"*21*89991112233", "89991112233", false},
+		{"*98", "*98", true},
 		{"101", "1101", false},
 		{"101", "+74951234101", false},
 		{"", "", false},

@@ -91,11 +91,13 @@ func (t Tracker) refold(c Call) Known {
 	return k
 }
 
-// merges returns the events that merged the call into others: one, unless a PBX says strange things.
+// merges returns the events that merged the call into others, the first for each: one, unless a PBX says strange
+// things.
 func (c Call) merges() []Event {
 	var merges []Event
 	for _, e := range c.Events {
-		if e.Type == EventMerge {
+		known := func(m Event) bool { return m.Into == e.Into }
+		if e.Type == EventMerge && !slices.ContainsFunc(merges, known) {
 			merges = append(merges, e)
 		}
 	}
@@ -130,6 +132,38 @@ func (k Known) going() (ringing, talking []Person) {
 		}
 	}
 	return ringing, talking
+}
+
+// Joins returns what a call that was merged into another hands on to that one: who rings there from then on, and
+// who talks. They lack the account and the PBX.
+func (c Call) Joins() []Event {
+	var joins []Event
+	for _, merge := range c.merges() {
+		known := c.before(merge)
+		ringing, talking := known.going()
+		join := Event{
+			Call: merge.Into, Type: EventJoin, At: merge.At,
+			Direction: known.Direction, From: known.From, To: known.To, Line: known.Line, Name: known.Name,
+		}
+		if known.Over() {
+			join.Direction = ""
+		}
+		joins = append(joins, join.joining(Ringing, c.ID, ringing), join.joining(Talking, c.ID, talking))
+	}
+	return joins
+}
+
+func (e Event) joining(state State, from string, who []Person) Event {
+	e.Joins, e.ID = state, "join "+from+" "+string(state)
+	for _, p := range who {
+		e.Extensions, e.People = append(e.Extensions, p.Extension), append(e.People, p)
+	}
+	return e
+}
+
+// tells says whether a join has anything to tell. That of nobody who talks does: it tells whose call it is.
+func (e Event) tells() bool {
+	return len(e.People) > 0 || e.Joins == Talking && e.Direction != ""
 }
 
 func (c Call) has(event string) bool {
@@ -182,7 +216,7 @@ func rank(t EventType) int {
 	switch t {
 	case EventDial:
 		return 0
-	case EventBridge:
+	case EventBridge, EventConsult:
 		return 1
 	case EventJoin:
 		return 2

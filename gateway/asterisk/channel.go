@@ -3,6 +3,7 @@ package asterisk
 import (
 	"strconv"
 	"strings"
+	"time"
 )
 
 // The channel states that matter (ChannelState).
@@ -31,15 +32,25 @@ type channel struct {
 	ext      string // whose device it is; kindDevice
 	endpoint string // "trunk" of PJSIP/trunk-0000002d
 	pair     string // what both halves of a Local pair are called; kindLocal
+	number   string // CallerIDNum and
+	partner  string // ConnectedLineNum, as they were last
 
 	call     *call
 	bridge   *bridge
 	state    int
 	outgoing bool // Asterisk calls it; else it called Asterisk
 	begun    bool // a Dial to it has begun
-	asked    bool // its far end asked to hang up
-	talked   bool
-	seen     int // the list in which, or after which, it was last seen
+	alerts   bool // it was heard of that it rings, whatever its state says
+	handedOn bool // its user handed the call on: what it still does is not his part in the call
+	taken    bool // the ringing was picked up elsewhere
+	refusal  int  // why its far end asked to hang up
+	cause    int  // why it ended, as Asterisk says
+	seen     int  // the list in which, or after which, it was last seen
+
+	// When things happened to it, in the order of events (correlator.step; 0: they did not), and by the clock.
+	born, rang, up, spoke, died int
+	rangAt, upAt, spokeAt       time.Time
+	askedAt, diedAt             time.Time
 }
 
 // party says whether somebody is behind the channel.
@@ -47,7 +58,50 @@ func (ch *channel) party() bool { return ch.kind == kindTrunk || ch.kind == kind
 
 // live says whether the channel counts for its leg: one that was created but neither rings nor calls yet
 // does not.
-func (ch *channel) live() bool { return ch.state >= stateRing }
+func (ch *channel) live() bool { return ch.state >= stateRing || ch.alerts }
+
+// rings says whether it is called and rings.
+func (ch *channel) rings() bool { return ch.state == stateRinging || ch.alerts && ch.state < stateUp }
+
+// talked says whether it ever was in company.
+func (ch *channel) talked() bool { return ch.spoke > 0 }
+
+// rise takes over a state. States only rise: what says otherwise is late.
+func (ch *channel) rise(state, step int, at time.Time) {
+	if state <= ch.state || state > stateUp {
+		return
+	}
+	ch.state = state
+	switch state {
+	case stateRinging:
+		ch.alert(step, at)
+	case stateUp:
+		ch.up, ch.upAt = step, at
+	}
+}
+
+func (ch *channel) alert(step int, at time.Time) {
+	ch.alerts = true
+	if ch.rang == 0 {
+		ch.rang, ch.rangAt = step, at
+	}
+}
+
+// show takes over which numbers Asterisk shows for the channel and to it.
+func (ch *channel) show(number, partner string) {
+	if n := publicNumber(number); n != "" {
+		ch.number = n
+	}
+	if n := publicNumber(partner); n != "" {
+		ch.partner = n
+	}
+}
+
+func (ch *channel) speak(step int, at time.Time) {
+	if ch.spoke == 0 {
+		ch.spoke, ch.spokeAt = step, at
+	}
+}
 
 // nobody lists the technologies of channels behind which there is no party.
 var nobody = map[string]bool{
@@ -57,7 +111,7 @@ var nobody = map[string]bool{
 }
 
 // classify takes a channel's name apart: PJSIP/101-0000004a, Local/101@from-internal-00000005;2.
-func (ch *channel) classify(isExtension func(string) bool) {
+func (ch *channel) classify(extension func(endpoint string) (string, bool)) {
 	tech, rest, ok := strings.Cut(ch.name, "/")
 	if !ok {
 		ch.kind = kindOther
@@ -75,12 +129,11 @@ func (ch *channel) classify(isExtension func(string) bool) {
 	if i := strings.LastIndexByte(rest, '-'); i > 0 {
 		ch.endpoint = rest[:i]
 	}
-	switch {
-	case nobody[tech]:
+	if nobody[tech] {
 		ch.kind = kindOther
-	case isExtension(ch.endpoint):
-		ch.kind, ch.ext = kindDevice, ch.endpoint
-	default:
+	} else if ext, ok := extension(ch.endpoint); ok {
+		ch.kind, ch.ext = kindDevice, ext
+	} else {
 		ch.kind = kindTrunk
 	}
 }
@@ -92,21 +145,4 @@ func (m message) number(key string) int {
 		return -1
 	}
 	return n
-}
-
-// bridge is one of Asterisk's bridges: who is in it hears the others.
-type bridge struct {
-	id       string
-	apart    bool // its channels do not hear each other: parking, waiting
-	meeting  bool // a conference room: who is there talks, but their calls stay apart
-	channels []*channel
-}
-
-func (b *bridge) describe(m message) {
-	if m.get("BridgeTechnology") == "holding_bridge" || m.get("BridgeType") == "parking" {
-		b.apart = true
-	}
-	if m.get("BridgeCreator") == "ConfBridge" {
-		b.meeting = true
-	}
 }

@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 const (
-	queueSize     = 8192 // messages between the reader and a slow sink: some seconds of a very busy PBX
+	maxInbox      = 32 << 20 // bytes between the reader and a slow sink: seconds of 10,000 events each
+	sizeofField   = 32       // two strings
 	actionTimeout = 10 * time.Second
 	writeTimeout  = 5 * time.Second
 )
@@ -21,50 +24,69 @@ var (
 	errClosed = errors.New("connection closed")
 )
 
-// received is an event and when it came.
-type received struct {
-	message
-	at time.Time
-}
-
 // client is one connection to a manager port, from the greeting to the end. Its methods may be called
 // from many goroutines.
 type client struct {
-	conn   net.Conn
-	now    func() time.Time
-	events chan received // closed never; done says when no more come
-	done   chan struct{}
+	conn    net.Conn
+	now     func() time.Time
+	tap     func(at time.Time, raw []byte)
+	version string      // of AMI, as it greeted
+	plain   bool        // the login sent the secret as it is
+	booted  atomic.Bool // Asterisk has said that it is up
+	events  inbox
+	done    chan struct{} // closed when no more events come
+
+	recordings chan recorded // whose file is not known
 
 	write sync.Mutex
 	mu    sync.Mutex
-	err   error // why the connection ended
-	last  int   // number of the last action
-	wait  map[string]chan message
-	watch map[string]chan message
+	err   error                   // why the connection ended
+	last  int                     // number of the last action
+	wait  map[string]chan message // for the response to each action under way
+
+	observers map[*observer]bool
 }
 
-// newClient takes over a fresh connection and reads the greeting. The client must be closed.
-func newClient(ctx context.Context, conn net.Conn, now func() time.Time) (*client, error) {
+// newClient takes over a fresh connection and reads the greeting. tap, if not nil, is given what is read and
+// heeded. The client must be closed.
+func newClient(ctx context.Context, conn net.Conn, now func() time.Time, tap func(time.Time, []byte)) (*client, error) {
 	c := &client{
 		conn:   conn,
 		now:    now,
-		events: make(chan received, queueSize),
+		tap:    tap,
+		events: inbox{ready: make(chan struct{}, 1)},
 		done:   make(chan struct{}),
-		wait:   map[string]chan message{},
-		watch:  map[string]chan message{},
+
+		recordings: make(chan recorded, maxTraced),
+
+		wait: map[string]chan message{},
+	}
+	if tap == nil {
+		c.tap = func(time.Time, []byte) {}
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() }) // the read below reports it
 	r := newReader(conn)
-	_, err := r.banner()
+	r.heeds = heeds
+	version, err := r.banner()
 	if !stop() {
-		err = ctx.Err()
+		err = fmt.Errorf("%w: %w", errNoGreeting, ctx.Err())
 	}
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
+	c.version = version
+	c.tap(now(), r.raw)
 	go c.read(r)
 	return c, nil
 }
+
+// heeds says whether the link has any use for an event.
+func heeds(event []byte) bool {
+	return heeded[string(event)] || awaited[string(event)] || own[string(event)]
+}
+
+// own are the events that the link itself reads.
+var own = map[string]bool{"FullyBooted": true, "Shutdown": true, "MixMonitorStart": true}
 
 // close ends the connection and returns when nothing of it runs any more.
 func (c *client) close() {
@@ -97,35 +119,45 @@ func (c *client) read(r *reader) {
 			c.fail(fmt.Errorf("connection lost: %w", err))
 			return
 		}
-		c.sort(m)
+		at := c.now()
+		c.tap(at, r.raw)
+		c.sort(m, at, len(r.raw))
 	}
 }
 
 // sort hands a message to whoever waits for it. It never blocks.
-func (c *client) sort(m message) {
-	switch event := m.get("Event"); {
-	case event == "":
-		c.hand(c.wait, m.get("ActionID"), m)
+func (c *client) sort(m message, at time.Time, size int) {
+	event := m.get("Event")
+	switch event {
+	case "":
+		c.respond(m)
 		return
-	case event == "OriginateResponse":
-		c.hand(c.watch, m.get("ActionID"), m)
-		return
-	case !heeded[event]:
-		return
-	case event == "Newstate", event == "HangupRequest", event == "Hangup":
-		c.hand(c.watch, m.get("Uniqueid"), m)
+	case "FullyBooted":
+		c.booted.Store(true)
+	case "MixMonitorStart":
+		select {
+		case c.recordings <- recorded{strings.Clone(m.get("Uniqueid")), strings.Clone(m.get("Channel"))}:
+		default: // no PBX begins so many at a time
+		}
 	}
-	select {
-	case c.events <- received{m, c.now()}:
-	default:
+	c.show(m)
+	if heeded[event] || own[event] {
+		c.put(m, at, size)
+	}
+}
+
+// put leaves an event for whom folds them.
+func (c *client) put(m message, at time.Time, size int) {
+	if !c.events.put(received{m, at, size + len(m)*sizeofField}) {
 		c.fail(errSlow)
 	}
 }
 
-func (c *client) hand(to map[string]chan message, id string, m message) {
+// respond hands the response to an action to the one who waits for it.
+func (c *client) respond(m message) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if ch := to[id]; ch != nil {
+	if ch := c.wait[m.get("ActionID")]; ch != nil {
 		select {
 		case ch <- m:
 		default: // one was enough
@@ -133,17 +165,16 @@ func (c *client) hand(to map[string]chan message, id string, m message) {
 	}
 }
 
-// expect returns a channel for what comes under an id: in c.wait, the response to an action; in c.watch,
-// the OriginateResponse of an action, or the first that happens to a channel. forget ends it.
-func (c *client) expect(in map[string]chan message, id string) (ch <-chan message, forget func()) {
+// expect returns a channel for the response to an action. forget ends it.
+func (c *client) expect(id string) (ch <-chan message, forget func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	to := make(chan message, 1)
-	in[id] = to
+	c.wait[id] = to
 	return to, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		delete(in, id)
+		delete(c.wait, id)
 	}
 }
 
@@ -161,7 +192,7 @@ func (c *client) do(ctx context.Context, a action) (message, error) { return c.d
 func (c *client) doAs(ctx context.Context, id string, a action) (message, error) {
 	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
 	defer cancel()
-	response, forget := c.expect(c.wait, id)
+	response, forget := c.expect(id)
 	defer forget()
 	if err := c.send(id, a); err != nil {
 		return nil, err
@@ -186,11 +217,11 @@ func (c *client) send(id string, a action) error {
 	}
 	c.write.Lock()
 	defer c.write.Unlock()
-	if err := c.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return fmt.Errorf("send %s: %w", a.name(), err)
-	}
+	_ = c.conn.SetWriteDeadline(time.Now().Add(writeTimeout)) // else the write says what is wrong
 	if _, err := c.conn.Write(data); err != nil {
-		return fmt.Errorf("send %s: %w", a.name(), err)
+		err = fmt.Errorf("send %s: %w", a.name(), err)
+		c.fail(err) // half an action may be on its way, and the next would be taken for its rest
+		return err
 	}
 	return nil
 }

@@ -11,19 +11,35 @@ import (
 
 // heeded are the events that the correlator reads. All others are dropped as they are read.
 var heeded = map[string]bool{
-	"Newchannel": true, "Newstate": true, "HangupRequest": true, "Hangup": true,
-	"DialBegin": true, "LocalBridge": true,
+	"Newchannel": true, "Newstate": true, "NewCallerid": true, "HangupRequest": true, "Hangup": true,
+	"DialBegin": true, "DialState": true, "LocalBridge": true,
 	"BridgeCreate": true, "BridgeEnter": true, "BridgeLeave": true, "BridgeDestroy": true,
-	"Hold": true, "Unhold": true, "BlindTransfer": true, "AttendedTransfer": true,
-	"BridgeListItem": true, "CoreShowChannel": true, "CoreShowChannelsComplete": true,
+	"Hold": true, "Unhold": true, "BlindTransfer": true, "AttendedTransfer": true, "Pickup": true, "ParkedCall": true,
+	"VarSet": true, "BridgeListItem": true, "CoreShowChannel": true, "CoreShowChannelsComplete": true,
 	"FullyBooted": true,
 }
 
 // correlator makes calls out of channels: AMI events in, gateway events out. It does nothing else: no
-// clock, no connection, no goroutine. Events of a link may come in any order that Asterisk produces.
+// clock, no connection, no goroutine. It is made of these parts:
+//
+//   - channel.go and bridge.go: what is known of Asterisk's channels and bridges, and who hears whom;
+//   - origin.go: where a call comes from and goes to;
+//   - legs.go: who rings and talks, told as it changes;
+//   - fate.go: why somebody who was called did not talk;
+//   - merge.go and handover.go: calls that become one, transfers, pick-up, parking;
+//   - resync.go: a list of all channels, taken for the truth.
+//
+// Events of a link may come in any order that Asterisk produces: those of different kinds go through
+// different queues there, and one may be some milliseconds behind another. So nothing is decided by what came
+// first. An event of a channel that is not known waits until the channel is (early.go); where a call comes from
+// is settled when somebody rings; and why a leg ended is looked at again while more may come, and then told
+// anew, as of just before (revise).
 type correlator struct {
-	isUser func(extension string) bool // the configured ones
-	prefix string                      // of event ids, this correlator's own
+	isUser      func(extension string) bool // the configured ones
+	devices     map[string]string           // endpoints that are not called like the extension whose they are, and that
+	numbers     gateway.DialRules           // how telephones dial
+	recordingAt func(path string) string    // where a recording can be had; "" for those that cannot
+	prefix      string                      // of event ids, this correlator's own
 
 	channels map[string]*channel
 	bridges  map[string]*bridge
@@ -31,27 +47,34 @@ type correlator struct {
 	calls    map[string]*call      // by each Linkedid that led to one
 	orders   map[string]order      // calls that were ordered, by the id of their first channel
 	gone     tombstones            // channels and calls that are over
+	early    []earlyEvent          // events of channels that are not known yet
+	waiting  []*call               // for their root
+	touched  []*call               // by the event at hand
 
 	list    []message // of channels, as far as it has come
 	listID  string    // the action that asked for it
 	listing int       // counts the lists asked for
+	quiet   bool      // a list is being taken in
 	born    int       // counts the calls
+	step    int       // counts the events that were read
 	told    int       // counts the events
 	at      time.Time // of the last event
+	clock   time.Time // of the PBX where it sends one, else ours: how far events are apart
 
 	out []gateway.Event
 }
 
 func newCorrelator(prefix string, isUser func(string) bool) *correlator {
 	return &correlator{
-		isUser:   isUser,
-		prefix:   prefix,
-		channels: map[string]*channel{},
-		bridges:  map[string]*bridge{},
-		pairs:    map[string][]*channel{},
-		calls:    map[string]*call{},
-		orders:   map[string]order{},
-		gone:     tombstones{has: map[string]bool{}},
+		isUser:      isUser,
+		recordingAt: func(path string) string { return "file:" + path },
+		prefix:      prefix,
+		channels:    map[string]*channel{},
+		bridges:     map[string]*bridge{},
+		pairs:       map[string][]*channel{},
+		calls:       map[string]*call{},
+		orders:      map[string]order{},
+		gone:        tombstones{has: map[string]*channel{}},
 	}
 }
 
@@ -61,36 +84,77 @@ func (c *correlator) isExtension(endpoint string) bool {
 	return len(endpoint) >= 2 && len(endpoint) <= 5 && strings.Trim(endpoint, "0123456789") == "" || c.isUser(endpoint)
 }
 
+// extension returns whose device an endpoint is: one that the configuration names, 101, or one that is called
+// after a user's extension, such as 101-mobile.
+func (c *correlator) extension(endpoint string) (string, bool) {
+	if ext, ok := c.devices[endpoint]; ok {
+		return ext, true
+	}
+	if c.isExtension(endpoint) {
+		return endpoint, true
+	}
+	if i := strings.IndexAny(endpoint, "-_."); i > 0 && c.isUser(endpoint[:i]) {
+		return endpoint[:i], true
+	}
+	return "", false
+}
+
 // take reads one event and returns what follows from it.
 func (c *correlator) take(m message, at time.Time) []gateway.Event {
 	c.now(at)
+	c.tick(m)
+	c.step++
+	c.read(m)
+	c.waited()
+	c.revise()
+	out := c.out
+	c.out = nil
+	return out
+}
+
+func (c *correlator) read(m message) {
 	switch m.get("Event") {
 	case "Newchannel":
 		c.newChannel(m, wasCalled(m))
 	case "Newstate":
 		c.newState(m)
+	case "NewCallerid":
+		c.newCallerID(m)
 	case "DialBegin":
 		c.dialBegin(m)
+	case "DialState":
+		c.dialState(m)
 	case "LocalBridge":
 		c.meet(c.channels[m.get("LocalOneUniqueid")], c.channels[m.get("LocalTwoUniqueid")])
 	case "BridgeCreate", "BridgeListItem":
 		c.bridge(m)
 	case "BridgeEnter":
-		c.enter(c.channels[m.get("Uniqueid")], c.bridge(m))
+		if b := c.bridge(m); b != nil {
+			c.enter(c.find(m, "Uniqueid"), b)
+		}
 	case "BridgeLeave":
 		c.leave(m)
 	case "BridgeDestroy":
 		delete(c.bridges, m.get("BridgeUniqueid"))
 	case "Hold", "Unhold":
 		c.hold(m)
-	case "BlindTransfer", "AttendedTransfer":
-		c.transfer(m)
+	case "BlindTransfer":
+		c.blindTransfer(m)
+	case "AttendedTransfer":
+		c.attendedTransfer(m)
+	case "Pickup":
+		c.pickup(m)
+	case "ParkedCall":
+		c.parked(m)
 	case "HangupRequest":
-		if ch := c.channels[m.get("Uniqueid")]; ch != nil {
-			ch.asked = true
-		}
+		c.hangupRequest(m)
 	case "Hangup":
 		c.hangup(m)
+	case "VarSet":
+		if m.get("Variable") == "MIXMONITOR_FILENAME" {
+			c.find(m, "Uniqueid")
+			c.record(m.get("Uniqueid"), m.get("Value"))
+		}
 	case "CoreShowChannel":
 		if m.get("ActionID") == c.listID {
 			c.list = append(c.list, m)
@@ -100,9 +164,6 @@ func (c *correlator) take(m message, at time.Time) []gateway.Event {
 			c.compare(m.number("ListItems"))
 		}
 	}
-	out := c.out
-	c.out = nil
-	return out
 }
 
 func (c *correlator) now(at time.Time) {
@@ -111,29 +172,51 @@ func (c *correlator) now(at time.Time) {
 	}
 }
 
+// tick reads the time that an event bears where Asterisk is told to send it (timestampevents). Events that were held
+// up on their way come all at once; then only this tells how far they are apart.
+func (c *correlator) tick(m message) {
+	c.clock = c.at
+	if stamp := m.get("Timestamp"); stamp != "" {
+		if seconds, err := strconv.ParseFloat(stamp, 64); err == nil && seconds > 0 && seconds < 1e11 {
+			c.clock = time.UnixMicro(int64(seconds * 1e6))
+		}
+	}
+}
+
 // emit adds an event. Times rise strictly, so that the order of the link's events is in them.
-func (c *correlator) emit(e gateway.Event) {
-	c.told++
+func (c *correlator) emit(e gateway.Event) time.Time {
 	c.at = c.at.Add(time.Microsecond)
-	e.At, e.ID = c.at, c.prefix+strconv.Itoa(c.told)
+	c.emitAt(e, c.at)
+	return c.at
+}
+
+// emitAt adds an event as of a time that may have passed.
+func (c *correlator) emitAt(e gateway.Event, at time.Time) {
+	c.told++
+	e.At, e.ID = at, c.prefix+strconv.Itoa(c.told)
 	c.out = append(c.out, e)
 }
 
 // newChannel makes a channel known and part of a call.
 func (c *correlator) newChannel(m message, outgoing bool) *channel {
 	id := m.get("Uniqueid")
-	if id == "" || c.channels[id] != nil || c.gone.has[id] {
+	if id == "" || c.channels[id] != nil || c.gone.knows(id) {
 		return nil
 	}
-	ch := &channel{id: id, name: m.get("Channel"), outgoing: outgoing, seen: c.listing}
-	ch.state = max(stateDown, m.number("ChannelState"))
-	ch.classify(c.isExtension)
+	ch := &channel{id: id, name: m.get("Channel"), outgoing: outgoing, seen: c.listing, born: c.step}
+	ch.rise(m.number("ChannelState"), c.step, c.clock)
+	ch.classify(c.extension)
 	c.channels[id] = ch
 	if ch.pair != "" {
 		c.pairs[ch.pair] = append(c.pairs[ch.pair], ch)
 	}
-	c.callOf(id, m.get("Linkedid")).add(ch, m)
-	c.settle(ch.call)
+	k := c.callOf(id, m.get("Linkedid"))
+	ch.call = k
+	k.channels = append(k.channels, ch)
+	c.learn(k, ch, m)
+	k.hear(ch, m)
+	c.settle(k)
+	c.catchUp(ch)
 	return ch
 }
 
@@ -141,14 +224,17 @@ func (c *correlator) newChannel(m message, outgoing bool) *channel {
 // names a call that is over: such ids outlive their channels.
 func (c *correlator) callOf(id, linked string) *call {
 	k := c.calls[linked]
-	if k == nil && (linked == "" || c.gone.has[linked]) {
+	if k == nil && (linked == "" || c.gone.knows(linked)) {
 		linked = id
 		k = c.calls[id]
 	}
 	if k == nil {
 		c.born++
-		k = &call{id: callID(linked), born: c.born, links: []string{linked}}
-		c.calls[linked] = k
+		k = &call{id: callID(linked), born: c.born, links: []string{strings.Clone(linked)}, since: c.clock}
+		c.calls[k.links[0]] = k
+		if linked != id {
+			c.wait(k)
+		}
 		if o, ok := c.orders[linked]; ok {
 			k.follow(o, c.isExtension)
 		}
@@ -157,13 +243,11 @@ func (c *correlator) callOf(id, linked string) *call {
 }
 
 func (c *correlator) newState(m message) {
-	ch := c.channels[m.get("Uniqueid")]
+	ch := c.find(m, "Uniqueid")
 	if ch == nil {
 		return
 	}
-	if s := m.number("ChannelState"); s > ch.state && s <= stateUp {
-		ch.state = s
-	}
+	ch.rise(m.number("ChannelState"), c.step, c.clock)
 	ch.begun = ch.begun || ch.live()
 	ch.call.hear(ch, m)
 	c.settle(ch.call)
@@ -171,86 +255,54 @@ func (c *correlator) newState(m message) {
 
 // dialBegin ties a called channel to the one that calls. There is none when a call is ordered.
 func (c *correlator) dialBegin(m message) {
-	to := c.channels[m.get("DestUniqueid")]
+	to := c.find(m, "DestUniqueid")
+	if to == nil {
+		c.dialBeginLate(m)
+		return
+	}
+	to.begun = true
+	if by := m.get("Uniqueid"); by != "" {
+		from := c.find(m, "Uniqueid")
+		if from == nil && !c.gone.knows(by) {
+			return // this is read once more when it comes
+		}
+		c.meet(from, to)
+	}
+	to.call.dials(to, m)
+	c.settle(to.call)
+}
+
+// dialBeginLate learns from a Dial that was over before its beginning was heard of: the number was busy.
+func (c *correlator) dialBeginLate(m message) {
+	to := c.gone.channel(m.get("DestUniqueid"))
 	if to == nil {
 		return
 	}
 	to.begun = true
-	if from := c.channels[m.get("Uniqueid")]; from != nil {
-		from.call.dials(to, m)
-		c.meet(from, to)
-	}
-	c.settle(to.call)
-}
-
-func (c *correlator) bridge(m message) *bridge {
-	id := m.get("BridgeUniqueid")
-	if id == "" {
-		return nil
-	}
-	b := c.bridges[id]
-	if b == nil {
-		b = &bridge{id: id}
-		c.bridges[id] = b
-	}
-	b.describe(m)
-	return b
-}
-
-func (c *correlator) enter(ch *channel, b *bridge) {
-	if ch == nil || b == nil || ch.bridge == b {
-		return
-	}
-	ch.exit()
-	ch.bridge = b
-	b.channels = append(b.channels, ch)
-	company := c.company(ch)
-	if !b.apart && !b.meeting {
-		c.meet(company...)
-	}
-	c.settle(ch.call)
-	for _, x := range company {
-		c.settle(x.call)
+	k := to.call
+	k.dials(to, m)
+	switch {
+	case !k.over:
+		c.settle(k)
+	case !k.announced:
+		c.finish(k)
+	case len(k.recent) > 0 && !k.lineTold:
+		k.lineTold = true
+		c.emitAt(k.dial(nil), k.recent[0].at.Add(-2*time.Microsecond))
+		c.touch(k)
 	}
 }
 
-func (c *correlator) leave(m message) {
-	ch := c.channels[m.get("Uniqueid")]
-	if ch == nil || ch.bridge == nil || ch.bridge.id != m.get("BridgeUniqueid") {
-		return
-	}
-	ch.exit()
-	c.settle(ch.call)
-}
-
-func (ch *channel) exit() {
-	if b := ch.bridge; b != nil {
-		b.channels = slices.DeleteFunc(b.channels, func(x *channel) bool { return x == ch })
-		ch.bridge = nil
-	}
-}
-
-// company returns the parties that hear each other where ch is, itself included: those in its bridge, and
-// in the bridges that pairs of Local channels join to it.
-func (c *correlator) company(ch *channel) []*channel {
-	var parties []*channel
-	var visited []*bridge
-	for next := []*bridge{ch.bridge}; len(next) > 0; next = next[1:] {
-		b := next[0]
-		if b == nil || b.apart || slices.Contains(visited, b) {
-			continue
-		}
-		visited = append(visited, b)
-		for _, x := range b.channels {
-			if x.party() {
-				parties = append(parties, x)
-			}
-			for _, half := range c.pairs[x.pair] {
-				next = append(next, half.bridge)
-			}
+// dialState notices a telephone that lets the caller hear something before it rings, or instead of ringing.
+func (c *correlator) dialState(m message) {
+	switch m.get("DialStatus") {
+	case "RINGING", "PROGRESS":
+		if to := c.find(m, "DestUniqueid"); to != nil && to.party() {
+			to.alert(c.step, c.clock)
+			to.show(m.get("DestCallerIDNum"), m.get("DestConnectedLineNum"))
+			c.settle(to.call)
 		}
 	}
-	return parties
 }
 
 // hold tells that an extension holds, or takes back. Asterisk reports an end of holding before a transfer
@@ -273,12 +325,27 @@ func (c *correlator) hold(m message) {
 	c.emit(e)
 }
 
+// hangupRequest notes that the far end of a channel asked to hang up: who ended the call, that is.
+func (c *correlator) hangupRequest(m message) {
+	ch := c.find(m, "Uniqueid")
+	if ch == nil {
+		ch = c.gone.channel(m.get("Uniqueid"))
+	}
+	if ch != nil && ch.askedAt.IsZero() {
+		ch.askedAt, ch.refusal = c.clock, m.number("Cause")
+		c.touch(ch.call)
+	}
+}
+
 // hangup ends a channel, and with its last one the call.
 func (c *correlator) hangup(m message) {
 	id := m.get("Uniqueid")
 	ch := c.channels[id]
 	if ch == nil {
-		c.gone.add(id) // a list that is under way may still have it
+		if !c.gone.knows(id) {
+			c.forgetEarly(id)
+			c.gone.add(id, nil) // a list that is under way may still have it
+		}
 		return
 	}
 	c.drop(ch, m.number("Cause"))
@@ -295,8 +362,9 @@ func (c *correlator) drop(ch *channel, cause int) {
 			delete(c.pairs, ch.pair)
 		}
 	}
-	c.gone.add(ch.id)
-	ch.call.lose(ch, cause)
+	ch.cause, ch.died, ch.diedAt = cause, c.step, c.clock
+	c.gone.add(ch.id, ch)
+	ch.call.lose(ch)
 }
 
 // end forgets a call.
@@ -304,7 +372,7 @@ func (c *correlator) end(k *call) {
 	for _, id := range k.links {
 		delete(c.calls, id)
 		delete(c.orders, id)
-		c.gone.add(id)
+		c.gone.add(id, nil)
 	}
 }
 
@@ -316,27 +384,4 @@ func (c *correlator) live() []string {
 	}
 	slices.Sort(ids)
 	return slices.Compact(ids)
-}
-
-// tombstones remember the latest ids that are over, so that what comes late begins nothing new.
-type tombstones struct {
-	has  map[string]bool
-	ring []string
-	next int
-}
-
-const keepTombstones = 4096
-
-func (t *tombstones) add(id string) {
-	if id == "" || t.has[id] {
-		return
-	}
-	t.has[id] = true
-	if len(t.ring) < keepTombstones {
-		t.ring = append(t.ring, id)
-		return
-	}
-	delete(t.has, t.ring[t.next])
-	t.ring[t.next] = id
-	t.next = (t.next + 1) % keepTombstones
 }

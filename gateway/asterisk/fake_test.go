@@ -1,7 +1,6 @@
 package asterisk
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/md5"
@@ -28,6 +27,12 @@ type fake struct {
 	denies map[string]string                              // action: the message with which it is refused
 	list   func(actionID string) []message                // CoreShowChannels; nil: none
 	answer map[string]func(m message, reply func(string)) // what happens after "Success" to an action
+	refuse func(m message) string                         // as denies, by what is asked for; nil: nothing is refused
+	mute   string                                         // the event that it does not send by itself
+	files  map[string]string                              // of the recording of a channel, by name
+
+	paced bool    // plays a trace as fast as it was
+	at    float64 // the time stamp of the latest event
 
 	sessions chan *fakeSession // those that have logged in and had their lists
 }
@@ -46,6 +51,11 @@ func newFake(t *testing.T) *fake {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newFakeOn(t, listener)
+}
+
+func newFakeOn(t *testing.T, listener net.Listener) *fake {
+	t.Helper()
 	f := &fake{
 		t: t, addr: listener.Addr().String(), denies: map[string]string{},
 		answer: map[string]func(message, func(string)){}, sessions: make(chan *fakeSession, 16),
@@ -100,7 +110,7 @@ func (f *fake) serve(conn net.Conn) {
 	s := &fakeSession{conn: conn, actions: make(chan message, 64), ended: make(chan struct{})}
 	defer close(s.ended)
 	s.send(greeting)
-	in := &reader{bufio.NewReader(conn)}
+	in := newReader(conn)
 	for {
 		m, err := in.next()
 		if err != nil {
@@ -113,7 +123,11 @@ func (f *fake) serve(conn net.Conn) {
 func (f *fake) obey(s *fakeSession, m message) {
 	f.mu.Lock()
 	name := m.get("Action")
-	denied, list, follow := f.denies[name], f.list, f.answer[name]
+	denied, list, follow, mute := f.denies[name], f.list, f.answer[name], f.mute
+	if f.refuse != nil && denied == "" {
+		denied = f.refuse(m)
+	}
+	file := f.files[m.get("Channel")]
 	f.mu.Unlock()
 	id := m.get("ActionID")
 	respond := func(kind, fields string) {
@@ -133,8 +147,10 @@ func (f *fake) obey(s *fakeSession, m message) {
 			return
 		}
 		respond("Success", "Message: Authentication accepted")
-		s.send("Event: FullyBooted\r\nPrivilege: system,all\r\nStatus: Fully Booted\r\n\r\n")
-	case "BridgeList":
+		if mute != "FullyBooted" {
+			s.send("Event: FullyBooted\r\nPrivilege: system,all\r\nStatus: Fully Booted\r\n\r\n")
+		}
+	case "BridgeList", "ParkedCalls":
 		respond("Success", "EventList: start")
 	case "CoreShowChannels":
 		respond("Success", "EventList: start\r\nMessage: Channels will follow")
@@ -147,7 +163,24 @@ func (f *fake) obey(s *fakeSession, m message) {
 		f.sessions <- s
 	case "Ping":
 		respond("Success", "Ping: Pong")
+	case "CoreSettings":
+		respond("Success", "AMIversion: 11.0.0\r\nAsteriskVersion: 22.10.1")
 	default:
+		if len(m) == 2 { // without arguments: whether it may
+			respond("Error", "Message: Channel not specified")
+			return
+		}
+		if m.get("Variable") == fileVariable {
+			respond("Success", "Variable: "+fileVariable+"\r\nValue: "+file)
+			return
+		}
+		if m.get("Channel") == "Ringcast/none" {
+			respond("Success", "Message: Originate successfully queued")
+			if mute != "OriginateResponse" {
+				s.send("Event: OriginateResponse\r\nActionID: " + id + "\r\nResponse: Failure\r\nReason: 0\r\n\r\n")
+			}
+			return
+		}
 		respond("Success", "Message: queued")
 		if follow != nil {
 			follow(m, s.send)

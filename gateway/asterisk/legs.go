@@ -9,41 +9,78 @@ import (
 // settle tells what has changed in a call: it compares who rings and talks now with what was told. It is
 // called after anything happened to the call, and does nothing when nothing follows.
 func (c *correlator) settle(k *call) {
+	c.touch(k)
+	if k.waits || c.quiet {
+		return
+	}
 	if len(k.channels) == 0 {
 		c.finish(k)
 		return
 	}
-	ringing, talking := c.look(k)
-	if len(ringing) > 0 {
-		c.ring(k, ringing)
+	c.orient(k)
+	now := c.look(k)
+	if len(now.ringing) > 0 {
+		c.ring(k, now.ringing)
 	}
-	if len(talking) > 0 {
-		c.talk(k, talking)
+	if len(now.consulting) > 0 {
+		c.talk(k, now.consulting, gateway.EventConsult)
+	}
+	if len(now.talking) > 0 {
+		c.talk(k, now.talking, gateway.EventBridge)
+	}
+	if now.outside && !k.bridged {
+		c.talkOutside(k)
+	}
+	if k.announced && !k.lineTold && k.line != "" {
+		c.announce(k, nil)
 	}
 	c.endLegs(k)
 }
 
-// look returns the extensions that begin to ring and to talk.
-func (c *correlator) look(k *call) (ringing, talking []string) {
+// news is who begins to ring and to talk.
+type news struct {
+	ringing, talking, consulting []string
+	outside                      bool // two parties talk of whom none is an extension of the call
+}
+
+func (c *correlator) look(k *call) news {
+	var n news
+	inside := false
 	for _, ch := range k.channels {
-		talks := len(c.company(ch)) > 1
-		if talks && ch.party() {
-			ch.talked, k.answered = true, true
-		}
-		if ch.kind != kindDevice {
+		if ch.handedOn || !ch.party() {
 			continue
 		}
+		company := c.company(ch)
+		talks := len(company) > 1
+		if talks {
+			ch.speak(c.step, c.clock)
+			k.answered = true
+		}
+		if ch.kind == kindTrunk {
+			n.outside = n.outside || talks
+			continue
+		}
+		inside = inside || talks
 		l := k.leg(ch.ext)
 		switch {
-		case talks && (l == nil || !l.talking && !l.handedOn):
-			talking = append(talking, ch.ext)
-		case k.ringsOn(ch) && (l == nil || l.expected || l.handedOn && k.called(ch)):
-			ringing = append(ringing, ch.ext)
+		case talks && (l == nil || !l.talking || l.consults):
+			if !c.consults(ch, company) {
+				n.talking = append(n.talking, ch.ext)
+			} else if l == nil || !l.talking {
+				n.consulting = append(n.consulting, ch.ext)
+			}
+		case l == nil && k.ringsOn(ch):
+			n.ringing = append(n.ringing, ch.ext)
 		}
 	}
-	slices.Sort(ringing)
-	slices.Sort(talking)
-	return slices.Compact(ringing), slices.Compact(talking)
+	n.outside = n.outside && !inside
+	for _, list := range []*[]string{&n.ringing, &n.talking, &n.consulting} {
+		if len(*list) > 1 {
+			slices.Sort(*list)
+			*list = slices.Compact(*list)
+		}
+	}
+	return n
 }
 
 // ringsOn says whether a channel makes its extension ring. The caller's own rings until the far end
@@ -51,11 +88,11 @@ func (c *correlator) look(k *call) (ringing, talking []string) {
 func (k *call) ringsOn(ch *channel) bool {
 	switch {
 	case k.called(ch):
-		return ch.state == stateRinging
+		return ch.rings()
 	case ch.ext != k.caller || !ch.live():
 		return false
 	case k.direction == gateway.Outbound:
-		return k.ordered || k.reached
+		return !k.answered && (k.ordered || k.reached != nil)
 	default:
 		return k.ordered && !k.announced
 	}
@@ -63,18 +100,14 @@ func (k *call) ringsOn(ch *channel) bool {
 
 // ring tells that extensions ring.
 func (c *correlator) ring(k *call, extensions []string) {
-	for _, l := range k.legs { // the call went elsewhere than its transfer said
-		l.expected = l.expected && slices.Contains(extensions, l.ext)
-	}
-	if k.direction == "" {
-		k.direction = gateway.Internal
-	}
-	if !k.announced && k.direction == gateway.Internal && k.caller != "" {
-		extensions = slices.DeleteFunc(extensions, func(ext string) bool { return ext == k.caller })
-		k.legs = append(k.legs, &leg{ext: k.caller})
+	if !k.announced {
+		c.decide(k, extensions)
+		if k.direction == gateway.Internal && k.caller != "" {
+			extensions = slices.DeleteFunc(extensions, func(ext string) bool { return ext == k.caller })
+			k.legs = append(k.legs, &leg{ext: k.caller})
+		}
 	}
 	for _, ext := range extensions {
-		k.legs = slices.DeleteFunc(k.legs, func(l *leg) bool { return l.ext == ext })
 		k.legs = append(k.legs, &leg{ext: ext})
 	}
 	c.announce(k, extensions)
@@ -82,16 +115,25 @@ func (c *correlator) ring(k *call, extensions []string) {
 
 // announce emits a call.dial, the first of which says everything about the call.
 func (c *correlator) announce(k *call, extensions []string) {
-	k.announced = true
-	c.emit(gateway.Event{
+	first := !k.announced
+	k.announced, k.lineTold = true, k.line != ""
+	c.emit(k.dial(extensions))
+	if first && k.recording != "" {
+		c.emit(gateway.Event{Type: gateway.EventRecording, Call: k.id, Recording: k.recording})
+	}
+}
+
+// dial is a call.dial of the call.
+func (k *call) dial(extensions []string) gateway.Event {
+	return gateway.Event{
 		Type: gateway.EventDial, Call: k.id, Direction: k.direction, Extensions: extensions,
 		From: gateway.Number{Raw: k.from}, To: gateway.Number{Raw: k.to}, Line: k.line, Name: k.name,
-	})
+	}
 }
 
 // talk tells that extensions talk. Those that did not ring, because they dialled to take the call or
 // answered by themselves, ring first.
-func (c *correlator) talk(k *call, extensions []string) {
+func (c *correlator) talk(k *call, extensions []string, as gateway.EventType) {
 	unknown := slices.DeleteFunc(slices.Clone(extensions), func(ext string) bool { return k.leg(ext) != nil })
 	if len(unknown) > 0 || !k.announced {
 		c.ring(k, unknown)
@@ -99,54 +141,77 @@ func (c *correlator) talk(k *call, extensions []string) {
 	both := false // somebody besides the caller talks: that the caller does goes without saying
 	for _, l := range k.legs {
 		if slices.Contains(extensions, l.ext) {
-			l.talking, l.expected = true, false
+			l.talking, l.consults = true, as == gateway.EventConsult
 		}
 		both = both || l.talking && l.ext != k.caller
 	}
-	if k.direction == gateway.Internal && both {
+	if k.direction == gateway.Internal && both && !k.bridged {
 		extensions = slices.DeleteFunc(extensions, func(ext string) bool { return ext == k.caller })
 	}
 	if len(extensions) > 0 {
-		c.emit(gateway.Event{Type: gateway.EventBridge, Call: k.id, Extensions: extensions})
+		k.bridged = true
+		c.emit(gateway.Event{Type: as, Call: k.id, Extensions: extensions})
 	}
+}
+
+// talkOutside tells that the call was answered, though by nobody at a telephone of the company: on a mobile that it
+// was forwarded to, or in a conference.
+func (c *correlator) talkOutside(k *call) {
+	if !k.announced {
+		c.ring(k, nil)
+	}
+	k.bridged = true
+	c.emit(gateway.Event{Type: gateway.EventBridge, Call: k.id})
 }
 
 // endLegs tells which extensions are out of the call: those that have no channel left in it.
 func (c *correlator) endLegs(k *call) {
 	k.legs = slices.DeleteFunc(k.legs, func(l *leg) bool {
-		if l.expected || slices.ContainsFunc(k.channels, func(ch *channel) bool { return ch.ext == l.ext && ch.live() }) {
+		if k.has(l.ext) {
 			return false
 		}
-		if !l.handedOn {
-			c.emit(gateway.Event{
-				Type: gateway.EventHangup, Call: k.id, Extensions: []string{l.ext}, Cause: k.legCause(l),
-			})
-		}
+		c.endLeg(k, l)
 		return true
 	})
 }
 
-func (k *call) legCause(l *leg) gateway.Cause {
-	switch {
-	case l.talking:
-		return gateway.CauseNormal
-	case l.cause != "":
-		return l.cause
-	case l.ext == k.caller:
-		return gateway.CauseCancelled
-	default:
-		return gateway.CauseNoAnswer
-	}
+func (c *correlator) endLeg(k *call, l *leg) {
+	cause := k.legCause(l)
+	at := c.emit(gateway.Event{Type: gateway.EventHangup, Call: k.id, Extensions: []string{l.ext}, Cause: cause})
+	k.recent = append(k.recent, &ending{l.ext, l.last, cause, at, c.clock})
 }
 
 // finish ends a call whose last channel is gone. A customer's call that reached no telephone was never
 // announced: he called all the same.
 func (c *correlator) finish(k *call) {
 	c.end(k)
-	if !k.announced && k.direction == gateway.Inbound {
+	k.over = true
+	c.orient(k)
+	switch {
+	case k.announced:
+	case k.direction == gateway.Inbound:
 		c.announce(k, nil)
+	case k.caller != "" && k.reached != nil:
+		c.ring(k, []string{k.caller})
+	default:
+		if k.found { // as far as the gateway knows it
+			c.emit(gateway.Event{Type: gateway.EventPresent, Call: k.id, Cause: k.cause()})
+		}
+		return
 	}
-	if k.announced {
-		c.emit(gateway.Event{Type: gateway.EventHangup, Call: k.id, Cause: k.cause()})
+	whole := k.cause()
+	var last []*leg
+	for _, l := range k.legs {
+		if k.legCause(l) == whole {
+			last = append(last, l)
+		} else {
+			c.endLeg(k, l)
+		}
 	}
+	at := c.emit(gateway.Event{Type: gateway.EventHangup, Call: k.id, Cause: whole})
+	k.recent = append(k.recent, &ending{cause: whole, at: at, clock: c.clock})
+	for _, l := range last {
+		k.recent = append(k.recent, &ending{l.ext, l.last, whole, at, c.clock})
+	}
+	k.legs = nil
 }

@@ -31,20 +31,40 @@ type Config struct {
 	Technology  string        // of telephones that click-to-call rings; PJSIP
 	Context     string        // of the dial plan, where a telephone's calls begin; from-internal
 	RingTimeout time.Duration // for how long click-to-call rings the caller's own telephone; 30 s
-	Variables   []string      // for click-to-call channels, each NAME=VALUE: what makes a telephone pick up by itself, say
+	AutoAnswer  AutoAnswer    // how that telephone is asked to pick up by itself; NoAutoAnswer
+	Variables   []string      // for click-to-call channels, each NAME=VALUE
 	Numbers     gateway.DialRules
+
+	TransferContext string // of the dial plan, where those begin who are handed on; Context
+
+	// Devices are the endpoints that are not called like the extension whose they are: endpoint to extension.
+	Devices map[string]string
+
+	// Recordings is the URL at which recordings can be had, with {path} or {file} for the file's path below
+	// RecordingsDir (/var/spool/asterisk/monitor) or its name alone. Left out, events say where it is at the PBX.
+	Recordings    string
+	RecordingsDir string
 
 	DialTimeout time.Duration // to connect and log in; 10 s
 	KeepAlive   time.Duration // between pings; 20 s
 	Logger      *slog.Logger  // slog.Default()
 
-	connect func(ctx context.Context) (net.Conn, error)
-	now     func() time.Time
+	// Connect replaces the way to the manager: a replayed connection, or one through a tunnel.
+	Connect func(ctx context.Context) (net.Conn, error)
+
+	// Tap is given what the link reads and has a use for, byte for byte: the greeting of each connection, responses,
+	// and heeded events. It is called by the one that reads, must not block, and must not keep raw.
+	Tap func(at time.Time, raw []byte)
+
+	now   func() time.Time
+	retry time.Duration // the longest wait before the first attempt to come back; minBackoff
 }
 
 func (cfg Config) withDefaults() *Config {
 	orString(&cfg.Technology, "PJSIP")
 	orString(&cfg.Context, "from-internal")
+	orString(&cfg.TransferContext, cfg.Context)
+	orString(&cfg.RecordingsDir, "/var/spool/asterisk/monitor")
 	orDuration(&cfg.RingTimeout, 30*time.Second)
 	orDuration(&cfg.DialTimeout, 10*time.Second)
 	orDuration(&cfg.KeepAlive, 20*time.Second)
@@ -55,8 +75,8 @@ func (cfg Config) withDefaults() *Config {
 	if cfg.IsExtension == nil {
 		cfg.IsExtension = func(string) bool { return false }
 	}
-	if cfg.connect == nil {
-		cfg.connect = func(ctx context.Context) (net.Conn, error) { return connect(ctx, cfg.Address, cfg.TLS) }
+	if cfg.Connect == nil {
+		cfg.Connect = func(ctx context.Context) (net.Conn, error) { return connect(ctx, cfg.Address, cfg.TLS) }
 	}
 	if cfg.now == nil {
 		cfg.now = time.Now
@@ -84,6 +104,8 @@ type Link struct {
 	correlator *correlator
 	client     *client // nil: not connected, or not in sync yet
 	state      gateway.LinkState
+	found      []finding           // what the manager user lacks, as the latest connection knows it
+	heard      bool                // events of calls come; once found out it is not tried again
 	dialling   map[string]*attempt // clicks under way, by call
 
 	pending []gateway.Event // told by the correlator, not yet taken by the sink; Run's own
@@ -100,10 +122,16 @@ func New(config Config) *Link {
 	cfg := config.withDefaults()
 	return &Link{
 		cfg:        cfg,
-		correlator: newCorrelator(rand.Text()[:8]+"-", cfg.IsExtension),
+		correlator: cfg.newCorrelator(rand.Text()[:8] + "-"),
 		dialling:   map[string]*attempt{},
 		state:      gateway.LinkState{State: "connecting", Since: cfg.now()},
 	}
+}
+
+func (cfg *Config) newCorrelator(prefix string) *correlator {
+	c := newCorrelator(prefix, cfg.IsExtension)
+	c.devices, c.numbers, c.recordingAt = cfg.Devices, cfg.Numbers, cfg.recordingAt
+	return c
 }
 
 // State tells how the link is now.
@@ -116,6 +144,11 @@ func (l *Link) State() gateway.LinkState {
 func (l *Link) setState(state, reason string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.become(state, reason)
+}
+
+// become is setState for those who hold l.mu.
+func (l *Link) become(state, reason string) {
 	if l.state.State != state {
 		l.state.Since = l.cfg.now()
 	}
@@ -129,7 +162,7 @@ func (l *Link) Run(ctx context.Context, sink gateway.Sink) error {
 		return fmt.Errorf("address of Asterisk's manager: %w; give it as host:5038", err)
 	}
 	l.pending = nil // of an earlier run: another node may have held the link since
-	var wait backoff
+	wait := backoff{least: l.cfg.retry}
 	for {
 		inSync, err := l.session(ctx, sink)
 		if ctx.Err() != nil {
@@ -140,7 +173,7 @@ func (l *Link) Run(ctx context.Context, sink gateway.Sink) error {
 		}
 		delay, state := wait.next(), "retrying"
 		if errors.Is(err, errRefused) {
-			delay, state = maxBackoff, "refused"
+			delay, state = refusedPause, "refused"
 		}
 		l.setState(state, err.Error())
 		l.cfg.Logger.Warn("asterisk link down", "err", err, "again_in", delay)

@@ -37,28 +37,41 @@ func (f *fake) prepare(trace []message) []message {
 	return events
 }
 
+// TestLinkTellsEveryTrace plays each at the speed at which it was recorded: the link tells what the correlator makes
+// of it, timed on arrival.
 func TestLinkTellsEveryTrace(t *testing.T) {
 	t.Parallel()
 	for _, name := range traceNames(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, r := newFake(t), newRecorder()
-			events := f.prepare(readTrace(t, name))
-			began := time.Now().Truncate(time.Microsecond)
-			_, s := f.run(f.config(), r)
-			for _, m := range events {
-				s.sendMessage(m)
-			}
-			told := r.untilOver(t, len(readTruth(t, name).Calls))
-			checkSane(t, told)
-			if told[0].At.Before(began) || told[len(told)-1].At.After(time.Now()) {
-				t.Errorf("events are not timed on arrival: %v", told[0].At)
-			}
-			c := newCorrelator("t-", isUser)
-			want := brief(replay(t, c, readTrace(t, name)))
-			if got := brief(told); !slices.Equal(got, want) {
-				t.Errorf("got\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
-			}
+			synctest.Test(t, func(t *testing.T) {
+				f, r := pipeFake(t), newRecorder()
+				f.paced = true
+				events := f.prepare(readTrace(t, name))
+				began := time.Now().Truncate(time.Microsecond)
+				l := New(f.config())
+				ctx, cancel := context.WithCancel(t.Context())
+				ended := make(chan error, 1)
+				go func() { ended <- l.Run(ctx, r) }()
+				s := <-f.sessions
+				for _, m := range events {
+					f.pace(m)
+					s.sendMessage(m)
+				}
+				synctest.Wait()
+				cancel()
+				<-ended
+				told := r.told()
+				checkSane(t, told)
+				if told[0].At.Before(began) || told[len(told)-1].At.After(time.Now().Add(time.Millisecond)) {
+					t.Errorf("events are not timed on arrival: %v", told[0].At)
+				}
+				c := newCorrelator("t-", isUser)
+				want := brief(replay(t, c, readTrace(t, name)))
+				if got := brief(told); !slices.Equal(got, want) {
+					t.Errorf("got\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+				}
+			})
 		})
 	}
 }
@@ -177,8 +190,9 @@ func TestSlowSinkDoesNotStallTheReader(t *testing.T) {
 	s.sendMessage(newchannel("PJSIP/trunk-1", "1", "1", "4", "7901", "5550101"))
 	s.sendMessage(newchannel("PJSIP/101-2", "2", "1", "0", "", "s"))
 	s.sendMessage(newstate("2", "5"))
-	burst := strings.Repeat(encodeMessage(newstate("2", "5")), 500)
-	for range queueSize/500 + 4 {
+	big := append(newstate("2", "5"), field{"Padding", strings.Repeat("x", maxLine/2)})
+	burst := strings.Repeat(encodeMessage(big), 100)
+	for range maxInbox/len(burst) + 4 {
 		s.send(burst)
 	}
 	<-s.ended // not because it waited: it stopped reading us
@@ -203,7 +217,7 @@ func TestRefusedLoginIsSaidAndTriedAgain(t *testing.T) {
 		if state.State != "refused" || !strings.Contains(state.Reason, "Authentication failed") {
 			t.Errorf("got %+v", state)
 		}
-		time.Sleep(maxBackoff + time.Second) // fake time
+		time.Sleep(refusedPause + time.Second) // fake time
 		synctest.Wait()
 		if n := f.connects; n != 2 {
 			t.Errorf("%d attempts to log in, want a second one", n)
@@ -256,7 +270,7 @@ func pipeFake(t *testing.T) *bubbleFake {
 func (f *bubbleFake) config() Config {
 	cfg := f.fake.config()
 	cfg.Logger = slog.New(slog.DiscardHandler)
-	cfg.connect = func(context.Context) (net.Conn, error) {
+	cfg.Connect = func(context.Context) (net.Conn, error) {
 		near, far := net.Pipe()
 		f.connects++
 		if f.mute {
@@ -340,4 +354,52 @@ func TestAsteriskStartsAgain(t *testing.T) {
 	s.sendMessage(newchannel("PJSIP/trunk-1", "1", "1", "4", "7901", "5550101"))
 	s.sendMessage(event("FullyBooted", "Status", "Fully Booted"))
 	wantEvents(t, r.untilOver(t, 1), "dial 1", "hangup 1 no_answer")
+}
+
+// TestAsteriskStops: calls do not outlive it, and nobody waits until it is back to learn that.
+func TestAsteriskStops(t *testing.T) {
+	t.Parallel()
+	f, r := newFake(t), newRecorder()
+	_, s := f.run(f.config(), r)
+	r.until(t, "a sync", func(r *recorder) bool { return len(r.lives) == 1 })
+	s.sendMessage(newchannel("PJSIP/trunk-1", "1", "1", "4", "7901", "5550101"))
+	s.sendMessage(newchannel("PJSIP/101-2", "2", "1", "0", "", "s"))
+	s.sendMessage(newstate("2", "5"))
+	s.sendMessage(event("Shutdown", "Shutdown", "Uncleanly", "Restart", "True"))
+	told := r.untilOver(t, 1)
+	wantEvents(t, told[:1], "dial 1 101")
+	s.conn.Close() // and then it goes
+	f.session()
+	r.until(t, "a sync", func(r *recorder) bool { return len(r.lives) == 2 && len(r.lives[1]) == 0 })
+}
+
+// TestHalfOpenConnection: the network between has forgotten the connection, and nothing says so. The link finds out
+// in bounded time, and what happened meanwhile is told by the list of the next connection.
+func TestHalfOpenConnection(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := pipeFake(t)
+		f.mute = true
+		cfg, r := f.config(), newRecorder()
+		l := New(cfg)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- l.Run(ctx, r) }()
+		s := <-f.sessions
+		s.sendMessage(newchannel("PJSIP/trunk-1", "1", "1", "4", "7901", "5550101"))
+		s.sendMessage(newchannel("PJSIP/101-2", "2", "1", "0", "", "s"))
+		s.sendMessage(newstate("2", "5"))
+		cut := time.Now()
+		<-f.sessions
+		synctest.Wait()
+		if took, most := time.Since(cut), l.cfg.KeepAlive+actionTimeout+minBackoff; took > most {
+			t.Errorf("found out after %v, want %v at most", took, most)
+		}
+		told := r.told()
+		if last := brief(told)[len(told)-1]; last != "hangup 1 no_answer" {
+			t.Errorf("the call that is gone ends with %q", last)
+		}
+		cancel()
+		<-ended
+	})
 }

@@ -24,7 +24,7 @@ type desk struct {
 func labConfig(lab *asterisktest.Lab, user string) Config {
 	return Config{
 		ID: "lab", Address: lab.AMI, Username: user, Secret: asterisktest.Secret(user), IsExtension: isUser,
-		Logger: slog.New(slog.DiscardHandler),
+		Devices: map[string]string{"101-mobile": "101"}, Logger: slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -32,17 +32,23 @@ func newDesk(t *testing.T) *desk {
 	t.Helper()
 	lab := asterisktest.Start(t)
 	d := &desk{Phones: lab.Phones(t), t: t, lab: lab, sink: newRecorder(), link: New(labConfig(lab, asterisktest.User))}
+	runLink(t, d.link, d.sink)
+	return d
+}
+
+// runLink runs a link until the test ends, and returns when it is up.
+func runLink(t *testing.T, l *Link, sink *recorder) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- d.link.Run(ctx, d.sink) }()
+	go func() { ended <- l.Run(ctx, sink) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("Run: %v", err)
 		}
 	})
-	d.sink.until(t, "the link", func(r *recorder) bool { return len(r.lives) == 1 })
-	return d
+	sink.until(t, "the link", func(r *recorder) bool { return len(r.lives) == 1 })
 }
 
 // over waits until the call is over and returns what was told of it.
@@ -57,9 +63,13 @@ func (d *desk) over() []gateway.Event {
 func (d *desk) fresh(t *testing.T) {
 	d.t = t
 	d.Forget()
-	d.sink.mu.Lock()
-	defer d.sink.mu.Unlock()
-	d.sink.events = nil
+	d.sink.forget()
+}
+
+func (r *recorder) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = nil
 }
 
 // told waits for events, given as brief has them with CALL for the call's id, and returns them.
@@ -218,12 +228,15 @@ func (d *desk) clickToCall() {
 	}
 	d.Do(d.t, "101", "answer")
 	far := d.Wait(d.t, "trunk", "ringing") // the real far end rings; no talk until it answers
-	d.told("dial " + call + " 101")
+	dialled := d.told("dial "+call+" 101", "dial "+call)[1]
+	if line := dialled.Line; line != "5550100" { // it is known only now
+		d.t.Errorf("line %q", line)
+	}
 	if far.To != customer {
 		d.t.Errorf("dialled %q", far.To)
 	}
 	d.Do(d.t, "trunk", "answer")
-	d.told("dial "+call+" 101", "bridge "+call+" 101")
+	d.told("dial "+call+" 101", "dial "+call, "bridge "+call+" 101")
 	d.Do(d.t, "trunk", "hangup")
 	d.Wait(d.t, "101", "ended")
 	events := d.over()
@@ -300,7 +313,7 @@ func TestCheckOnARealAsterisk(t *testing.T) {
 		asterisktest.UserListener: "write = originate",
 		"nobody":                  "login refused",
 	} {
-		err := Check(t.Context(), labConfig(lab, user))
+		_, err := Check(t.Context(), labConfig(lab, user))
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", user, err, want)
 		}

@@ -3,29 +3,35 @@ package asterisk
 import (
 	"context"
 	"crypto/md5" //nolint:gosec // AMI knows no other challenge
-	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
+	"time"
 )
-
-// eventMask is what the link asks for: calls, and that Asterisk has started. It halves the stream.
-const eventMask = "system,call"
 
 // errRefused is a login that Asterisk refuses: it will not mend by waiting.
 var errRefused = errors.New("login refused")
 
-// dial connects and logs in, within Config.DialTimeout.
+// dial connects and logs in, within Config.DialTimeout. Its errors say what to do.
 func (cfg *Config) dial(ctx context.Context) (*client, error) {
+	c, err := cfg.dialOnce(ctx)
+	if err != nil {
+		return nil, cfg.explain(err)
+	}
+	return c, nil
+}
+
+func (cfg *Config) dialOnce(ctx context.Context) (*client, error) {
 	ctx, cancel := context.WithTimeout(ctx, cfg.DialTimeout)
 	defer cancel()
-	conn, err := cfg.connect(ctx)
+	conn, err := cfg.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c, err := newClient(ctx, conn, cfg.now)
+	c, err := newClient(ctx, conn, cfg.now, cfg.Tap)
 	if err != nil {
 		return nil, err
 	}
@@ -36,23 +42,21 @@ func (cfg *Config) dial(ctx context.Context) (*client, error) {
 	return c, nil
 }
 
-func connect(ctx context.Context, address string, conf *tls.Config) (net.Conn, error) {
-	if conf != nil {
-		return (&tls.Dialer{Config: conf}).DialContext(ctx, "tcp", address)
-	}
-	return new(net.Dialer).DialContext(ctx, "tcp", address)
-}
+// dialer finds out by itself, too, when the other end is gone without a word: within half a minute.
+var dialer = net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}}
 
 // login proves the secret by MD5 challenge, so that it does not cross the network, and in plain where the
 // other end, a proxy perhaps, knows no challenge.
 func (c *client) login(ctx context.Context, user, secret string) error {
-	fields := []field{{"Username", user}, {"Secret", secret}, {"Events", eventMask}}
+	fields := []field{{"Username", user}, {"Secret", secret}, {"Events", eventMask(c.version)}}
 	m, err := c.do(ctx, newAction("Challenge", field{"AuthType", "MD5"}))
 	var no *actionError
 	if err != nil && !errors.As(err, &no) {
 		return err
 	}
-	if challenge := m.get("Challenge"); err == nil && challenge != "" {
+	challenge := m.get("Challenge")
+	c.plain = err != nil || challenge == ""
+	if !c.plain {
 		sum := md5.Sum([]byte(challenge + secret)) //nolint:gosec // as above
 		fields[1] = field{"Key", hex.EncodeToString(sum[:])}
 		fields = append(fields, field{"AuthType", "MD5"})
@@ -64,8 +68,34 @@ func (c *client) login(ctx context.Context, user, secret string) error {
 	return err
 }
 
-// denied says whether Asterisk refused an action because the user may not do such things.
-func denied(err error) bool {
-	var no *actionError
-	return errors.As(err, &no) && strings.Contains(strings.ToLower(no.message), "permission denied")
+// eventMask is what the link asks for: calls, and that Asterisk starts and stops. It halves the stream. Before
+// MixMonitorStart, which came in the days of Asterisk 16, only a variable tells of a recording.
+func eventMask(version string) string {
+	if n := major(version); n > 0 && n <= 5 {
+		return "system,call,dialplan"
+	}
+	return "system,call"
+}
+
+// major returns the first number of AMI's version, 0 if there is none. Asterisk 16 has 5, and each major
+// version after it the next.
+func major(version string) int {
+	first, _, _ := strings.Cut(version, ".")
+	n, err := strconv.Atoi(first)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// software says which Asterisk has this version of AMI.
+func software(version string) string {
+	switch n := major(version); {
+	case version == "":
+		return ""
+	case n < 5:
+		return "AMI " + version
+	default:
+		return fmt.Sprintf("AMI %s, as in Asterisk %d", version, n+11)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -52,6 +53,26 @@ func TestReaderTakesMessagesApart(t *testing.T) {
 				t.Errorf("got %v", v)
 			}
 		})
+	}
+}
+
+// TestReaderDropsWhatNobodyHeeds, whole, and among variables all but one.
+func TestReaderDropsWhatNobodyHeeds(t *testing.T) {
+	t.Parallel()
+	r := newReader(strings.NewReader("Event: RTCPSent\r\nUniqueid: 1\r\n\r\nResponse: Success\r\n\r\n" +
+		"Event: VarSet\r\nVariable: X\r\nValue: 1\r\n\r\nEvent:Hangup\r\nUniqueid: 2\r\n\r\n" +
+		"Event: VarSet\r\nVariable: MIXMONITOR_FILENAME\r\nValue: /x.wav\r\n\r\n"))
+	r.heeds = func(event []byte) bool { return string(event) != "RTCPSent" }
+	for _, want := range []message{
+		{{"Response", "Success"}}, {{"Event", "Hangup"}, {"Uniqueid", "2"}},
+		{{"Event", "VarSet"}, {"Variable", "MIXMONITOR_FILENAME"}, {"Value", "/x.wav"}},
+	} {
+		if m, err := r.next(); err != nil || !slices.Equal(m, want) {
+			t.Errorf("got %v, %v, want %v", m, err, want)
+		}
+	}
+	if m, err := r.next(); !errors.Is(err, io.EOF) {
+		t.Errorf("got %v, %v", m, err)
 	}
 }
 
@@ -135,4 +156,33 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// BenchmarkReader reads a real trace as a link does. Most of it nobody heeds, as on a real PBX.
+func BenchmarkReader(b *testing.B) {
+	for name, wants := range map[string]func([]byte) bool{
+		"link":    heeds,
+		"all":     nil,
+		"nothing": func([]byte) bool { return false },
+	} {
+		b.Run(name, func(b *testing.B) {
+			data, err := os.ReadFile("testdata/in-queue-ringall.ami")
+			if err != nil {
+				b.Fatal(err)
+			}
+			events := bytes.Count(data, []byte("\nEvent: "))
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			in := bytes.NewReader(data)
+			r := newReader(in)
+			r.heeds = wants
+			for b.Loop() {
+				in.Reset(data)
+				for err = nil; err == nil; {
+					_, err = r.next()
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*events), "ns/event")
+		})
+	}
 }

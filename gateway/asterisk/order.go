@@ -38,7 +38,8 @@ func (c *correlator) dropOrders() {
 
 // follow makes the call the one that was ordered.
 func (k *call) follow(o order, isExtension func(string) bool) {
-	k.ordered, k.caller, k.from, k.to = true, o.extension, o.extension, o.number
+	k.ordered, k.learned, k.rooted = true, true, true
+	k.caller, k.from, k.to = o.extension, o.extension, o.number
 	k.direction = gateway.Outbound
 	if isExtension(o.number) {
 		k.direction = gateway.Internal

@@ -2,7 +2,6 @@ package asterisk
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -32,20 +31,23 @@ func (l *Link) Dial(ctx context.Context, req gateway.DialRequest) (string, error
 		return "", gateway.Errorf(gateway.CodeBadNumber, "%q is not an extension", req.Extension)
 	}
 	call := "ringcast-" + req.Key
-	a, c, err := l.begin(call, order{extension: req.Extension, number: number})
+	a, c, err := l.begin(call, order{extension: req.Extension, number: l.cfg.Numbers.Dialled(number)})
 	if err != nil {
 		return "", err
 	}
-	if c != nil {
-		l.conclude(call, a, l.originate(ctx, c, call, number, req))
-	}
-	select {
-	case <-a.done:
-	case <-ctx.Done():
-		return "", gateway.Errorf(gateway.CodeTimeout, "the PBX has not answered yet")
-	}
-	if a.err != nil {
-		return "", a.err
+	err = inTime(ctx, func(ctx context.Context) error {
+		if c != nil {
+			l.conclude(call, a, l.originate(ctx, c, call, number, req))
+		}
+		select {
+		case <-a.done:
+			return a.err
+		case <-ctx.Done():
+			return gateway.Errorf(gateway.CodeTimeout, "the PBX has not answered yet")
+		}
+	})
+	if err != nil {
+		return "", err
 	}
 	return call, nil
 }
@@ -95,21 +97,20 @@ func (l *Link) originate(ctx context.Context, c *client, call, number string, re
 		{"Context", l.cfg.Context},
 		{"Exten", number},
 		{"Priority", "1"},
-		{"CallerID", `"` + number + `" <` + number + `>`}, // what the caller's own telephone shows
 		{"Timeout", strconv.FormatInt(l.cfg.RingTimeout.Milliseconds(), 10)},
 		{"Async", "true"},
 	}
-	if caller, err := (gateway.DialRules{}).Dial(gateway.Number{Raw: req.CallerID}); err == nil {
-		fields = append(fields, field{"Variable", "RINGCAST_CALLERID=" + caller}) // the dial plan's to use
-	}
-	for _, v := range l.cfg.Variables {
+	l.mu.Lock()
+	internal := l.correlator.isExtension(number)
+	l.mu.Unlock()
+	for _, v := range l.cfg.dialVariables(number, internal, req) {
 		fields = append(fields, field{"Variable", v})
 	}
 	id := c.id()
-	outcome, forget := c.expect(c.watch, id)
-	defer forget()
-	fate, forgetFate := c.expect(c.watch, call)
-	defer forgetFate()
+	outcome, stop := c.observe(func(m message) bool { return m.get("Event") == "OriginateResponse" && m.get("ActionID") == id })
+	defer stop()
+	fate, stopFate := c.observe(func(m message) bool { return m.of(call, "Newstate", "HangupRequest", "Hangup") })
+	defer stopFate()
 	if _, err := c.doAs(ctx, id, newAction("Originate", fields...)); err != nil {
 		return l.refusal(err)
 	}
@@ -121,9 +122,10 @@ func (l *Link) originate(ctx context.Context, c *client, call, number string, re
 			return failure(m, fate, req.Extension)
 		}
 	case m := <-fate:
-		if m.get("Event") != "Newstate" { // else it rings
+		if m.get("Event") != "Newstate" {
 			return hungUp(m, req.Extension)
 		}
+		l.callBy(ctx, c, m, req.Extension) // it rings
 	case <-timer.C:
 	case <-ctx.Done(): // Asterisk took the request
 	case <-c.done:
@@ -133,21 +135,15 @@ func (l *Link) originate(ctx context.Context, c *client, call, number string, re
 	return nil
 }
 
-// refusal says what an action's error means to a user.
-func (l *Link) refusal(err error) error {
-	var no *actionError
-	switch {
-	case denied(err):
-		return &gateway.Error{Code: gateway.CodeNotPermitted, Err: err,
-			Message: "the PBX does not let Ringcast do this: manager user " + l.cfg.Username + " needs write = originate,call"}
-	case errors.As(err, &no) && strings.Contains(strings.ToLower(no.message), "extension"):
-		return &gateway.Error{Code: gateway.CodeBadNumber, Message: "the PBX knows no way to this number", Err: err}
-	case errors.As(err, &no):
-		return &gateway.Error{Code: gateway.CodeRejected, Message: "the PBX refused: " + no.message, Err: err}
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return &gateway.Error{Code: gateway.CodeTimeout, Message: "the PBX did not answer in time", Err: err}
-	default:
-		return &gateway.Error{Code: gateway.CodePBXOffline, Message: "the connection to the PBX broke", Err: err}
+// callBy gives the channel to the caller's telephone, of which an event tells, its extension for a caller id, when
+// it has none: the PBX has none for that telephone, and would take it from a call that is dialled there.
+func (l *Link) callBy(ctx context.Context, c *client, m message, extension string) {
+	if m.get("CallerIDNum") != "" {
+		return
+	}
+	if err := l.do(ctx, c, newAction("Setvar", field{"Channel", m.get("Channel")},
+		field{"Variable", "CALLERID(num)"}, field{"Value", extension})); err != nil {
+		l.cfg.Logger.Warn("the call has no caller id", "call", m.get("Uniqueid"), "err", err)
 	}
 }
 

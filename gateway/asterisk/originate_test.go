@@ -25,7 +25,7 @@ var click = gateway.DialRequest{Key: "k1", Extension: "101", To: gateway.Number{
 func rings(m message, reply func(string)) {
 	id := m.get("ChannelId")
 	reply(encodeMessage(newchannel("PJSIP/101-1", id, id, "0", "101", "s")))
-	reply(encodeMessage(newstate(id, "5")))
+	reply(encodeMessage(append(newstate(id, "5"), field{"CallerIDNum", "101"})))
 }
 
 func TestClickIsOneCallWithAKnownId(t *testing.T) {
@@ -40,7 +40,7 @@ func TestClickIsOneCallWithAKnownId(t *testing.T) {
 	a := <-s.actions
 	for key, want := range map[string]string{
 		"Channel": "PJSIP/101", "ChannelId": "ringcast-k1", "Context": "from-internal", "Exten": "89005550111",
-		"Priority": "1", "CallerID": `"89005550111" <89005550111>`, "Timeout": "30000", "Async": "true",
+		"Priority": "1", "Timeout": "30000", "Async": "true",
 	} {
 		if got := a.get(key); got != want {
 			t.Errorf("%s: %q, want %q", key, got, want)
@@ -56,6 +56,37 @@ func TestClickIsOneCallWithAKnownId(t *testing.T) {
 	}
 	s.sendMessage(hangup(call, "19"))
 	wantEvents(t, r.untilOver(t, 1), "dial ringcast-k1 101", "hangup ringcast-k1 cancelled")
+}
+
+// TestClickAtATelephoneWithoutACallerID: it calls as its extension then, as when the number is dialled there.
+func TestClickAtATelephoneWithoutACallerID(t *testing.T) {
+	t.Parallel()
+	for shown, want := range map[string][]string{
+		"<unknown>": {"Originate PJSIP/101", "Setvar PJSIP/101-1 CALLERID(num) 101"},
+		"5550100":   {"Originate PJSIP/101"},
+	} {
+		f, r := newFake(t), newRecorder()
+		f.on("Originate", func(m message, reply func(string)) {
+			reply(encodeMessage(append(newstate(m.get("ChannelId"), "5"), field{"Channel", "PJSIP/101-1"}, field{"CallerIDNum", shown})))
+		})
+		l, s := f.up(r)
+		if _, err := l.Dial(t.Context(), click); err != nil {
+			t.Error(err)
+		}
+		for _, line := range want {
+			a := <-s.actions
+			got := a.get("Action") + " " + a.get("Channel")
+			if a.get("Action") == "Setvar" {
+				got += " " + a.get("Variable") + " " + a.get("Value")
+			}
+			if got != line {
+				t.Errorf("%s: got %s, want %s", shown, got, line)
+			}
+		}
+		if len(s.actions) > 0 {
+			t.Errorf("%s: %d more actions", shown, len(s.actions))
+		}
+	}
 }
 
 func TestSameClickAtTheSameTime(t *testing.T) {

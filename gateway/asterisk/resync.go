@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"ringcast/gateway"
 )
 
 // expectList prepares for a list of all channels that an action is about to ask for. Channels that begin
@@ -21,10 +23,13 @@ func (c *correlator) listed() bool { return c.listID == "" }
 // ends. Events from before the list that come after it find their channel further on, or gone. size is
 // how many channels Asterisk says there are: what is not on a list that lost some is not gone.
 func (c *correlator) compare(size int) {
-	list := c.list
+	list, known := c.list, c.born
+	early := c.early
+	c.early = nil // of channels that began before the list: they are on it, or over
 	whole := size < 0 || size == len(list)
 	c.listID, c.list = "", nil
 	slices.SortStableFunc(list, compareListed)
+	c.quiet = true // nothing is told before all is known
 	for _, m := range list {
 		id := m.get("Uniqueid")
 		if c.channels[id] == nil && c.newChannel(m, wasCalled(m)) == nil {
@@ -32,26 +37,114 @@ func (c *correlator) compare(size int) {
 		}
 		ch := c.channels[id]
 		ch.seen = c.listing
-		ch.state = max(ch.state, min(m.number("ChannelState"), stateUp))
-		ch.begun = ch.begun || ch.live()
+		ch.rise(m.number("ChannelState"), c.step, c.clock)
+		ch.begun = ch.begun || ch.live() || m.get("Application") == "AppDial"
 		ch.call.reach(ch)
 		if m.get("BridgeId") == "" {
 			ch.exit()
 		}
 	}
 	for _, m := range list {
-		if ch := c.channels[m.get("Uniqueid")]; ch != nil {
-			c.enter(ch, c.bridge(message{{"BridgeUniqueid", m.get("BridgeId")}}))
+		ch := c.channels[m.get("Uniqueid")]
+		if ch == nil {
+			continue
 		}
+		if b := c.bridge(message{{"BridgeUniqueid", m.get("BridgeId")}}); b != nil {
+			c.enter(ch, b)
+		}
+		c.relink(ch, m.get("Linkedid"))
 	}
 	if whole {
 		c.dropUnseen()
 		c.dropOrders()
 	}
 	maps.DeleteFunc(c.bridges, func(_ string, b *bridge) bool { return len(b.channels) == 0 })
+	c.quiet = false
 	for _, k := range c.byAge() {
+		k.waits = false
+		c.talkUnseen(k)
 		c.settle(k)
+		if k.born > known {
+			c.present(k)
+		}
 	}
+	for _, e := range early { // parked calls are listed as well
+		if e.message.get("Event") == "ParkedCall" {
+			c.parked(e.message)
+		}
+	}
+}
+
+// relink makes calls one that became one unseen: a consultation that has taken the customer's Linkedid. Customers
+// who met in a conference share one, too, and stay two calls.
+func (c *correlator) relink(ch *channel, linked string) {
+	k := c.calls[linked]
+	if k == nil || k == ch.call || k.outside() && ch.call.outside() || ch.bridge != nil && ch.bridge.meeting {
+		return
+	}
+	if other := firstParty(k.channels); other != nil {
+		c.meet(other, ch)
+	}
+}
+
+// talkUnseen tells of those who talked before anything was heard of their call, and hear nobody just now: one of two
+// who are in bridges is announced to a third, say, while the other waits.
+func (c *correlator) talkUnseen(k *call) {
+	if k.answered || k.over {
+		return
+	}
+	var bridged []*channel
+	for _, ch := range k.channels {
+		switch {
+		case len(c.company(ch)) > 1:
+			return
+		case ch.party() && ch.bridge != nil && ch.up > 0:
+			bridged = append(bridged, ch)
+		}
+	}
+	if len(bridged) < 2 {
+		return
+	}
+	k.answered = true
+	var talking []string
+	for _, ch := range bridged {
+		ch.speak(c.step, c.clock)
+		if l := k.leg(ch.ext); ch.ext != "" && !ch.bridge.apart && (l == nil || !l.talking) && !slices.Contains(talking, ch.ext) {
+			talking = append(talking, ch.ext)
+		}
+	}
+	if len(talking) > 0 {
+		c.talk(k, talking, gateway.EventBridge)
+	}
+}
+
+// present tells who takes part in a call that was found in a list. The gateway may know it from before, and others
+// of it who have left since.
+func (c *correlator) present(k *call) {
+	var extensions []string
+	for _, ch := range k.channels {
+		if ch.ext != "" && k.has(ch.ext) && !slices.Contains(extensions, ch.ext) {
+			extensions = append(extensions, ch.ext)
+		}
+	}
+	slices.Sort(extensions)
+	if !k.announced && !k.over {
+		switch {
+		case k.direction == gateway.Inbound, k.ordered:
+			c.announce(k, nil)
+		case k.caller != "" && k.reached != nil:
+			c.ring(k, nil)
+		}
+	}
+	if k.announced {
+		for _, ext := range extensions {
+			if k.leg(ext) == nil {
+				k.legs = append(k.legs, &leg{ext: ext})
+			}
+		}
+	}
+	k.found = true
+	c.emit(gateway.Event{Type: gateway.EventPresent, Call: k.id, Extensions: extensions})
 }
 
 // dropUnseen drops the channels that a list should have had. Those that were called go first: that the
@@ -66,15 +159,8 @@ func (c *correlator) dropUnseen() {
 	slices.SortFunc(lost, func(a, b *channel) int {
 		return cmp.Or(-compareBool(a.outgoing, b.outgoing), strings.Compare(a.id, b.id))
 	})
-	touched := map[*call]bool{}
 	for _, ch := range lost {
-		touched[ch.call] = true
-		c.drop(ch, 0)
-	}
-	for _, k := range c.byAge() {
-		if touched[k] {
-			c.settle(k)
-		}
+		c.drop(ch, -1)
 	}
 }
 

@@ -1,10 +1,13 @@
 package asterisk
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,6 +37,9 @@ func (l *Link) session(ctx context.Context, sink gateway.Sink) (inSync bool, err
 	relist := make(chan struct{}, 1)
 	var helper sync.WaitGroup
 	helper.Go(func() { l.tend(work, c, relist) })
+	for range tracers {
+		helper.Go(func() { c.trace(work) })
+	}
 	defer func() {
 		l.use(nil)
 		cancel()
@@ -55,6 +61,7 @@ func (l *Link) session(ctx context.Context, sink gateway.Sink) (inSync bool, err
 				return inSync, err
 			}
 			inSync = true
+			helper.Go(func() { l.traceLive(work, c) })
 		} else if booted && inSync {
 			select {
 			case relist <- struct{}{}:
@@ -64,30 +71,23 @@ func (l *Link) session(ctx context.Context, sink gateway.Sink) (inSync bool, err
 	}
 }
 
-// next waits for events and returns all that there are. What came before the end of the connection comes
-// before its error.
+// next waits for events and returns some. What came before the end of the connection comes before its error.
 func next(ctx context.Context, c *client) ([]received, error) {
-	var group []received
-	select {
-	case r := <-c.events:
-		group = append(group, r)
-	case <-c.done:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	for len(group) < groupSize {
+	for {
 		select {
-		case r := <-c.events:
-			group = append(group, r)
-			continue
-		default:
+		case <-c.events.ready:
+			if group := c.events.take(groupSize); len(group) > 0 {
+				return group, nil
+			}
+		case <-c.done:
+			if group := c.events.take(groupSize); len(group) > 0 {
+				return group, nil
+			}
+			return nil, c.cause()
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
-		break
 	}
-	if len(group) == 0 {
-		return nil, c.cause()
-	}
-	return group, nil
 }
 
 // fold adds events to what is known of calls. It says whether a list of channels has been asked for and
@@ -96,10 +96,38 @@ func (l *Link) fold(group []received) (listed, booted bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, r := range group {
-		booted = booted || r.get("Event") == "FullyBooted"
-		l.pending = append(l.pending, l.correlator.take(r.message, r.at)...)
+		switch r.get("Event") {
+		case "FullyBooted":
+			booted = true
+		case "Shutdown":
+			l.ending(r)
+		}
+		l.keep(l.correlator.take(r.message, r.at))
 	}
 	return l.correlator.listed(), booted
+}
+
+// ending ends all calls: Asterisk does not outlive its own announcement, nor they Asterisk.
+func (l *Link) ending(r received) {
+	l.cfg.Logger.Info("asterisk stops", "restarts", r.get("Restart"), "calls", len(l.correlator.live()))
+	l.correlator.expectList("none")
+	l.keep(l.correlator.take(message{
+		{"Event", "CoreShowChannelsComplete"}, {"ActionID", "none"}, {"ListItems", "0"},
+	}, r.at))
+}
+
+// keep adds events to those that the sink is to have. They outlive the messages that they were made from.
+func (l *Link) keep(events []gateway.Event) {
+	for _, e := range events {
+		for _, text := range []*string{&e.Call, &e.From.Raw, &e.To.Raw, &e.Line, &e.Name, &e.Target, &e.Into, &e.Recording} {
+			*text = strings.Clone(*text)
+		}
+		e.Extensions = slices.Clone(e.Extensions)
+		for i, ext := range e.Extensions {
+			e.Extensions[i] = strings.Clone(ext)
+		}
+		l.pending = append(l.pending, e)
+	}
 }
 
 // flush hands the sink what is pending. What it refuses as invalid will never be taken and is dropped,
@@ -148,17 +176,20 @@ func (l *Link) limitPending() {
 	l.pending = nil
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.correlator = newCorrelator(l.correlator.prefix+"x", l.cfg.IsExtension)
+	l.correlator = l.cfg.newCorrelator(l.correlator.prefix + "x")
 }
 
 // use makes a connection the one over which calls are ordered and ended; nil: there is none.
 func (l *Link) use(c *client) {
 	l.mu.Lock()
 	l.client = c
+	if c != nil {
+		l.become("connected", notes(l.found))
+		l.state.Version = cmp.Or(l.state.Version, software(c.version))
+	}
 	l.mu.Unlock()
 	if c != nil {
-		l.setState("connected", "")
-		l.cfg.Logger.Info("asterisk link up", "address", l.cfg.Address)
+		l.cfg.Logger.Info("asterisk link up", "address", l.cfg.Address, "version", software(c.version))
 	}
 }
 
@@ -168,6 +199,9 @@ func (l *Link) tend(ctx context.Context, c *client, relist <-chan struct{}) {
 	tick := time.NewTicker(l.cfg.KeepAlive)
 	defer tick.Stop()
 	err := l.askForList(ctx, c)
+	if err == nil {
+		err = l.audit(ctx, c)
+	}
 	for n := 1; err == nil; n++ {
 		select {
 		case <-ctx.Done():
@@ -187,11 +221,14 @@ func (l *Link) tend(ctx context.Context, c *client, relist <-chan struct{}) {
 	c.fail(err)
 }
 
-// askForList asks for all bridges, to know what kind they are, and all channels. The lists come as events.
+// askForList asks for all bridges, to know what kind they are, for who is parked, and for all channels. The lists
+// come as events. Queues are not asked for: who waits in one, and whom it rings, has a channel.
 func (l *Link) askForList(ctx context.Context, c *client) error {
 	var no *actionError
-	if _, err := c.do(ctx, newAction("BridgeList")); err != nil && !errors.As(err, &no) {
-		return err
+	for _, list := range []string{"BridgeList", "ParkedCalls"} { // the latter is a module's
+		if _, err := c.do(ctx, newAction(list)); err != nil && !errors.As(err, &no) {
+			return err
+		}
 	}
 	id := c.id()
 	l.mu.Lock()
@@ -204,16 +241,48 @@ func (l *Link) askForList(ctx context.Context, c *client) error {
 	return err
 }
 
+// audit notes what the manager user lacks and logs what was not known before.
+func (l *Link) audit(ctx context.Context, c *client) error {
+	l.mu.Lock()
+	heard := l.heard
+	l.mu.Unlock()
+	found, version, err := l.cfg.audit(ctx, c, heard)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	known := l.found
+	l.heard = heard || !slices.ContainsFunc(found, func(f finding) bool { return f.needed })
+	l.found, l.state.Version = found, software(c.version)
+	if version != "" {
+		l.state.Version = "Asterisk " + version
+	}
+	if l.client == c { // else what connects will tell
+		l.state.Reason = notes(found)
+	}
+	l.mu.Unlock()
+	for _, f := range found {
+		if !slices.Contains(known, f) {
+			l.cfg.Logger.Warn("asterisk link is limited", "reason", f.text)
+		}
+	}
+	return nil
+}
+
 const (
-	minBackoff = 500 * time.Millisecond
-	maxBackoff = 30 * time.Second
+	minBackoff   = 500 * time.Millisecond
+	maxBackoff   = 10 * time.Second // an Asterisk that starts again takes seconds, and nobody sees calls meanwhile
+	refusedPause = 30 * time.Second
 )
 
 // backoff is how long to wait before the next attempt: anything up to a bound that doubles.
-type backoff struct{ bound time.Duration }
+type backoff struct {
+	bound time.Duration
+	least time.Duration // of the bound; minBackoff
+}
 
 func (b *backoff) next() time.Duration {
-	b.bound = min(max(2*b.bound, minBackoff), maxBackoff)
+	b.bound = min(max(2*b.bound, cmp.Or(b.least, minBackoff)), maxBackoff)
 	return rand.N(b.bound) + time.Millisecond // jitter
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,6 +46,9 @@ func newReader(m *Mapping) *reader {
 	return r
 }
 
+// maxFaults is how many faults of a request are told before the rest of it is not looked at.
+const maxFaults = 100
+
 // events makes the events of a request. It returns how many items were there to ignore.
 func (m *reader) events(r *request, now time.Time) (events []gateway.Event, ignored int, err error) {
 	items := []any{nil}
@@ -70,18 +74,21 @@ func (m *reader) events(r *request, now time.Time) (events []gateway.Event, igno
 	}
 	var faults []gateway.FieldError
 	for i, item := range items {
-		r.item = item
+		r.item, r.index = item, i
 		made, skipped, wrong := m.item(r, now)
 		events, ignored = append(events, made...), ignored+skipped
 		for _, f := range wrong {
 			faults = append(faults, gateway.FieldError{Index: i, Field: f.field, Reason: f.reason})
 		}
+		if len(events) > MaxEvents { // some items made several
+			return nil, 0, tooMany
+		}
+		if len(faults) >= maxFaults {
+			break
+		}
 	}
-	switch {
-	case len(faults) > 0:
+	if len(faults) > 0 {
 		return nil, 0, &gateway.Error{Code: gateway.CodeInvalid, Message: "nothing was taken: see errors", Fields: faults}
-	case len(events) > MaxEvents: // some items made several
-		return nil, 0, tooMany
 	}
 	return events, ignored, nil
 }
@@ -138,19 +145,22 @@ func (set Fields) event(r *request, now time.Time) (gateway.Event, []fault) {
 		case "extensions":
 			w.Extensions, err = value.list(r)
 		case "recording":
-			w.Recording, err = value.translated(value.first(r, Text.url))
-		case "from", "to":
+			text, err = value.translated(value.first(r, Text.url))
+			w.Recording = text
+		case "from":
 			text, err = value.text(r)
-			if name == "from" {
-				w.From = &text // a number that is not there is withheld
-			} else {
-				w.To = &text
-			}
+			w.From = &text // a number that is not there is withheld
+		case "to":
+			text, err = value.text(r)
+			w.To = &text
 		default:
-			*texts[name], err = value.text(r)
+			text, err = value.text(r)
+			*texts[name] = text
 		}
 		if err != nil {
 			faults = append(faults, fault{name, err.Error()})
+		} else if text == "" && (name != "extensions" || len(w.Extensions) == 0) {
+			r.noteEmpty(name, value)
 		}
 	}
 	if set.At != nil {
@@ -158,7 +168,9 @@ func (set Fields) event(r *request, now time.Time) (gateway.Event, []fault) {
 		switch {
 		case err != nil:
 			faults = append(faults, fault{"at", err.Error()})
-		case !at.IsZero():
+		case at.IsZero():
+			r.noteEmpty("at", set.At.Value)
+		default:
 			w.At = at.UTC().Format(time.RFC3339Nano)
 		}
 	}
@@ -166,6 +178,14 @@ func (set Fields) event(r *request, now time.Time) (gateway.Event, []fault) {
 		return gateway.Event{}, faults
 	}
 	return w.event(now)
+}
+
+// noteEmpty notes a field that came out empty, if somebody wants to know and it is not what the mapping says.
+func (r *request) noteEmpty(field string, v Value) {
+	if r.trial && slices.ContainsFunc(v.From, func(t Text) bool { return len(t.Paths()) > 0 }) {
+		r.empty = append(r.empty, gateway.FieldError{Index: r.index, Field: field,
+			Reason: "is empty: what the mapping makes it of is not in the request, or not all of it"})
+	}
 }
 
 func (v Value) first(r *request, read func(Text, *request) string) string {
@@ -181,11 +201,13 @@ func (v Value) text(r *request) (string, error) { return v.translated(v.first(r,
 
 func (v Value) translated(text string) (string, error) {
 	if v.Match != nil {
-		if found := v.Match.FindStringSubmatch(text[:min(len(text), maxMatched+1)]); len(found) > 1 && len(text) <= maxMatched {
-			text = found[1]
-		} else {
-			text = ""
+		group := ""
+		if len(text) <= maxText {
+			if found := v.Match.FindStringSubmatch(text); len(found) > 1 {
+				group = found[1]
+			}
 		}
+		text = group
 	}
 	for _, prefix := range v.Strip {
 		if rest, ok := strings.CutPrefix(text, prefix); ok {
@@ -242,9 +264,9 @@ func (v Value) cleaned(all []string) ([]string, error) {
 			separated = strings.SplitN(text, v.Split, maxExtensions+2)
 		}
 		for _, one := range separated {
-			one, err := v.translated(strings.TrimSpace(one))
-			if err != nil {
-				return nil, err
+			one, err := v.translated(strings.TrimSpace(cut(one)))
+			if err != nil || len(list) > maxExtensions {
+				return list, err
 			}
 			if one != "" {
 				list = append(list, one)

@@ -38,44 +38,52 @@ func Encodings() []Encoding {
 }
 
 const (
-	maxDepth  = 32   // of objects and lists in each other
-	maxFields = 1000 // of a form
+	maxDepth  = 32     // of objects and lists in each other
+	maxValues = 50_000 // of JSON: anybody may send it where the keys and the signature stand in it
+	maxFields = 1000   // of a form
 )
 
-// decode reads the body. Nothing may stand in it twice: of two values, the signature could be over the one and the
-// event made of the other.
-func (r *request) decode(e Encoding, jsonField, contentType string) (err error) {
-	if !utf8.Valid(r.raw) {
-		return gateway.Errorf(gateway.CodeInvalid, "the body is not UTF-8")
-	}
-	switch e {
-	case EncodingJSON:
-		r.body, err = decodeJSON(r.raw)
-	case EncodingForm:
-		r.body, err = decodeForm(string(r.raw))
-	case EncodingFormJSON:
-		if r.form, err = decodeForm(string(r.raw)); err == nil {
-			text, _ := r.form[jsonField].(string)
-			if text == "" {
-				return gateway.Errorf(gateway.CodeInvalid, "the form has no field %q", jsonField)
-			}
-			r.body, err = decodeJSON([]byte(text))
-		}
-	case EncodingMultipart:
-		r.body, err = decodeMultipart(r.raw, contentType)
-	case EncodingQuery:
-		r.body, err = fieldsOf(r.query)
+// decode goes on to a stage behind received, from the one before it. Nothing may stand in a body twice: of two values,
+// the signature could be over the one and the event made of the other.
+func (r *request) decode(to stage, m *Mapping, contentType string) (err error) {
+	switch {
+	case to == opened && m.Encoding == EncodingFormJSON:
+		r.form, err = decodeForm(string(r.raw))
+	case to == decoded:
+		r.body, err = r.decoded(m, contentType)
 	}
 	if err != nil {
-		return gateway.Errorf(gateway.CodeInvalid, "the body is not what the mapping expects, %s: %w", e, err)
+		return gateway.Errorf(gateway.CodeInvalid, "the body is not what the mapping expects, %s: %w", m.Encoding, err)
 	}
 	return nil
 }
 
+func (r *request) decoded(m *Mapping, contentType string) (any, error) {
+	if !utf8.Valid(r.raw) {
+		return nil, errors.New("it is not UTF-8")
+	}
+	switch m.Encoding {
+	case EncodingForm:
+		return decodeForm(string(r.raw))
+	case EncodingFormJSON:
+		text, _ := r.form[m.JSONField].(string)
+		if text == "" {
+			return nil, fmt.Errorf("the form has no field %q", m.JSONField)
+		}
+		return decodeJSON([]byte(text))
+	case EncodingMultipart:
+		return decodeMultipart(r.raw, contentType)
+	case EncodingQuery:
+		return fieldsOf(r.query)
+	default:
+		return decodeJSON(r.raw)
+	}
+}
+
 func decodeJSON(data []byte) (any, error) {
-	d := json.NewDecoder(bytes.NewReader(data))
+	d := jsonDecoder{Decoder: json.NewDecoder(bytes.NewReader(data))}
 	d.UseNumber() // a telephone number is no float
-	v, err := decodeValue(d, 0)
+	v, err := d.value(0)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +93,16 @@ func decodeJSON(data []byte) (any, error) {
 	return v, nil
 }
 
-func decodeValue(d *json.Decoder, depth int) (any, error) {
+// jsonDecoder counts what it has decoded.
+type jsonDecoder struct {
+	*json.Decoder
+	values int
+}
+
+func (d *jsonDecoder) value(depth int) (any, error) {
+	if d.values++; d.values > maxValues {
+		return nil, fmt.Errorf("it has more than %d values", maxValues)
+	}
 	token, err := d.Token()
 	if errors.Is(err, io.EOF) {
 		return nil, errors.New("the JSON ends too early")
@@ -103,7 +120,7 @@ func decodeValue(d *json.Decoder, depth int) (any, error) {
 	if open == '[' {
 		list := []any{}
 		for d.More() {
-			v, err := decodeValue(d, depth)
+			v, err := d.value(depth)
 			if err != nil {
 				return nil, err
 			}
@@ -122,7 +139,7 @@ func decodeValue(d *json.Decoder, depth int) (any, error) {
 		if _, twice := object[name]; twice {
 			return nil, fmt.Errorf("%.40q stands in it twice", name)
 		}
-		if object[name], err = decodeValue(d, depth); err != nil {
+		if object[name], err = d.value(depth); err != nil {
 			return nil, err
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"time"
 
 	"ringcast/gateway"
@@ -89,20 +88,20 @@ func (m *Mapped) find(r *http.Request) (account, pbx string, mapping *reader, er
 }
 
 func (m *Mapped) serve(w http.ResponseWriter, r *http.Request, account, pbx string, mapping *reader) error {
-	req := requestOf(r)
-	now := m.cfg.Now()
+	req, now := requestOf(r), m.cfg.Now()
 	known, err := mapping.admit(w, r, req, now, m.cfg.ClientAddr)
-	switch {
-	case err != nil && known:
-		m.unmappable(r.Context(), account, pbx, req, err)
-		return err
-	case err != nil:
-		m.cfg.Count(account, pbx, Refused, 1)
-		return err
+	var events []gateway.Event
+	var ignored int
+	if err == nil {
+		events, ignored, err = mapping.events(req, now)
 	}
-	events, ignored, err := mapping.events(req, now)
-	if err != nil {
+	switch {
+	case err == nil:
+	case known && gateway.CodeOf(err) != gateway.CodeUnauthorized:
 		m.unmappable(r.Context(), account, pbx, req, err)
+		return err
+	default:
+		m.cfg.Count(account, pbx, Refused, 1)
 		return err
 	}
 	var result gateway.Result
@@ -117,34 +116,23 @@ func (m *Mapped) serve(w http.ResponseWriter, r *http.Request, account, pbx stri
 	return nil
 }
 
-// admit reads a request's body and checks that the PBX sent it. With an error it says whether that much is known:
-// what strangers send is not worth a line in the log.
+// admit reads a request stage by stage and checks at each what can be checked by then, so that strangers are not worth
+// the next one. With an error it says whether anything was right: otherwise it is not worth a line in the log, either.
 func (m *reader) admit(w http.ResponseWriter, r *http.Request, req *request, now time.Time, clientAddr func(*http.Request) string) (known bool, err error) {
-	if known, err = m.knocks(r, req, clientAddr); err != nil {
-		return false, err
-	}
-	if r.Method != http.MethodGet {
-		if req.raw, err = gateway.ReadBody(w, r, MaxBody); err != nil {
-			return known, err
+	known, err = m.Auth.knocks(r, clientAddr)
+	for at := arrived; at <= decoded && err == nil; at++ {
+		if at == received && m.Encoding != EncodingQuery {
+			req.raw, err = gateway.ReadBody(w, r, MaxBody)
+		} else {
+			err = req.decode(at, m.Mapping, r.Header.Get("Content-Type"))
+		}
+		if err == nil {
+			var checked bool
+			checked, err = m.Auth.check(req, at, now)
+			known = known || checked
 		}
 	}
-	early := m.Auth.Signature != nil && m.Auth.Signature.overRaw()
-	if early {
-		if err := m.Auth.Signature.verify(req, now); err != nil {
-			return false, err
-		}
-		known = true
-	}
-	if err := req.decode(m.Encoding, m.JSONField, r.Header.Get("Content-Type")); err != nil {
-		return known, err
-	}
-	if err := m.keys(req, false); err != nil {
-		return false, err
-	}
-	if m.Auth.Signature != nil && !early {
-		err = m.Auth.Signature.verify(req, now)
-	}
-	return false, err
+	return known, err
 }
 
 // unmappable notes a request that was refused for what it holds, so that somebody can mend the mapping.
@@ -170,21 +158,4 @@ func (a *Answer) write(w http.ResponseWriter, result answer) {
 	}
 	w.WriteHeader(a.Status)
 	_, _ = w.Write([]byte(a.Body)) //nolint:gosec // it is from the config
-}
-
-// Read reads a request as a Mapped would, except that anybody may have sent it: for trying a mapping out. rest is
-// what stands behind the URL of the PBX.
-func (m *Mapping) Read(body []byte, contentType, rest string, now time.Time) (events []gateway.Event, ignored int, err error) {
-	query := ""
-	if m.Encoding == EncodingQuery {
-		query, body = string(body), nil
-	}
-	req := &request{path: rest, raw: body, header: http.Header{}}
-	if req.query, err = url.ParseQuery(query); err != nil {
-		return nil, 0, gateway.Errorf(gateway.CodeInvalid, "not a query: %w", err)
-	}
-	if err := req.decode(m.Encoding, m.JSONField, contentType); err != nil {
-		return nil, 0, err
-	}
-	return newReader(m).events(req, now)
 }

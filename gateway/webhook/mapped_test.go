@@ -371,7 +371,7 @@ func BenchmarkMapping(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		req := &request{raw: body}
-		if err := req.decode(EncodingJSON, "", ""); err != nil {
+		if err := req.decode(decoded, r.Mapping, ""); err != nil {
 			b.Fatal(err)
 		}
 		if events, _, err := r.events(req, noon); err != nil || len(events) != 1 {

@@ -98,15 +98,12 @@ func (c Condition) holds(r *request) bool {
 	case c.Given != nil:
 		is = given == *c.Given
 	case c.Match != nil:
-		is = len(value) <= maxMatched && c.Match.MatchString(value)
+		is = len(value) <= maxText && c.Match.MatchString(value)
 	default:
 		is = slices.Contains(c.Is, value)
 	}
 	return is != c.Not
 }
-
-// maxMatched is how long a text an expression is tried on: the fields of an event are no longer.
-const maxMatched = 4096
 
 func hold(all []Condition, r *request) bool {
 	for _, c := range all {

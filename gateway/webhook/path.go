@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"ringcast/gateway"
 )
 
 // Where a path begins.
@@ -147,7 +149,45 @@ type request struct {
 	raw    []byte
 	form   map[string]any // of EncodingFormJSON
 	body   any
-	item   any
+	item   any // of Mapping.Events
+	index  int // of item
+
+	trial bool // to note in empty which fields came out empty
+	empty []gateway.FieldError
+}
+
+// stage is how far a request has been read.
+type stage int
+
+// The stages, in order.
+const (
+	arrived  stage = iota // its headers and URL
+	received              // the bytes of the body: $body
+	opened                // the form that JSON is in: $form
+	decoded               // all of it: $
+)
+
+// stage returns the first one at which the path can be followed.
+func (p Path) stage() stage {
+	switch p.root {
+	case rootRaw:
+		return received
+	case rootForm:
+		return opened
+	case rootBody, rootItem:
+		return decoded
+	default:
+		return arrived
+	}
+}
+
+// stageOf returns the first stage at which all of the paths can be followed.
+func stageOf(paths []Path) stage {
+	last := arrived
+	for _, p := range paths {
+		last = max(last, p.stage())
+	}
+	return last
 }
 
 // find calls found with what is at the path, of each place that it names, until it returns false.
@@ -216,6 +256,7 @@ func (p Path) string(r *request) (text string) {
 type Scope struct {
 	Items  bool // the mapping reads a list, so there is @
 	Form   bool // it reads a form with JSON in it, so there is $form
+	Query  bool // it reads the URL, so nothing depends on $body
 	Signed bool // what a signature is made of, or where it and keys stand: $body, and no single item
 	Key    bool // of a plain hash: $key
 }
@@ -231,6 +272,8 @@ func (s Scope) Check(p Path) error {
 		return fmt.Errorf("%q: there is $form with encoding form_json only; of other forms the fields are $.name", p.text)
 	case p.root == rootRaw && !s.Signed:
 		return fmt.Errorf("%q: the body as a whole is for signatures", p.text)
+	case p.root == rootRaw && s.Query:
+		return fmt.Errorf("%q: with encoding query nothing is read from the body, so a signature of it would do for any event", p.text)
 	case p.root == rootKey && !s.Key:
 		return fmt.Errorf("%q: the key has a place in the text of a plain hash only", p.text)
 	}

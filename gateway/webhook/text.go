@@ -89,21 +89,25 @@ func (t Text) Paths() []Path {
 	return paths
 }
 
+// maxText is how much of a text is looked at, in bytes: more than any field of an event may have. Without it a long
+// value would be copied for each event and field whose template it is in.
+const maxText = 4096
+
+// cut leaves a text that is too long for every field too long.
+func cut(text string) string { return text[:min(len(text), maxText+1)] }
+
 // string returns the text for a request. A template of which something is missing is "": half an id would be the id
 // of too much.
 func (t Text) string(r *request) string { return t.filled(r, func(s string) string { return s }) }
 
 // url is string for a URL: what comes into a template cannot leave its place in the path or the query.
 func (t Text) url(r *request) string {
-	if t.path {
-		return t.string(r)
-	}
 	return t.filled(r, func(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") })
 }
 
 func (t Text) filled(r *request, escape func(string) string) string {
-	if len(t.parts) == 1 && t.path {
-		return t.parts[0].path.string(r)
+	if t.path {
+		return cut(t.parts[0].path.string(r))
 	}
 	var text strings.Builder
 	for _, p := range t.parts {
@@ -111,11 +115,11 @@ func (t Text) filled(r *request, escape func(string) string) string {
 			text.WriteString(p.constant)
 			continue
 		}
-		value := p.path.string(r)
+		value := cut(p.path.string(r))
 		if value == "" {
 			return ""
 		}
-		text.WriteString(escape(value))
+		text.WriteString(cut(escape(value)))
 	}
 	return text.String()
 }

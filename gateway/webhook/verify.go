@@ -13,38 +13,54 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
 	"ringcast/gateway"
 )
 
-// knocks checks what can be checked before the body is read: the address and the keys in headers. It says whether
-// there was anything to check.
-func (m *reader) knocks(r *http.Request, req *request, clientAddr func(*http.Request) string) (known bool, err error) {
-	auth := m.Auth
-	if len(auth.Addresses) > 0 && !allowed(auth.Addresses, r, clientAddr) {
-		return false, gateway.Errorf(gateway.CodeUnauthorized, "requests are not taken from this address")
+// knocks checks what needs nothing of a mapping's paths: the address and the bearer key. It says whether there was
+// anything to check.
+func (a Auth) knocks(r *http.Request, clientAddr func(*http.Request) string) (checked bool, err error) {
+	if len(a.Addresses) > 0 && !allowed(a.Addresses, r, clientAddr) {
+		return true, gateway.Errorf(gateway.CodeUnauthorized, "requests are not taken from this address")
 	}
-	if auth.Key != "" {
+	if a.Key != "" {
 		scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		if !same(strings.TrimSpace(key), string(auth.Key)) || !strings.EqualFold(scheme, "Bearer") {
-			return false, gateway.Errorf(gateway.CodeUnauthorized, `send "Authorization: Bearer KEY" with the key of this PBX`)
+		if !same(strings.TrimSpace(key), string(a.Key)) || !strings.EqualFold(scheme, "Bearer") {
+			return true, gateway.Errorf(gateway.CodeUnauthorized, `send "Authorization: Bearer KEY" with the key of this PBX`)
 		}
 	}
-	inHeader := slices.ContainsFunc(auth.Keys, func(k SharedKey) bool { return k.In.root == rootHeader })
-	return len(auth.Addresses) > 0 || auth.Key != "" || inHeader, m.keys(req, true)
+	return len(a.Addresses) > 0 || a.Key != "", nil
 }
 
-// keys compares the keys that stand in headers, or all others.
-func (m *reader) keys(req *request, inHeaders bool) error {
-	for _, k := range m.Auth.Keys {
-		if (k.In.root == rootHeader) == inHeaders && !same(k.In.string(req), string(k.Key)) {
-			return gateway.Errorf(gateway.CodeUnauthorized, "the key in %s is missing or wrong", k.In)
+// check checks the keys and the signature that can be checked at a stage and at none before. It says whether there were
+// any.
+func (a Auth) check(req *request, at stage, now time.Time) (checked bool, err error) {
+	for _, k := range a.Keys {
+		if k.In.stage() != at {
+			continue
+		}
+		checked = true
+		if !same(k.In.string(req), string(k.Key)) {
+			return true, gateway.Errorf(gateway.CodeUnauthorized, "the key in %s is missing or wrong", k.In)
 		}
 	}
-	return nil
+	s := a.Signature
+	if s == nil {
+		return checked, nil
+	}
+	signed := stageOf(s.paths())
+	if signed == at {
+		if err := s.verify(req); err != nil {
+			return true, err
+		}
+		checked = true
+	}
+	if s.Time != nil && max(signed, stageOf(s.Time.paths())) == at {
+		err = s.fresh(req, now)
+	}
+	return checked, err
 }
 
 // same compares in constant time, whatever the lengths.
@@ -78,8 +94,8 @@ func allowed(addresses []netip.Prefix, r *http.Request, clientAddr func(*http.Re
 	return false
 }
 
-// overRaw says whether the signature can be checked before the body is understood.
-func (s *Signature) overRaw() bool {
+// paths are those that the signature is made of, stands at and depends on.
+func (s *Signature) paths() []Path {
 	paths := []Path{s.In}
 	for _, t := range s.Texts {
 		for _, c := range t.When {
@@ -87,16 +103,21 @@ func (s *Signature) overRaw() bool {
 		}
 		paths = append(paths, t.Text.Paths()...)
 	}
-	for _, p := range paths {
-		if p.root == rootBody || p.root == rootForm || p.root == rootItem {
-			return false
-		}
-	}
-	return true
+	return paths
 }
 
-// verify checks the signature of a request whose body has been decoded as far as that needs.
-func (s *Signature) verify(req *request, now time.Time) error {
+func (t *Time) paths() (paths []Path) {
+	for _, text := range t.Value.From {
+		paths = append(paths, text.Paths()...)
+	}
+	if t.Seq != nil {
+		paths = append(paths, t.Seq.Paths()...)
+	}
+	return paths
+}
+
+// verify checks the signature of a request that has been read as far as its paths need. When it was signed is for fresh.
+func (s *Signature) verify(req *request) error {
 	given, ok := s.decode(s.In.string(req))
 	if !ok {
 		return gateway.Errorf(gateway.CodeUnauthorized, "the signature in %s is missing or not as the mapping says", s.In)
@@ -108,7 +129,7 @@ func (s *Signature) verify(req *request, now time.Time) error {
 		if !hmac.Equal(given, s.sum(t.Text, req)) {
 			return gateway.Errorf(gateway.CodeUnauthorized, "the signature in %s is wrong", s.In)
 		}
-		return s.fresh(req, now)
+		return nil
 	}
 	return gateway.Errorf(gateway.CodeUnauthorized, "the mapping does not say how such a request is signed")
 }
@@ -156,9 +177,6 @@ func (s *Signature) sum(t Text, req *request) []byte {
 
 // fresh refuses what was signed too long ago: somebody may have kept it.
 func (s *Signature) fresh(req *request, now time.Time) error {
-	if s.Time == nil {
-		return nil
-	}
 	at, err := s.Time.read(req, now)
 	if err != nil || at.IsZero() {
 		return gateway.Errorf(gateway.CodeUnauthorized, "it does not say when it was signed")

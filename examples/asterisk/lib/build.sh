@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "$0")/env.sh"
 apt=$ASTERISK_LAB_DIR/apt debs=$ASTERISK_LAB_DIR/debs log=$ASTERISK_LAB_DIR/build.log
 give_up() {
-  [ -s "$log" ] && tail -5 "$log" >&2
+  [ -s "$log" ] && tail -n 5 "$log" >&2
   cat >&2 <<T
 
 No Asterisk: $1
@@ -45,7 +45,10 @@ skip+='|base-passwd|libpam|libsemanage|libsepol|libaudit|tar$|dpkg$|media-types|
 skip+='|readline-common|lsb-base|init-system|openssl-provider|libc-gconv|libpq5|libsybdb|freetds|libodbc|libjack|libportaudio'
 skip+='|libical|libgmime|libneon|libspandsp|libtiff|libjbig|libjpeg|libwebp|libdeflate|liblerc|libsharpyuv|libiksemel'
 skip+='|libradcli|libgpgme|libassuan|libksba|libnpth|libdb5|libgdbm|libsamplerate|libvorbis|libcodec2|libglib2|libopencore'
-skip+='|libvo-amr|libopus|liblua|libltdl|libicu|libgnutls|libnettle|libhogweed|libldap|libnss3|libnspr|libgcrypt)'
+skip+='|libvo-amr|libopus|liblua|libltdl'
+# (Older releases need these for more.)
+[ "$ASTERISK_LAB_SUITE" = sid ] && skip+='|libicu|libgnutls|libnettle|libhogweed|libldap|libnss3|libnspr|libgcrypt'
+skip+=')'
 apt-get install -s -y asterisk 2>>"$log" | awk '/^Inst/{print $2}' | grep -Ev "$skip" >"$apt/want" || true
 [ -s "$apt/want" ] || give_up "$ASTERISK_LAB_SUITE of $mirror has no asterisk."
 # shellcheck disable=SC2046 # one word a package

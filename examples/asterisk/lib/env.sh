@@ -1,12 +1,16 @@
-# Settings shared by up, down and status. Sourced, not run. Every value can be set from the environment.
+# Settings shared by up, down, status, scenario and load. Sourced, not run. Every value can be set from the environment.
 : "${ASTERISK_LAB_DIR:=${XDG_CACHE_HOME:-$HOME/.cache}/ringcast-asterisk-lab}"  # the unpacked Asterisk; many labs may share it
 : "${ASTERISK_LAB_RUN:=$ASTERISK_LAB_DIR/run}"   # this lab's configuration, logs and sockets
 : "${ASTERISK_LAB_AMI_PORT:=5038}"               # on 127.0.0.1
 : "${ASTERISK_LAB_SIP_PORT:=5060}"               # on 127.0.0.1
 : "${ASTERISK_LAB_TRUNK_PORT:=5090}"             # the provider's SIP port, on 127.0.0.2
-: "${ASTERISK_LAB_RTP_START:=10000}"             # the first of 400 RTP ports; labs may share them
+: "${ASTERISK_LAB_HTTP_PORT:=8088}"              # ARI, on 127.0.0.1
+: "${ASTERISK_LAB_LOAD_PORT:=5080}"              # the SIP port of the operators of ./load, on 127.0.0.3
+: "${ASTERISK_LAB_TIMESTAMPS:=no}"               # yes: every AMI event carries its time
+: "${ASTERISK_LAB_RTP_START:=10000}"             # the first of 2000 RTP ports; labs may share them
 : "${ASTERISK_LAB_SUITE:=sid}"                   # the Debian release that Asterisk is taken from
-export ASTERISK_LAB_DIR ASTERISK_LAB_RUN ASTERISK_LAB_AMI_PORT ASTERISK_LAB_SIP_PORT ASTERISK_LAB_TRUNK_PORT
+export ASTERISK_LAB_DIR ASTERISK_LAB_RUN ASTERISK_LAB_AMI_PORT ASTERISK_LAB_SIP_PORT ASTERISK_LAB_TRUNK_PORT \
+  ASTERISK_LAB_HTTP_PORT ASTERISK_LAB_LOAD_PORT
 
 LAB_HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 LAB_ROOT=$ASTERISK_LAB_DIR/root

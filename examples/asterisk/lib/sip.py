@@ -77,6 +77,7 @@ class Phone(asyncio.DatagramProtocol):
         self.tell = tell or (lambda phone, call, what: None)
         self.log = log or (lambda phone, way, text: None)
         self.auto = "ring"
+        self.obeys = True             # picks up, holds and takes back when a header of the INVITE or a NOTIFY says so
         self.calls = []
         self._tx, self._done = {}, {}
 
@@ -197,6 +198,9 @@ class Phone(asyncio.DatagramProtocol):
             c._incoming(m)
         elif m.method in ("OPTIONS", "NOTIFY"):
             self.respond(m, 200, "OK", _tag())
+            live = [c for c in self.calls if not c.t_end]
+            if m.method == "NOTIFY" and live:
+                live[-1].obey(m.get("event"))
         elif m.method != "ACK":
             self.respond(m, 481, "No such call", _tag())
 
@@ -221,8 +225,10 @@ class Call:
         self.shown = []               # caller IDs shown over time: (at, text)
         self.refer_result = None
         self._cond = asyncio.Event()
+        self._offering = asyncio.Lock()
         self._ver, self._mode = 1, "sendrecv"
         self._rtp = self._rtp_task = self._peer = None
+        self.heard = 0                # packets of sound
         self._ack = False
 
     def _set(self, state):
@@ -280,7 +286,7 @@ class Call:
                 try:
                     self._rtp.sendto(struct.pack(">BBHII", 0x80, 0, seq & 65535, ts, ssrc) + _TONE, self._peer)
                     while self._rtp.recv(2048):
-                        pass
+                        self.heard += 1
                 except OSError:
                     pass
             seq, ts, t = seq + 1, (ts + 160) & 0xFFFFFFFF, t + 0.02
@@ -368,6 +374,8 @@ class Call:
             self._over("me", "302", p.auto[4:])
         elif p.auto == "ring":
             self.ring()
+            if p.obeys and ("answer-after=0" in m.get("call-info") or "alert-autoanswer" in m.get("alert-info")):
+                self.answer()
         elif p.auto == "answer":
             self.ring()
             self.answer()
@@ -426,6 +434,7 @@ class Call:
                       self._sdp() if m.method == "INVITE" or m.body else "")
         elif m.method == "NOTIFY":
             p.respond(m, 200, "OK")
+            self.obey(m.get("event"))
             if "sipfrag" in m.get("content-type"):
                 frag = m.body.strip().split("\r\n")[0]
                 p._note("in", "  sipfrag: " + frag)
@@ -447,11 +456,21 @@ class Call:
         self._over("me", "bye")
         await self._in_dialog("BYE")
 
+    def obey(self, event):
+        """Does what a NOTIFY asks for, as telephones with remote control do: 'talk' picks up, or takes back; 'hold' holds."""
+        if not self.phone.obeys or event not in ("talk", "hold"):
+            return
+        if self.t_answer:
+            asyncio.create_task(self.hold(event == "hold"))
+        elif event == "talk" and self.way == "in":
+            self.answer()
+
     async def hold(self, on=True):
-        self._mode = "sendonly" if on else "sendrecv"
-        r = await self._in_dialog("INVITE", body=self._sdp())
-        self._send_ack(r, True)
-        return time.time()
+        async with self._offering:    # one change at a time
+            self._mode = "sendonly" if on else "sendrecv"
+            r = await self._in_dialog("INVITE", body=self._sdp())
+            self._send_ack(r, True)
+            return time.time()
 
     async def dtmf(self, digits):
         for d in digits:

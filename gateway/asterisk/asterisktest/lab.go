@@ -1,5 +1,7 @@
 // Package asterisktest runs a real Asterisk with real SIP telephones for tests: the lab of
 // examples/asterisk, each one on ports and in a folder of its own, so that tests may run side by side.
+// Telephones can be told what to do (Lab.Phones), or play a whole scenario and tell the truth about it
+// (Lab.Play), or there may be very many of them (Load).
 //
 // The lab takes Debian's packages the first time (README.md of that folder says what it needs). Where it
 // cannot run, tests fail and say why; RINGCAST_SKIP_ASTERISK=1 skips them instead.
@@ -11,10 +13,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -22,6 +26,7 @@ import (
 // The lab's manager users; their secrets are their names with "-secret" after them.
 const (
 	User         = "gateway"  // may do what a gateway needs, and no more
+	UserControl  = "control"  // may also tell telephones what to do
 	UserMute     = "mute"     // gets no events of calls
 	UserListener = "listener" // may neither dial nor hang up
 )
@@ -43,6 +48,7 @@ type Lab struct {
 	AMI string // the address of its manager
 
 	dir string // of the scripts
+	run string // the folder of this lab
 	env []string
 }
 
@@ -61,7 +67,7 @@ func Start(t T) *Lab {
 		if err == nil {
 			return lab
 		}
-		if attempt == 3 || !strings.Contains(err.Error(), "is taken") {
+		if attempt == 3 || !strings.Contains(err.Error(), "is taken") && !strings.Contains(err.Error(), "does not answer") {
 			t.Fatalf("the Asterisk lab does not start (RINGCAST_SKIP_ASTERISK=1 skips the tests that need it): %v", err)
 		}
 	}
@@ -99,8 +105,9 @@ func start(t T, dir string) (*Lab, error) {
 	lab := &Lab{
 		AMI: "127.0.0.1:" + ports[0],
 		dir: dir,
-		env: append(os.Environ(), "ASTERISK_LAB_RUN="+run, "ASTERISK_LAB_AMI_PORT="+ports[0],
-			"ASTERISK_LAB_SIP_PORT="+ports[1], "ASTERISK_LAB_TRUNK_PORT="+ports[2]),
+		run: run,
+		env: append(os.Environ(), "ASTERISK_LAB_RUN="+run, "ASTERISK_LAB_AMI_PORT="+ports[0], "ASTERISK_LAB_HTTP_PORT="+ports[1],
+			"ASTERISK_LAB_SIP_PORT="+ports[2], "ASTERISK_LAB_TRUNK_PORT="+ports[3], "ASTERISK_LAB_LOAD_PORT="+ports[4]),
 	}
 	// The script stops Asterisk when its standard input ends, also when this process is killed.
 	cmd := lab.command("up", "--hold")
@@ -141,28 +148,38 @@ func pipes(cmd *exec.Cmd) (in io.WriteCloser, out io.ReadCloser, err error) {
 	return in, out, cmd.Start()
 }
 
-// freePorts returns ports for AMI, SIP, and the provider behind the trunk.
-func freePorts() (ports [3]string, err error) {
-	var listen net.ListenConfig
-	ctx := context.Background()
-	ami, err := listen.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return ports, err
-	}
-	defer ami.Close()
-	addrs := []net.Addr{ami.Addr()}
-	for _, host := range []string{"127.0.0.1:0", "127.0.0.2:0"} {
-		sip, err := listen.ListenPacket(ctx, "udp", host)
-		if err != nil {
-			return ports, err
-		}
-		defer sip.Close()
-		addrs = append(addrs, sip.LocalAddr())
-	}
-	for i, addr := range addrs {
-		if _, ports[i], err = net.SplitHostPort(addr.String()); err != nil {
-			return ports, err
+// freePorts returns ports for AMI, ARI, SIP, the provider behind the trunk, and the operators of a load. They are
+// below those that systems give to connections that go out, any of which could take one before Asterisk does.
+func freePorts() (ports [5]string, err error) {
+	for i, at := range []struct{ network, host string }{
+		{"tcp", "127.0.0.1"}, {"tcp", "127.0.0.1"}, {"udp", "127.0.0.1"}, {"udp", "127.0.0.2"}, {"udp", "127.0.0.3"},
+	} {
+		for attempt := 0; ; attempt++ {
+			ports[i] = strconv.Itoa(12000 + rand.IntN(20000))
+			if err = tryPort(at.network, net.JoinHostPort(at.host, ports[i])); err == nil {
+				break
+			}
+			if attempt == 100 {
+				return ports, err
+			}
 		}
 	}
 	return ports, nil
+}
+
+func tryPort(network, address string) error {
+	var listen net.ListenConfig
+	ctx := context.Background()
+	if network == "udp" {
+		conn, err := listen.ListenPacket(ctx, network, address)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}
+	listener, err := listen.Listen(ctx, network, address)
+	if err != nil {
+		return err
+	}
+	return listener.Close()
 }

@@ -33,6 +33,9 @@ type Event struct {
 	To    string  `json:"to"`
 	By    string  `json:"by"` // of ended: me, them
 
+	Shown   string `json:"shown"`   // of shown: what the display shows now
+	Packets int    `json:"packets"` // of heard: of sound
+
 	ID    string `json:"id"` // of reply: the command
 	OK    bool   `json:"ok"`
 	Error string `json:"error"`

@@ -1,0 +1,38 @@
+// Package phonet speaks the protocol of Phonet's cloud PBX over WebSocket, at both ends: Link is a client of a
+// Phonet PBX, and Server lets clients written for Phonet watch and place calls of any PBX.
+//
+// # The protocol
+//
+// A socket at wss://DOMAIN/live/connector/v3/easy, with the PBX's domain, the account's key and one employee (by
+// inner number or e-mail) in its query, is a subscription to that employee's calls. The server sends a message at
+// the beginning, the answer and the end of a call; the client sends {"action":"call","to":"…"} to place one, and
+// gets an answer that does not say which request it answers. Everything else, such as why a call ended, the calls
+// there are, or ending one, belongs to an API over HTTP that the same key opens. What the vendor's page leaves open
+// (pings, close codes, order, repetition, refusals) the client expects in any form.
+//
+// # Lifecycle of a Link
+//
+// Link.Run keeps a socket for each subscriber and opens them one after another, at a measured pace. When all have
+// been tried and some are open, it asks over HTTP for the calls that live, tells the sink of them, and from then on
+// hands on what the sockets say. A socket that is lost comes back by itself, after a delay that grows and varies,
+// and the calls are then compared again. A PBX without the HTTP API works on events alone; a call whose end is
+// never told is ended after a limit.
+//
+// # The Server
+//
+// A Server has the same sockets for clients, and as much of the HTTP API as they need to catch up: the employees, the
+// calls that live, to place one, to end one. A call has a part for each of the account's users whom it concerns, with a
+// uuid of its own for each time that he is rung; where there are several, the call is their parent. Everything is told in
+// call.dial, call.bridge and call.hangup: hold is not told, and a transfer is the hangup of who hands on and the dial of
+// who gets the call. Calls come from the gateway's log, so any node serves any client. A session ends when its user
+// leaves the directory, when his sessions are revoked, and when the node leaves.
+//
+// # Concurrency
+//
+// Each socket has goroutines of its own that read and ping. What they hear goes to one goroutine, Run's, which
+// alone keeps the calls and speaks to the sink. Dial, HangUp and State may be called at any time.
+//
+// # Secrets
+//
+// The key is part of a URL. No error, state or log line of this package carries a query or a key.
+package phonet
