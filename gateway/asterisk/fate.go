@@ -79,7 +79,7 @@ func (k *call) givenUp(ch *channel) bool {
 // machineTook says of a caller whether he was answered, by a machine, some time after another channel began to ring.
 func (ch *channel) machineTook(rang *channel) bool {
 	after := ch.upAt.Sub(rang.rangAt)
-	return ch.up > rang.rang && (after > lateCause || after == 0) // 0: there is no clock to tell by
+	return ch.up > rang.rang && (after > lateCause || after >= 0 && after < noClock)
 }
 
 // endsAfter says whether the channel, which is gone, ended after something, as far as that can be told.
@@ -144,13 +144,17 @@ func (k *call) stillRang(caller *channel) bool {
 			return false
 		}
 		rang = true
-		return x.died == 0 || !x.diedAt.Before(caller.askedAt.Add(-lateCause))
+		return x.died == 0 || !x.diedAt.Before(caller.askedAt.Add(-lateCause)) && !caller.machineTook(x)
 	})
 	return rings || !rang && len(k.ends) == 0
 }
 
 // lateCause is for how long it may turn out that a leg ended for another reason than was told.
 const lateCause = 100 * time.Millisecond
+
+// noClock is less than there ever is between a telephone that begins to ring and a machine that takes its place: the
+// events were held up, and came all at once.
+const noClock = 100 * time.Microsecond
 
 // touch notes that something happened to a call.
 func (c *correlator) touch(k *call) {
