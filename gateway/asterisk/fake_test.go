@@ -181,11 +181,11 @@ func (f *fake) obey(s *fakeSession, m message) {
 			}
 			return
 		}
+		s.actions <- m // before it is answered: who has the answer may look
 		respond("Success", "Message: queued")
 		if follow != nil {
 			follow(m, s.send)
 		}
-		s.actions <- m
 	}
 }
 

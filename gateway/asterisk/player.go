@@ -47,7 +47,7 @@ func (p *Player) Run(ctx context.Context, sink gateway.Sink) error {
 		r, err := p.next(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // it was told to end
+			return nil
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:

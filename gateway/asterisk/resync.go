@@ -87,29 +87,34 @@ func (c *correlator) relink(ch *channel, linked string) {
 	}
 }
 
-// talkUnseen tells of those who talked before anything was heard of their call, and hear nobody just now: one of two
-// who are in bridges is announced to a third, say, while the other waits.
+// talkUnseen tells of those who talked before anything was heard of it, and hear nobody just now: one of two who talked
+// waits in their bridge, say, while the other announces him to a third, there or already out of it.
 func (c *correlator) talkUnseen(k *call) {
 	if k.answered || k.over {
 		return
 	}
-	var bridged []*channel
+	var parties []*channel
+	waits := false
 	for _, ch := range k.channels {
 		switch {
 		case len(c.company(ch)) > 1:
 			return
-		case ch.party() && ch.bridge != nil && ch.up > 0:
-			bridged = append(bridged, ch)
+		case !ch.party() || ch.up == 0:
+		case ch.bridge != nil:
+			parties, waits = append(parties, ch), true
+		case ch.ext != "":
+			parties = append(parties, ch)
 		}
 	}
-	if len(bridged) < 2 {
+	if !waits || len(parties) < 2 {
 		return
 	}
 	k.answered = true
 	var talking []string
-	for _, ch := range bridged {
+	for _, ch := range parties {
 		ch.speak(c.step, c.clock)
-		if l := k.leg(ch.ext); ch.ext != "" && !ch.bridge.apart && (l == nil || !l.talking) && !slices.Contains(talking, ch.ext) {
+		apart := ch.bridge != nil && ch.bridge.apart
+		if l := k.leg(ch.ext); ch.ext != "" && !apart && (l == nil || !l.talking) && !slices.Contains(talking, ch.ext) {
 			talking = append(talking, ch.ext)
 		}
 	}
