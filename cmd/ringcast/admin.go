@@ -164,9 +164,11 @@ func readAdminUser(w http.ResponseWriter, r *http.Request) (gateway.User, error)
 	var fields struct {
 		Name       string   `json:"name"`
 		Extensions []string `json:"extensions"`
+		Email      string   `json:"email"`
+		CallerID   string   `json:"caller_id"`
 	}
 	if err := in.Decode(&fields); err != nil {
-		return user, gateway.Errorf(gateway.CodeInvalid, `the body is not {"name":"…","extensions":["…"]}: %w`, err)
+		return user, gateway.Errorf(gateway.CodeInvalid, `the body is not {"name":"…","extensions":["…"],"email":"…","caller_id":"…"}: %w`, err)
 	}
 	if _, err := in.Token(); !errors.Is(err, io.EOF) {
 		return user, gateway.Errorf(gateway.CodeInvalid, "the body goes on after its end")
@@ -193,6 +195,16 @@ func readAdminUser(w http.ResponseWriter, r *http.Request) (gateway.User, error)
 			refuse(i, "extensions", err.Error())
 		} else if slices.Contains(fields.Extensions[:i], ext) {
 			refuse(i, "extensions", fmt.Sprintf("%q stands there twice", ext))
+		}
+	}
+	if user.Email = fields.Email; user.Email != "" {
+		if _, err := parseEmail(user.Email); err != nil {
+			refuse(0, "email", err.Error())
+		}
+	}
+	if user.CallerID = fields.CallerID; user.CallerID != "" {
+		if _, err := parseCallerID(user.CallerID); err != nil {
+			refuse(0, "caller_id", err.Error())
 		}
 	}
 	if len(bad) > 0 {

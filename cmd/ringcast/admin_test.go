@@ -85,6 +85,16 @@ func TestUserWhoIsDeletedIsThrownOut(t *testing.T) {
 	if hello.User.Name != "Anna B." || anew.Extensions[0] != "201" {
 		t.Errorf("back as %+v, answered %+v", hello.User, anew)
 	}
+	p.admin(http.MethodPut, "/accounts/acme/users/88888", `{"name":"Anna","email":"anna@example.com","caller_id":"+74951234501"}`).
+		decode(t, http.StatusOK, &anew)
+	var listed struct{ Users []gateway.User }
+	p.admin(http.MethodGet, "/accounts/acme/users", "").decode(t, http.StatusOK, &listed)
+	for _, u := range []gateway.User{anew, listed.Users[0]} {
+		if u.ID != "88888" || u.Email != "anna@example.com" || u.CallerID != "+74951234501" {
+			t.Errorf("she is %+v", u)
+		}
+	}
+	p.admin(http.MethodPut, "/accounts/acme/users/99999", `{"name":"Boris","email":"Anna@example.com"}`).refused(t, http.StatusConflict, gateway.CodeTaken)
 }
 
 func TestTokensThatAreRevoked(t *testing.T) {
@@ -128,6 +138,9 @@ func TestAdminRefuses(t *testing.T) {
 		"another's extension":   {http.MethodPut, users + "/7", `{"extensions":["301","102"]}`, 409, gateway.CodeTaken, "1 extensions"},
 		"an odd user":           {http.MethodPut, users + "/a%2Fb", `{}`, 400, gateway.CodeInvalid, "0 user"},
 		"odd extensions":        {http.MethodPut, users + "/7", `{"extensions":["a b","1","1"]}`, 400, gateway.CodeInvalid, "0 extensions,2 extensions"},
+		"no e-mail address":     {http.MethodPut, users + "/7", `{"email":"Anna <anna@example.com>"}`, 400, gateway.CodeInvalid, "0 email"},
+		"a long address":        {http.MethodPut, users + "/7", `{"email":"a@` + strings.Repeat("x", 300) + `"}`, 400, gateway.CodeInvalid, "0 email"},
+		"an odd caller id":      {http.MethodPut, users + "/7", `{"caller_id":"101\r\nAction: x"}`, 400, gateway.CodeInvalid, "0 caller_id"},
 		"a long name":           {http.MethodPut, users + "/7", `{"name":"` + strings.Repeat("x", 300) + `"}`, 400, gateway.CodeInvalid, "0 name"},
 		"a field too many":      {http.MethodPut, users + "/7", `{"role":"boss"}`, 400, gateway.CodeInvalid, ""},
 		"two bodies":            {http.MethodPut, users + "/7", `{}{}`, 400, gateway.CodeInvalid, ""},

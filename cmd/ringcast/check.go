@@ -12,6 +12,7 @@ import (
 	"ringcast/gateway"
 	"ringcast/gateway/asterisk"
 	"ringcast/gateway/natslog"
+	"ringcast/gateway/phonet"
 	"ringcast/gateway/push"
 )
 
@@ -24,12 +25,16 @@ const (
 // certificate and clock, and whether its pages may connect.
 func (a *app) check(ctx context.Context, flags *flag.FlagSet, args []string) error {
 	file := flags.String("config", "", "the config `file`")
+	trial := trialFlags(flags)
 	if err := parse(flags, args, "config"); err != nil {
 		return err
 	}
 	cfg, err := LoadConfig(*file, a.env)
 	if err != nil {
 		return err
+	}
+	if trial.event != "" {
+		return a.try(ctx, cfg, trial)
 	}
 	r := &report{app: a}
 	r.say("config", nil)
@@ -80,14 +85,25 @@ func (r *report) say(what string, err error) {
 func (r *report) account(ctx context.Context, cfg *Config, account AccountConfig) {
 	for _, pbx := range account.PBX {
 		name := fmt.Sprintf("account %s, pbx %s", account.ID, pbx.ID)
+		if pbx.Webhook != nil && pbx.Webhook.Mapping != nil {
+			r.say(name+": waits for its own events at "+cfg.mappedURL(account.ID, pbx.ID), nil)
+			continue
+		}
+		if pbx.Phonet != nil {
+			r.phonet(ctx, cfg, account.ID, pbx, name)
+			continue
+		}
 		if pbx.Asterisk == nil {
 			r.say(name+": waits for events at "+cfg.PublicURL+"/v1/accounts/"+account.ID+"/events", nil)
 			continue
 		}
 		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 		directory := gateway.NewAccounts(cfg.GatewayAccounts()...)
-		r.say(name+": Asterisk at "+pbx.Asterisk.Address,
-			asterisk.Check(ctx, asteriskConfig(account.ID, pbx, directory, slog.New(slog.DiscardHandler))))
+		notes, err := asterisk.Check(ctx, asteriskConfig(account.ID, pbx, directory, slog.New(slog.DiscardHandler)))
+		r.say(name+": Asterisk at "+pbx.Asterisk.Address, err)
+		for _, note := range notes {
+			fmt.Fprintf(r.app.stdout, "  note: %s\n", note)
+		}
 		cancel()
 	}
 	if len(account.Users) == 0 {
@@ -97,6 +113,17 @@ func (r *report) account(ctx context.Context, cfg *Config, account AccountConfig
 		name := "account " + account.ID + ", amoCRM at " + crm.BaseURL
 		r.say(name+": its pages may connect", checkOrigin(cfg, crm.BaseURL))
 		r.say(name+": answers, with a certificate and a clock to rely on", checkSite(ctx, crm.BaseURL))
+	}
+}
+
+func (r *report) phonet(ctx context.Context, cfg *Config, account string, pbx PBXConfig, name string) {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	directory := gateway.NewAccounts(cfg.GatewayAccounts()...)
+	notes, err := phonet.Check(ctx, phonetConfig(account, pbx, directory, slog.New(slog.DiscardHandler)))
+	r.say(name+": Phonet at "+pbx.Phonet.BaseURL, err)
+	for _, note := range notes {
+		fmt.Fprintf(r.app.stdout, "  note: %s\n", note)
 	}
 }
 

@@ -62,7 +62,8 @@ type AccountConfig struct {
 	Region     string // ISO 3166 alpha-2; "" if numbers always carry their country code
 	BackendKey Secret // "": the account's own server cannot sign tokens
 	PBX        []PBXConfig
-	AmoCRM     *AmoCRMConfig // nil: no CRM
+	Phonet     *PhonetEndpoint // nil: Phonet's clients cannot connect
+	AmoCRM     *AmoCRMConfig   // nil: no CRM
 	Users      []gateway.User
 }
 
@@ -168,17 +169,18 @@ func (c *Config) read(s *section) {
 	}
 	c.Limits, c.DrainTime = readLimits(s.get("limits").section())
 
-	ids := firsts{}
+	ids, domains := firsts{}, firsts{}
 	for _, v := range s.get("accounts").list() {
 		s := v.section()
-		account := readAccount(s)
+		account := readAccount(s, domains)
 		ids.claim(s.get("id"), "account id", account.ID)
 		c.Accounts = append(c.Accounts, account)
 	}
 	s.done()
 }
 
-func readAccount(s *section) AccountConfig {
+// readAccount reads an account. The domains for Phonet's clients so far are taken.
+func readAccount(s *section, domains firsts) AccountConfig {
 	a := AccountConfig{
 		ID:         parsed(s.need("id"), "", parseAccountID),
 		Region:     parsed(s.get("region"), "", parseRegion),
@@ -193,19 +195,16 @@ func readAccount(s *section) AccountConfig {
 		a.PBX = append(a.PBX, pbx)
 	}
 
-	phonet := s.get("phonet").section()
-	phonet.get("domain").later()
-	phonet.get("api_key").later()
-	phonet.done()
-
+	a.Phonet = readPhonetEndpoint(s.get("phonet").section(), domains)
 	if s.get("crm").given() {
 		a.AmoCRM = readCRM(s.get("crm").section())
 	}
 
-	userIDs, extensions := firsts{}, firsts{}
+	userIDs, extensions, emails := firsts{}, firsts{}, firsts{}
 	for _, v := range s.get("users").list() {
 		s := v.section()
 		user := readUser(s, extensions)
+		emails.claim(s.get("email"), "e-mail address", strings.ToLower(user.Email))
 		userIDs.claim(s.get("id"), "user id", user.ID)
 		if a.AmoCRM != nil && !amoUserForm.MatchString(user.ID) {
 			s.get("id").warn("amoCRM's user ids are numbers: nobody there has this one")

@@ -5,29 +5,21 @@ type PBXConfig struct {
 	ID       string
 	Webhook  *WebhookConfig
 	Asterisk *AsteriskConfig
-}
-
-// WebhookConfig is a PBX that posts its events.
-type WebhookConfig struct {
-	Key Secret // its bearer key
+	Phonet   *PhonetConfig
 }
 
 func readPBX(s *section) PBXConfig {
 	p := PBXConfig{ID: parsed(s.need("id"), "", parseName)}
-	switch kindOf(s, []string{"webhook", "asterisk"}, []string{"phonet"}) {
+	switch kindOf(s, []string{"webhook", "asterisk", "phonet"}, nil) {
 	case "webhook":
 		p.Webhook = readWebhook(s)
 	case "asterisk":
 		p.Asterisk = readAsterisk(s)
+	case "phonet":
+		p.Phonet = readPhonet(s)
 	default:
 		return p // the keys of an unknown kind are not known
 	}
 	s.done()
 	return p
-}
-
-func readWebhook(s *section) *WebhookConfig {
-	c := &WebhookConfig{Key: s.need("key").secret(0)}
-	s.get("key").warnIfShort(c.Key)
-	return c
 }

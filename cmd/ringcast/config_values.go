@@ -58,8 +58,8 @@ func parseExtension(text string) (string, error) {
 
 // parseEmail takes an address of a user, alone.
 func parseEmail(text string) (string, error) {
-	if a, err := mail.ParseAddress(text); err != nil || a.Address != text {
-		return "", fmt.Errorf("%q: wants an e-mail address, such as anna@example.com", text)
+	if a, err := mail.ParseAddress(text); err != nil || a.Address != text || len(text) > 254 { // as SMTP has it
+		return "", fmt.Errorf("%.64q: wants an e-mail address, such as anna@example.com", text)
 	}
 	return text, nil
 }

@@ -155,13 +155,7 @@ func (v value) flag(fallback bool) bool {
 	return fallback
 }
 
-// later warns of what the config asks for and this version can do without.
-func (v value) later() {
-	if !v.nothing() {
-		v.warn("is not in this version yet: nothing comes of it")
-	}
-}
-
+// nothing says whether it is left out or holds nothing.
 func (v value) nothing() bool {
 	switch n := v.node.(type) {
 	case nil:

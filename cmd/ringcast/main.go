@@ -40,6 +40,8 @@ func (a *app) commands() []command {
 		{"check", "try everything that a config file names and say what is wrong", a.check},
 		{"widget", "write the amoCRM widget's archive for an account", a.widget},
 		{"token", "print a session token of a user, for trying things out", a.token},
+		{"record", "keep what a PBX says in a file, secrets masked", a.record},
+		{"replay", "play such a file into a gateway and say what comes of its calls", a.replay},
 		{"version", "print the version", a.version},
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,8 +17,8 @@ import (
 	"ringcast/gateway/amocrm"
 	"ringcast/gateway/asterisk"
 	"ringcast/gateway/natslog"
+	"ringcast/gateway/phonet"
 	"ringcast/gateway/push"
-	"ringcast/gateway/webhook"
 )
 
 // shutdownTime is how long a node that leaves gives the last requests, after its sessions have left. An
@@ -42,6 +41,7 @@ type node struct {
 	revoked   *gateway.Revocations
 	chains    push.Chains // how far tickets were used on all nodes; nil: there is one node
 	push      *push.Server
+	phonet    *phonet.Server // of Phonet's clients
 	tokens    *push.Tokens
 	metrics   *metrics
 	mux       *http.ServeMux // of the main listener; what is added before run is served
@@ -82,6 +82,9 @@ func openNode(ctx context.Context, cfg *Config, logger *slog.Logger) (_ *node, e
 	if err = n.openPush(); err != nil {
 		return nil, err
 	}
+	if err = n.openPhonet(); err != nil {
+		return nil, err
+	}
 	n.metrics.watch(n.gateway.Links)
 	n.routes()
 	return n, nil
@@ -117,10 +120,10 @@ func (n *node) openEngine(ctx context.Context) error {
 // openDirectory reads who is who, and whose tokens count no more.
 func (n *node) openDirectory(ctx context.Context) error {
 	n.directory = gateway.NewOverlay(n.db.Store(), n.logger, func(account string) {
-		n.push.Recheck(account, "")
+		n.recheck(account, "")
 		n.gateway.DirectoryChanged(account)
 	}, n.cfg.GatewayAccounts()...)
-	n.revoked = gateway.NewRevocations(n.db.Store(), n.logger, time.Now, func(account, user string) { n.push.Recheck(account, user) })
+	n.revoked = gateway.NewRevocations(n.db.Store(), n.logger, time.Now, n.recheck)
 	return errors.Join(n.directory.Load(ctx), n.revoked.Load(ctx))
 }
 
@@ -128,29 +131,14 @@ func (n *node) openDirectory(ctx context.Context) error {
 func (n *node) attach() {
 	for _, account := range n.cfg.Accounts {
 		for _, pbx := range account.PBX {
-			if pbx.Asterisk != nil {
+			switch {
+			case pbx.Asterisk != nil:
 				n.gateway.Attach(account.ID, pbx.ID, asterisk.New(asteriskConfig(account.ID, pbx, n.directory, n.logger)))
+			case pbx.Phonet != nil:
+				n.gateway.Attach(account.ID, pbx.ID, phonet.New(phonetConfig(account.ID, pbx, n.directory, n.logger)))
 			}
 		}
 	}
-}
-
-func asteriskConfig(account string, pbx PBXConfig, directory gateway.Directory, logger *slog.Logger) asterisk.Config {
-	ami := pbx.Asterisk
-	cfg := asterisk.Config{
-		ID: pbx.ID, Address: ami.Address, Username: ami.Username, Secret: string(ami.Secret),
-		Technology: ami.Technology, Context: ami.Context, RingTimeout: ami.RingTimeout, Variables: ami.Variables, Numbers: ami.Dial,
-		IsExtension: func(endpoint string) bool {
-			_, ok := directory.ByExtension(account, endpoint)
-			return ok
-		},
-		Logger: logger.With("account", account),
-	}
-	if ami.TLS {
-		host, _, _ := net.SplitHostPort(ami.Address)
-		cfg.TLS = &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
-	}
-	return cfg
 }
 
 func (n *node) openPush() error {
@@ -217,21 +205,6 @@ func (n *node) amoExchanger() (*amocrm.Verifier, error) {
 	return amocrm.NewVerifier(installs...)
 }
 
-// webhooks is the handler of the PBXes that post their events.
-func (n *node) webhooks() *webhook.Handler {
-	var accounts []string
-	var pbxes []webhook.PBX
-	for _, a := range n.cfg.Accounts {
-		accounts = append(accounts, a.ID)
-		for _, p := range a.PBX {
-			if p.Webhook != nil {
-				pbxes = append(pbxes, webhook.PBX{Account: a.ID, ID: p.ID, Key: string(p.Webhook.Key)})
-			}
-		}
-	}
-	return webhook.New(n.gateway, accounts, pbxes, time.Now)
-}
-
 // run serves until ctx ends, then leaves in order: no longer ready, the sessions sent away, the requests
 // under way finished, the engine, and the log last. ready is called when the log has answered and the
 // node serves.
@@ -276,7 +249,7 @@ func (n *node) run(ctx context.Context, ready func()) error {
 func (n *node) leave(ctx context.Context) {
 	drain, cancel := context.WithTimeout(ctx, n.cfg.DrainTime)
 	defer cancel()
-	if err := n.push.Drain(drain); err != nil {
+	if err := n.drain(drain); err != nil {
 		n.logger.Warn("some sessions did not leave in time", "err", err)
 	}
 	shutdown, cancel := context.WithTimeout(ctx, shutdownTime)
@@ -289,6 +262,9 @@ func (n *node) leave(ctx context.Context) {
 // abandon closes whatever is open.
 func (n *node) abandon() error {
 	var errs []error
+	if n.phonet != nil {
+		n.phonet.Close()
+	}
 	if n.push != nil {
 		n.push.Close()
 	}

@@ -191,7 +191,7 @@ func showsAndDials(t *testing.T, page *page, pbx *sandbox.PBX) {
 		t.Fatal(err)
 	}
 	page.wait(`document.querySelector('.card[data-direction=inbound][data-state=ringing][data-phone="+79991112233"]')`)
-	if err := pbx.Answer("101"); err != nil {
+	if err := pbx.PickUp("101"); err != nil {
 		t.Fatal(err)
 	}
 	page.wait(`document.querySelector('.card[data-direction=inbound][data-state=talking]')`)

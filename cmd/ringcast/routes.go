@@ -17,9 +17,11 @@ import (
 func (n *node) routes() {
 	hooks := n.webhooks()
 	n.mux.Handle("POST /v1/accounts/{account}/events", n.route("events", hooks.ServeEvents))
+	n.mappedRoutes()
 	n.presenceRoute(hooks)
 	n.adminRoutes()
 	n.mux.Handle("/v1/", n.push.Handler())
+	n.phonetRoute()
 	for name, file := range map[string][]byte{"client.js": static.ClientJS, "client.d.ts": static.ClientTypes, "poll.js": static.PollJS} {
 		n.mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Cache-Control", "no-cache")
@@ -68,6 +70,7 @@ type pbxState struct {
 	State   string         `json:"state"`
 	Since   gateway.Millis `json:"since"`
 	Reason  string         `json:"reason,omitempty"`
+	Version string         `json:"version,omitempty"`
 }
 
 // readyz: a PBX that is down shows, and does not make the node unready.
@@ -84,7 +87,7 @@ func (n *node) readyz(w http.ResponseWriter, r *http.Request) {
 	}
 	for _, l := range n.gateway.Links() {
 		s := l.State()
-		answer.PBX = append(answer.PBX, pbxState{l.Account, l.ID, s.State, gateway.Millis(s.Since), s.Reason})
+		answer.PBX = append(answer.PBX, pbxState{l.Account, l.ID, s.State, gateway.Millis(s.Since), s.Reason, s.Version})
 	}
 	if n.cfg.NATS != nil {
 		answer.Node = n.db.Peers().Node()

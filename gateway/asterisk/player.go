@@ -23,6 +23,7 @@ type Recorded struct {
 type Player struct {
 	link *Link
 	next func(ctx context.Context) (Recorded, error)
+	raw  *reader // of the piece that is played
 
 	starts []string // channels whose recording began, and the file is not known yet
 }
@@ -32,7 +33,7 @@ var _ gateway.PBX = (*Player)(nil)
 // NewPlayer returns a player of what next returns, which may take its time and returns io.EOF at the end. Of the
 // config only what says how Asterisk's events are read counts.
 func NewPlayer(config Config, next func(ctx context.Context) (Recorded, error)) *Player {
-	return &Player{link: New(config), next: next}
+	return &Player{link: New(config), next: next, raw: newReader(nil)}
 }
 
 // State tells whether it is playing.
@@ -61,15 +62,15 @@ func (p *Player) Run(ctx context.Context, sink gateway.Sink) error {
 
 // play tells the sink what follows from a piece.
 func (p *Player) play(ctx context.Context, sink gateway.Sink, r Recorded) error {
-	raw := newReader(bytes.NewReader(r.Raw))
+	p.raw.buf.Reset(bytes.NewReader(r.Raw))
 	if bytes.HasPrefix(r.Raw, []byte("Asterisk Call Manager")) {
-		if _, err := raw.banner(); err != nil {
+		if _, err := p.raw.banner(); err != nil {
 			return err
 		}
 		p.link.correlator.expectList("the first") // a new connection: in sync with its list
 	}
 	for {
-		m, err := raw.next()
+		m, err := p.raw.next()
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil

@@ -182,8 +182,8 @@ func (l *Link) Run(ctx context.Context, sink gateway.Sink) error {
 		}
 		if l.survey.due(now, l.ready()) {
 			since := l.since(now)
-			l.survey.begin(now)
-			helpers.Go(func() { l.ask(ctx, now, since, answers) })
+			staff := l.survey.begin(now)
+			helpers.Go(func() { l.ask(ctx, now, since, staff, answers) })
 		}
 		select {
 		case <-ctx.Done():
@@ -246,6 +246,9 @@ func (l *Link) expire(now time.Time) {
 	l.forgetClicks(now)
 	if doubtful {
 		l.survey.wantWithin(now, doubtEvery)
+	}
+	if since := l.survey.presumed(now); since != nil {
+		l.survey.tell = since
 	}
 }
 

@@ -80,6 +80,9 @@ func (b *book) take(f fact, now time.Time) (events []gateway.Event) {
 	if f.uuid == "" || len(f.uuid) > maxUUID || len(f.parent) > maxUUID || len(f.ext) > maxExt || f.direction == "" {
 		return nil
 	}
+	if f.settled && !b.place(f, now) {
+		return nil
+	}
 	for _, ext := range f.handed {
 		first := f
 		first.ext, first.handed, first.kind, first.over, first.settled, first.recording = ext, nil, legUser, false, false, ""
@@ -225,9 +228,6 @@ func (b *book) callOf(f fact, now time.Time) (*call, []gateway.Event) {
 	if own == nil {
 		own = b.answerTo(f, now)
 	}
-	if own == nil && f.settled && b.root[f.parent] == nil && (f.kind != legUser || f.parent != "") {
-		own = b.overlapping(f)
-	}
 	var above *call
 	if f.parent != "" && f.parent != f.uuid {
 		above = b.root[f.parent]
@@ -249,20 +249,6 @@ func (b *book) callOf(f fact, now time.Time) (*call, []gateway.Event) {
 		b.root[f.parent] = own
 	}
 	return own, nil
-}
-
-// overlapping returns the call that a row of the history is likely to be of, when it is of a menu, a group, or
-// somebody whom one of these rang: neither the sockets nor the history always tell of what is in between.
-func (b *book) overlapping(f fact) *call {
-	const about = 2 * time.Second // the history counts in seconds
-	for _, c := range b.calls {
-		same := f.number != "" && c.told.number == f.number && c.told.direction == f.direction
-		apart := c.told.dialAt.After(f.endAt.Add(about)) || !c.endAt.IsZero() && c.endAt.Before(f.dialAt.Add(-about))
-		if same && !apart && c.under() {
-			return c
-		}
-	}
-	return nil
 }
 
 // merge makes a call a part of the one that turned out to be its parent.

@@ -65,12 +65,11 @@ func (s *socket) open() bool { return s.conn != nil }
 func (s *socket) run(ctx context.Context, turns *pace) {
 	var wait backoff
 	for {
-		began := s.link.cfg.now()
-		spoke, err := s.session(ctx, turns)
+		opened, err := s.session(ctx, turns)
 		if ctx.Err() != nil {
 			return
 		}
-		if spoke || s.link.cfg.now().Sub(began) >= livedTime {
+		if !opened.IsZero() && s.link.cfg.now().Sub(opened) >= s.link.cfg.pace(livedTime) {
 			wait.reset()
 		}
 		err = s.link.rest.masked(err)
@@ -89,14 +88,14 @@ func (s *socket) run(ctx context.Context, turns *pace) {
 	}
 }
 
-// session is one connection, from its opening to its end. It says whether the PBX has said anything, and why the
-// connection ended.
-func (s *socket) session(ctx context.Context, turns *pace) (spoke bool, err error) {
+// session is one connection, from its opening to its end. It says when it was open, zero if never, and why it ended.
+func (s *socket) session(ctx context.Context, turns *pace) (opened time.Time, err error) {
 	conn, err := s.dial(ctx, turns)
 	if err != nil {
-		return false, err
+		return time.Time{}, err
 	}
-	opened := s.link.cfg.now()
+	opened = s.link.cfg.now()
+	spoke := false // the PBX has said anything
 	ended := make(chan struct{})
 	var helper sync.WaitGroup
 	helper.Go(func() { s.ping(ctx, conn, ended) })
@@ -111,11 +110,11 @@ func (s *socket) session(ctx context.Context, turns *pace) (spoke bool, err erro
 	conn.SetPingHandler(func(data string) error { return errors.Join(silence(), answerPing(data)) })
 	for {
 		if err := silence(); err != nil {
-			return spoke, err
+			return opened, err
 		}
 		_, frame, err := conn.ReadMessage()
 		if err != nil {
-			return spoke, explainEnd(err, !spoke && s.link.cfg.now().Sub(opened) < judgeTime)
+			return opened, explainEnd(err, !spoke && s.link.cfg.now().Sub(opened) < judgeTime)
 		}
 		s.link.cfg.Tap(fromSocket+s.name, frame)
 		m, err := decode(frame)
@@ -130,7 +129,7 @@ func (s *socket) session(ctx context.Context, turns *pace) (spoke bool, err erro
 			}
 			text := mask(string(m.Message), s.link.cfg.APIKey)
 			if m.Event == eventError && !spoke && s.link.cfg.now().Sub(opened) < judgeTime {
-				return false, fmt.Errorf("%w: %.200q", errRefused, text)
+				return opened, fmt.Errorf("%w: %.200q", errRefused, text)
 			}
 			s.link.cfg.Logger.Warn("phonet tells of an error", "subscriber", s.name, "message", text)
 			continue
@@ -139,7 +138,7 @@ func (s *socket) session(ctx context.Context, turns *pace) (spoke bool, err erro
 		select {
 		case s.link.heard <- heard{m, s.link.cfg.now()}:
 		case <-ctx.Done():
-			return spoke, ctx.Err()
+			return opened, ctx.Err()
 		}
 	}
 }

@@ -19,6 +19,7 @@ const (
 	surveyEvery  = 3 * time.Second        // at most
 	quietTime    = 2 * time.Minute        // a call of which nothing is heard for so long may have ended unheard
 	doubtEvery   = time.Minute
+	staffEvery   = 10 * time.Minute // the employees are listed
 	withoutREST  = 10 * time.Minute // until a PBX without the HTTP API is tried again
 	historyAfter = 4 * time.Second  // the end of a call: it is in the history by then
 )
@@ -29,10 +30,14 @@ type survey struct {
 	next    time.Time // zero: no need
 	whole   bool      // what lives is to be told to the sink
 	busy    bool
+	alone   bool // the HTTP API is not to be had: it is tried again when that is due, and no sooner
+	read    bool // the history has been
 	begun   time.Time
+	met     time.Time // when the employees were listed
 	gap     time.Time // since when something may have gone unheard; zero: nothing
 	wait    backoff
 	tell    *time.Time // Live is due, as of then
+	presume time.Time  // without the HTTP API: since when the sockets listen; zero: no need
 	lookups map[string]*lookup
 	pace    func(time.Duration) time.Duration // Config.pace
 }
@@ -50,7 +55,8 @@ type answer struct {
 	active []fact
 	rows   []fact
 	users  []restUser
-	err    error
+	err    error // why it did not say which calls live
+	unread error // why not, or not all of, what became of the others
 }
 
 // want has the PBX asked soon.
@@ -65,7 +71,7 @@ func (s *survey) wantWithin(now time.Time, every time.Duration) {
 }
 
 func (s *survey) wantAt(at time.Time) {
-	if s.next.IsZero() || at.Before(s.next) {
+	if s.next.IsZero() || at.Before(s.next) && !s.alone {
 		s.next = at
 	}
 }
@@ -79,7 +85,7 @@ func (s *survey) lose(now time.Time) {
 
 // ended has the history asked for a call that has ended.
 func (s *survey) ended(call string, now time.Time) {
-	if s.lookups[call] == nil {
+	if s.lookups[call] == nil && !s.alone {
 		s.lookups[call] = &lookup{ended: now, next: now.Add(s.pace(historyAfter))}
 		s.wantAt(later(now.Add(s.pace(historyAfter)), s.begun.Add(s.pace(surveyEvery))))
 	}
@@ -107,23 +113,40 @@ func (s *survey) due(now time.Time, ready bool) bool {
 	return !s.busy && ready && !s.next.IsZero() && !now.Before(s.next)
 }
 
-func (s *survey) begin(now time.Time) {
+// begin says whether the employees are to be listed, too.
+func (s *survey) begin(now time.Time) (staff bool) {
 	s.busy, s.begun, s.next = true, now, time.Time{}
+	if staff = s.met.IsZero() || now.Sub(s.met) >= s.pace(staffEvery); staff {
+		s.met = now
+	}
+	return staff
 }
 
-// ask asks for the calls that live, and what has ended since a time.
-func (l *Link) ask(ctx context.Context, at, since time.Time, out chan<- answer) {
+// presumed returns, once and when nobody would ring any more who rang when the sockets began to listen, that time.
+func (s *survey) presumed(now time.Time) *time.Time {
+	since := s.presume
+	if since.IsZero() || now.Sub(since) < maxRing {
+		return nil
+	}
+	s.presume = time.Time{}
+	return &since
+}
+
+// ask asks for the calls that live, and what has ended since a time; and, if wanted, who the employees are.
+func (l *Link) ask(ctx context.Context, at, since time.Time, staff bool, out chan<- answer) {
 	a := answer{at: at}
 	l.cfg.Tap(fromAsking, nil)
 	a.active, a.err = l.rest.active(ctx)
-	if a.err == nil {
+	if a.err == nil && staff {
 		var err error
 		if a.users, err = l.rest.users(ctx); err != nil {
 			l.cfg.Logger.Debug("phonet's employees could not be listed", "err", l.rest.masked(err))
 		}
-		a.rows, a.err = l.rest.history(ctx, since)
-		if errors.Is(a.err, errNoREST) || errors.Is(a.err, errRefused) { // it may do without
-			a.err = nil
+	}
+	if a.err == nil {
+		a.rows, a.unread = l.rest.history(ctx, since)
+		if errors.Is(a.unread, errNoREST) || errors.Is(a.unread, errRefused) { // it may do without
+			a.unread = nil
 		}
 	}
 	select {
@@ -137,7 +160,7 @@ func (l *Link) since(now time.Time) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	from := now
-	if !l.asked {
+	if !l.survey.read {
 		from = now.Add(-lookBack)
 	}
 	if gap := l.survey.gap; !gap.IsZero() {
@@ -160,10 +183,10 @@ func (l *Link) learn(a answer) {
 	s, now := &l.survey, l.cfg.now()
 	s.busy = false
 	if a.err != nil {
-		l.unlearned(l.rest.masked(a.err), now)
+		l.unlearned(a.err, now)
 		return
 	}
-	s.wait.reset()
+	s.alone, s.presume = false, time.Time{}
 	l.cfg.Tap(fromLearnt, nil)
 	live := map[string][]string{}
 	for _, f := range a.active {
@@ -172,20 +195,28 @@ func (l *Link) learn(a answer) {
 	l.mu.Lock()
 	l.meet(a.users)
 	var events []gateway.Event
+	parentsFirst(a.active)
+	parentsFirst(a.rows)
 	slices.SortStableFunc(a.rows, tellFirst)
 	for _, f := range append(a.active, a.rows...) {
 		events = append(events, l.book.take(f, a.at)...)
 	}
-	events = append(events, l.book.compare(live, a.at)...)
-	l.asked, l.noREST, s.gap = true, nil, time.Time{}
-	for _, socket := range l.sockets {
-		if !socket.open() { // it goes on missing
-			s.gap = a.at
-		}
+	if !s.read {
+		events = append(events, l.book.former(a.at)...)
 	}
+	events = append(events, l.book.compare(live, a.at)...)
+	l.asked, l.noREST = true, nil
 	complete := map[string]bool{}
-	for call := range s.lookups {
-		complete[call] = l.book.complete(call)
+	if a.unread == nil {
+		s.read, s.gap = true, time.Time{}
+		for _, socket := range l.sockets {
+			if !socket.open() { // it goes on missing
+				s.gap = a.at
+			}
+		}
+		for call := range s.lookups {
+			complete[call] = l.book.complete(call)
+		}
 	}
 	l.mu.Unlock()
 	for call, ok := range complete {
@@ -195,6 +226,34 @@ func (l *Link) learn(a answer) {
 	if s.whole {
 		s.whole, s.tell = false, &a.at
 	}
+	if a.unread != nil {
+		l.again("phonet's history could not be read", a.unread, now)
+	} else {
+		s.wait.reset()
+	}
+}
+
+// again has the PBX asked again after a delay that grows.
+func (l *Link) again(what string, err error, now time.Time) {
+	delay := l.survey.pace(l.survey.wait.next() + surveyEvery)
+	l.cfg.Logger.Warn(what, "err", l.rest.masked(err), "again_in", delay)
+	l.survey.wantAt(now.Add(delay))
+}
+
+// parentsFirst puts calls before those that came of them, in whatever order the PBX lists them.
+func parentsFirst(facts []fact) {
+	const deepest = 8
+	parents := map[string]string{}
+	for _, f := range facts {
+		parents[f.uuid] = f.parent
+	}
+	depth := func(f fact) (n int) {
+		for up := f.parent; up != "" && n < deepest; up = parents[up] {
+			n++
+		}
+		return n
+	}
+	slices.SortStableFunc(facts, func(a, b fact) int { return cmp.Compare(depth(a), depth(b)) })
 }
 
 // tellFirst puts what rang people before them, and who answered before who did not.
@@ -234,16 +293,15 @@ func (l *Link) unlearned(err error, now time.Time) {
 	if errors.Is(err, errNoREST) || errors.Is(err, errRefused) {
 		l.mu.Lock()
 		first := l.noREST == nil
-		l.noREST = err
+		l.noREST = l.rest.masked(err)
 		l.mu.Unlock()
 		clear(s.lookups) // nobody will say
 		if first {
-			l.cfg.Logger.Warn("phonet's HTTP API is not to be had: on events alone", "err", err)
+			s.presume = s.begun
+			l.cfg.Logger.Warn("phonet's HTTP API is not to be had: on events alone", "err", l.rest.masked(err))
 		}
-		s.wantAt(now.Add(withoutREST))
+		s.alone, s.next = true, now.Add(withoutREST)
 		return
 	}
-	delay := s.pace(s.wait.next() + surveyEvery)
-	l.cfg.Logger.Warn("phonet's calls could not be listed", "err", err, "again_in", delay)
-	s.wantAt(now.Add(delay))
+	l.again("phonet's calls could not be listed", err, now)
 }

@@ -18,6 +18,11 @@
 // and the calls are then compared again. A PBX without the HTTP API works on events alone; a call whose end is
 // never told is ended after a limit.
 //
+// # Recordings
+//
+// Config.Tap overhears a Link, and a Player tells of what was overheard as the Link did: for finding out what became of
+// an odd call, with the times of then.
+//
 // # The Server
 //
 // A Server has the same sockets for clients, and as much of the HTTP API as they need to catch up: the employees, the

@@ -95,7 +95,9 @@ type message struct {
 }
 
 // isReply says whether it is not of a call.
-func (m message) isReply() bool { return m.UUID == "" && (m.Event == eventSuccess || m.Event == eventError) }
+func (m message) isReply() bool {
+	return m.UUID == "" && (m.Event == eventSuccess || m.Event == eventError)
+}
 
 // decode reads a message of a server: times in milliseconds or seconds (all below 10^12), ids and times as numbers
 // or strings, fields that are left out, of another kind or new, and anything that follows the first value.

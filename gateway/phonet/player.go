@@ -59,7 +59,7 @@ func (p *Player) Run(ctx context.Context, sink gateway.Sink) error {
 		r, err := p.next(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // it was told to end
 		case errors.Is(err, io.EOF):
 			return p.pass(ctx, sink, p.now.Add(p.link.cfg.pace(afterLast)))
 		case err != nil:

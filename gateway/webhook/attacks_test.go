@@ -125,7 +125,7 @@ func TestBoundaryOfKeyAndBodyMoved(t *testing.T) {
 		return r, r.send(t, "", url.Values{"key": {key}, "json": {body}, "sign": {hex.EncodeToString(sum[:])}}.Encode())
 	}
 	r, res := post(`api[1,`, `{"c":"2"}]`)
-	refused(t, r, res, http.StatusBadRequest)
+	refused(t, r, res, http.StatusUnauthorized)
 	r, res = post(`api[1,{"c":"2"}]salt`, `{}`)
 	refused(t, r, res, http.StatusUnauthorized)
 	sum = sha256.Sum256([]byte(`api{"c":"2"}salt`))
@@ -255,7 +255,7 @@ func TestManyEventsInABody(t *testing.T) {
 	events := path("$[*]")
 	m.Events = &events
 	r := newRig(m)
-	refused(t, r, r.send(t, "", "["+strings.TrimSuffix(strings.Repeat("1,", MaxBody/3), ",")+"]", bearer...), http.StatusRequestEntityTooLarge)
+	refused(t, r, r.send(t, "", "["+strings.Repeat("1,", MaxEvents)+"1]", bearer...), http.StatusRequestEntityTooLarge)
 
 	// As many as may be, each of which names all of a long list.
 	m.Fields.Values["extensions"] = Value{From: from("$.who[*]").From, Split: ","}

@@ -52,16 +52,16 @@ func NewMapped(c MappedConfig) *Mapped {
 // ServeEvents serves POST /v1/accounts/{account}/pbx/{pbx}/events, and the same with a {rest} behind it. It is a
 // gateway.HandlerFunc.
 func (m *Mapped) ServeEvents(w http.ResponseWriter, r *http.Request) error {
-	account, pbx, mapping, err := m.find(r)
+	mapping, err := m.find(r)
 	if err != nil {
 		return err
 	}
-	return m.serve(w, r, account, pbx, mapping)
+	return m.serve(w, r, mapping)
 }
 
 // ServeGet serves GET on the same URLs: the vendor tries the URL, or sends its events in it.
 func (m *Mapped) ServeGet(w http.ResponseWriter, r *http.Request) error {
-	account, pbx, mapping, err := m.find(r)
+	mapping, err := m.find(r)
 	if err != nil {
 		return err
 	}
@@ -75,33 +75,33 @@ func (m *Mapped) ServeGet(w http.ResponseWriter, r *http.Request) error {
 	if mapping.Encoding != EncodingQuery {
 		return gateway.Errorf(gateway.CodeNotFound, "events are posted here")
 	}
-	return m.serve(w, r, account, pbx, mapping)
+	return m.serve(w, r, mapping)
 }
 
-func (m *Mapped) find(r *http.Request) (account, pbx string, mapping *reader, err error) {
-	account, pbx = r.PathValue("account"), r.PathValue("pbx")
+func (m *Mapped) find(r *http.Request) (*reader, error) {
+	account, pbx := r.PathValue("account"), r.PathValue("pbx")
 	mapping, ok := m.pbxes[[2]string{account, pbx}]
 	if !ok {
-		return "", "", nil, gateway.Errorf(gateway.CodeNotFound, "account %q has no pbx %q with a mapping", account, pbx)
+		return nil, gateway.Errorf(gateway.CodeNotFound, "account %q has no pbx %q with a mapping", account, pbx)
 	}
-	return account, pbx, mapping, nil
+	return mapping, nil
 }
 
-func (m *Mapped) serve(w http.ResponseWriter, r *http.Request, account, pbx string, mapping *reader) error {
+func (m *Mapped) serve(w http.ResponseWriter, r *http.Request, mapping *reader) error {
+	account, pbx := r.PathValue("account"), r.PathValue("pbx")
 	req, now := requestOf(r), m.cfg.Now()
-	known, err := mapping.admit(w, r, req, now, m.cfg.ClientAddr)
 	var events []gateway.Event
 	var ignored int
+	known, err := mapping.admit(w, r, req, now, m.cfg.ClientAddr)
 	if err == nil {
 		events, ignored, err = mapping.events(req, now)
 	}
-	switch {
-	case err == nil:
-	case known && gateway.CodeOf(err) != gateway.CodeUnauthorized:
-		m.unmappable(r.Context(), account, pbx, req, err)
-		return err
-	default:
-		m.cfg.Count(account, pbx, Refused, 1)
+	if err != nil {
+		if known && gateway.CodeOf(err) != gateway.CodeUnauthorized {
+			m.unmappable(r.Context(), account, pbx, req, err)
+		} else {
+			m.cfg.Count(account, pbx, Refused, 1)
+		}
 		return err
 	}
 	var result gateway.Result
@@ -116,23 +116,28 @@ func (m *Mapped) serve(w http.ResponseWriter, r *http.Request, account, pbx stri
 	return nil
 }
 
-// admit reads a request stage by stage and checks at each what can be checked by then, so that strangers are not worth
-// the next one. With an error it says whether anything was right: otherwise it is not worth a line in the log, either.
+// admit reads a request stage by stage, and checks at each what can be checked by then: a stranger costs no more than
+// that. With an error it says whether something was right already, so that a line in the log is worth it.
 func (m *reader) admit(w http.ResponseWriter, r *http.Request, req *request, now time.Time, clientAddr func(*http.Request) string) (known bool, err error) {
-	known, err = m.Auth.knocks(r, clientAddr)
-	for at := arrived; at <= decoded && err == nil; at++ {
+	if known, err = m.Auth.knocks(r, clientAddr); err != nil {
+		return false, err
+	}
+	for at := arrived; at <= decoded; at++ {
 		if at == received && m.Encoding != EncodingQuery {
 			req.raw, err = gateway.ReadBody(w, r, MaxBody)
 		} else {
 			err = req.decode(at, m.Mapping, r.Header.Get("Content-Type"))
 		}
-		if err == nil {
-			var checked bool
-			checked, err = m.Auth.check(req, at, now)
-			known = known || checked
+		if err != nil {
+			return known, err
 		}
+		checked, err := m.Auth.check(req, at, now)
+		if err != nil {
+			return false, err
+		}
+		known = known || checked
 	}
-	return known, err
+	return known, nil
 }
 
 // unmappable notes a request that was refused for what it holds, so that somebody can mend the mapping.
@@ -157,5 +162,5 @@ func (a *Answer) write(w http.ResponseWriter, result answer) {
 		w.Header().Set("Content-Type", a.Type)
 	}
 	w.WriteHeader(a.Status)
-	_, _ = w.Write([]byte(a.Body)) //nolint:gosec // it is from the config
+	_, _ = w.Write([]byte(a.Body))
 }

@@ -23,12 +23,12 @@ import (
 // anything to check.
 func (a Auth) knocks(r *http.Request, clientAddr func(*http.Request) string) (checked bool, err error) {
 	if len(a.Addresses) > 0 && !allowed(a.Addresses, r, clientAddr) {
-		return true, gateway.Errorf(gateway.CodeUnauthorized, "requests are not taken from this address")
+		return false, gateway.Errorf(gateway.CodeUnauthorized, "requests are not taken from this address")
 	}
 	if a.Key != "" {
 		scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		if !same(strings.TrimSpace(key), string(a.Key)) || !strings.EqualFold(scheme, "Bearer") {
-			return true, gateway.Errorf(gateway.CodeUnauthorized, `send "Authorization: Bearer KEY" with the key of this PBX`)
+			return false, gateway.Errorf(gateway.CodeUnauthorized, `send "Authorization: Bearer KEY" with the key of this PBX`)
 		}
 	}
 	return len(a.Addresses) > 0 || a.Key != "", nil
@@ -41,10 +41,10 @@ func (a Auth) check(req *request, at stage, now time.Time) (checked bool, err er
 		if k.In.stage() != at {
 			continue
 		}
-		checked = true
 		if !same(k.In.string(req), string(k.Key)) {
-			return true, gateway.Errorf(gateway.CodeUnauthorized, "the key in %s is missing or wrong", k.In)
+			return false, gateway.Errorf(gateway.CodeUnauthorized, "the key in %s is missing or wrong", k.In)
 		}
+		checked = true
 	}
 	s := a.Signature
 	if s == nil {
@@ -53,7 +53,7 @@ func (a Auth) check(req *request, at stage, now time.Time) (checked bool, err er
 	signed := stageOf(s.paths())
 	if signed == at {
 		if err := s.verify(req); err != nil {
-			return true, err
+			return false, err
 		}
 		checked = true
 	}

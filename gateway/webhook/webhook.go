@@ -12,8 +12,11 @@
 // A PBX that posts in a format of its own, at POST /v1/accounts/{account}/pbx/{pbx}/events, is read by a Mapping, which
 // a Mapped serves: the sender is checked first (address, keys, signature), then the first rule that takes the request
 // makes an event of it, which has to pass the same checks as any other. A request is taken whole or not at all; what is
-// not understood is refused, logged by its shape and counted. Work and memory are in proportion to the body, times the
-// number of rules and paths, whatever is in it.
+// not understood is refused, logged by its shape and counted.
+//
+// A request is read no further than the next check of its sender needs, and then up to limits: 50,000 values of JSON or
+// 1,000 fields of a form, 500 events, 4 KiB of each text that goes into one. So memory is in proportion to the body and to
+// the number of rules and fields, not to the body times the number of events in it.
 //
 // # Dependencies
 //
