@@ -194,7 +194,7 @@ func (c *client) doAs(ctx context.Context, id string, a action) (message, error)
 	defer cancel()
 	response, forget := c.expect(id)
 	defer forget()
-	if err := c.send(id, a); err != nil {
+	if err := c.send(ctx, id, a); err != nil {
 		return nil, err
 	}
 	select {
@@ -210,13 +210,17 @@ func (c *client) doAs(ctx context.Context, id string, a action) (message, error)
 	}
 }
 
-func (c *client) send(id string, a action) error {
+// send writes an action, unless whoever asked for it waits no longer when its turn comes.
+func (c *client) send(ctx context.Context, id string, a action) error {
 	data, err := a.encode(id)
 	if err != nil {
 		return err
 	}
 	c.write.Lock()
 	defer c.write.Unlock()
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s was not sent: %w", a.name(), ctx.Err())
+	}
 	_ = c.conn.SetWriteDeadline(time.Now().Add(writeTimeout)) // else the write says what is wrong
 	if _, err := c.conn.Write(data); err != nil {
 		err = fmt.Errorf("send %s: %w", a.name(), err)

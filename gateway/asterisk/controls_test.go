@@ -174,7 +174,7 @@ func TestAsteriskThatSaysNothing(t *testing.T) {
 	l.mu.Lock()
 	c := l.client
 	l.mu.Unlock()
-	if err := c.send("x", newAction("Wait", field{"Seconds", "1"})); err != nil {
+	if err := c.send(t.Context(), "x", newAction("Wait", field{"Seconds", "1"})); err != nil {
 		t.Fatal(err)
 	}
 	var all sync.WaitGroup

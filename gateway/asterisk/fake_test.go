@@ -1,7 +1,6 @@
 package asterisk
 
 import (
-	"bytes"
 	"context"
 	"crypto/md5"
 	"encoding/hex"
@@ -197,13 +196,7 @@ func (s *fakeSession) send(raw string) {
 
 func (s *fakeSession) sendMessage(m message) { s.send(encodeMessage(m)) }
 
-func encodeMessage(m message) string {
-	var b bytes.Buffer
-	for _, f := range m {
-		fmt.Fprintf(&b, "%s: %s\r\n", f.key, f.value)
-	}
-	return b.String() + "\r\n"
-}
+func encodeMessage(m message) string { return m.text() }
 
 // recorder is a sink that keeps what it is told.
 type recorder struct {

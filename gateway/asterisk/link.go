@@ -53,7 +53,8 @@ type Config struct {
 	Connect func(ctx context.Context) (net.Conn, error)
 
 	// Tap is given what the link reads and has a use for, byte for byte: the greeting of each connection, responses,
-	// and heeded events. It is called by the one that reads, must not block, and must not keep raw.
+	// and heeded events; and, as events, what it found out about recordings. It may be called from several goroutines,
+	// must not block, and must not keep raw.
 	Tap func(at time.Time, raw []byte)
 
 	now   func() time.Time

@@ -36,6 +36,16 @@ func (m message) get(key string) string {
 	return ""
 }
 
+// text writes a message as it comes over the wire.
+func (m message) text() string {
+	var b strings.Builder
+	for _, f := range m {
+		b.WriteString(f.key + ": " + f.value + "\r\n")
+	}
+	b.WriteString("\r\n")
+	return b.String()
+}
+
 // reader takes a stream of AMI apart.
 type reader struct {
 	buf *bufio.Reader

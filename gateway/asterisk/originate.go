@@ -31,11 +31,11 @@ func (l *Link) Dial(ctx context.Context, req gateway.DialRequest) (string, error
 		return "", gateway.Errorf(gateway.CodeBadNumber, "%q is not an extension", req.Extension)
 	}
 	call := "ringcast-" + req.Key
-	a, c, err := l.begin(call, order{extension: req.Extension, number: l.cfg.Numbers.Dialled(number)})
-	if err != nil {
-		return "", err
-	}
 	err = inTime(ctx, func(ctx context.Context) error {
+		a, c, err := l.begin(call, order{extension: req.Extension, number: l.cfg.Numbers.Dialled(number)})
+		if err != nil {
+			return err
+		}
 		if c != nil {
 			l.conclude(call, a, l.originate(ctx, c, call, number, req))
 		}

@@ -108,6 +108,22 @@ func TestSameClickAtTheSameTime(t *testing.T) {
 	}
 }
 
+// A click that comes too late begins nothing, and does not stand in the way of the same one in time.
+func TestClickThatComesTooLate(t *testing.T) {
+	t.Parallel()
+	f, r := newFake(t), newRecorder()
+	f.on("Originate", rings)
+	l, _ := f.up(r)
+	late, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := l.Dial(late, click); gateway.CodeOf(err) != gateway.CodeTimeout {
+		t.Errorf("got %v", err)
+	}
+	if call, err := l.Dial(t.Context(), click); err != nil || call != "ringcast-k1" {
+		t.Errorf("got %q, %v", call, err)
+	}
+}
+
 func TestFailuresOfAClickAreNamed(t *testing.T) {
 	t.Parallel()
 	response := func(reason string) func(message, func(string)) {

@@ -24,8 +24,6 @@ type Player struct {
 	link *Link
 	next func(ctx context.Context) (Recorded, error)
 	raw  *reader // of the piece that is played
-
-	starts []string // channels whose recording began, and the file is not known yet
 }
 
 var _ gateway.PBX = (*Player)(nil)
@@ -78,7 +76,10 @@ func (p *Player) play(ctx context.Context, sink gateway.Sink, r Recorded) error 
 			return fmt.Errorf("recorded at %v: %w", r.At, err)
 		}
 		waited := !p.link.correlator.listed()
-		p.link.fold([]received{{message: p.known(m), at: r.At}})
+		if m.get("Response") != "" && m.get("Message") == "Channels will follow" {
+			p.link.correlator.expectList(m.get("ActionID"))
+		}
+		p.link.fold([]received{{message: m, at: r.At}})
 		if err := p.link.flush(ctx, sink); err != nil {
 			return err
 		}
@@ -88,19 +89,4 @@ func (p *Player) play(ctx context.Context, sink gateway.Sink, r Recorded) error 
 			}
 		}
 	}
-}
-
-// known is a message as the link would see it: it knows what it has asked.
-func (p *Player) known(m message) message {
-	switch {
-	case m.get("Event") == "MixMonitorStart":
-		p.starts = append(p.starts, m.get("Uniqueid"))
-	case m.get("Event") != "" || m.get("Response") == "":
-	case m.get("Message") == "Channels will follow":
-		p.link.correlator.expectList(m.get("ActionID"))
-	case m.get("Variable") == fileVariable && len(p.starts) > 0: // asked for in the order in which they began
-		m = message{{"Event", "VarSet"}, {"Uniqueid", p.starts[0]}, {"Variable", fileVariable}, {"Value", m.get("Value")}}
-		p.starts = p.starts[1:]
-	}
-	return m
 }

@@ -26,7 +26,9 @@ func (c *client) trace(ctx context.Context) {
 			m, err := c.do(ctx, newAction("Getvar", field{"Channel", r.name}, field{"Variable", fileVariable}))
 			if file := m.get("Value"); err == nil && file != "" {
 				m := message{{"Event", "VarSet"}, {"Uniqueid", r.id}, {"Variable", fileVariable}, {"Value", file}}
-				c.put(m, c.now(), len(r.id)+len(file))
+				at := c.now()
+				c.tap(at, []byte(m.text()))
+				c.put(m, at, len(r.id)+len(file))
 			}
 		case <-c.done:
 			return

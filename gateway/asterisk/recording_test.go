@@ -1,8 +1,13 @@
 package asterisk
 
 import (
+	"bytes"
+	"context"
+	"io"
 	"maps"
+	"sync"
 	"testing"
+	"time"
 )
 
 func TestWhereARecordingCanBeHad(t *testing.T) {
@@ -42,6 +47,13 @@ func TestRecordingThatBegins(t *testing.T) {
 	f.setList(x.list)
 	cfg := f.config()
 	cfg.Recordings = "https://pbx/{file}"
+	var mu sync.Mutex
+	var tapped []Recorded
+	cfg.Tap = func(at time.Time, raw []byte) {
+		mu.Lock()
+		defer mu.Unlock()
+		tapped = append(tapped, Recorded{at, bytes.Clone(raw)})
+	}
 	_, s := f.run(cfg, r)
 	f.setList(nil)
 	s.sendMessage(newchannel("PJSIP/trunk-1", "1", "1", "4", "7901", "5550101"))
@@ -51,7 +63,7 @@ func TestRecordingThatBegins(t *testing.T) {
 	s.sendMessage(event("MixMonitorStart", "Channel", "PJSIP/gone-9", "Uniqueid", "9"))
 	s.sendMessage(newchannel("PJSIP/101-4", "4", "3", "0", "", "s"))
 	s.sendMessage(newstate("4", "5"))
-	r.until(t, "both recordings", func(r *recorder) bool {
+	both := func(r *recorder) bool {
 		found := map[string]string{}
 		for _, e := range r.events {
 			if e.Recording != "" {
@@ -59,5 +71,24 @@ func TestRecordingThatBegins(t *testing.T) {
 			}
 		}
 		return maps.Equal(found, map[string]string{"1": "https://pbx/a.wav", "3": "https://pbx/b.wav"})
+	}
+	r.until(t, "both recordings", both)
+
+	// Played again, each recording is of the call that it was of: one of the answers was none.
+	mu.Lock()
+	defer mu.Unlock()
+	again := newRecorder()
+	player := NewPlayer(cfg, func(context.Context) (r Recorded, err error) {
+		if len(tapped) == 0 {
+			return r, io.EOF
+		}
+		r, tapped = tapped[0], tapped[1:]
+		return r, nil
 	})
+	if err := player.Run(t.Context(), again); err != nil {
+		t.Fatal(err)
+	}
+	if !both(again) {
+		t.Errorf("played: %v", brief(again.told()))
+	}
 }
