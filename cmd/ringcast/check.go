@@ -6,7 +6,10 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"ringcast/gateway"
@@ -39,7 +42,7 @@ func (a *app) check(ctx context.Context, flags *flag.FlagSet, args []string) err
 	r := &report{app: a}
 	r.say("config", nil)
 	for _, w := range cfg.Warnings {
-		fmt.Fprintf(a.stdout, "  note: %v\n", w)
+		fmt.Fprintf(a.stdout, "  note: %s:%v\n", *file, w)
 	}
 	switch err := checkLog(ctx, cfg); {
 	case cfg.NATS != nil:
@@ -79,7 +82,7 @@ func (r *report) say(what string, err error) {
 		return
 	}
 	r.bad++
-	fmt.Fprintf(r.app.stdout, "FAIL  %s: %v\n", what, err)
+	fmt.Fprintf(r.app.stdout, "FAIL  %s: %s\n", what, strings.ReplaceAll(err.Error(), "\n", "\n      "))
 }
 
 func (r *report) account(ctx context.Context, cfg *Config, account AccountConfig) {
@@ -103,6 +106,11 @@ func (r *report) account(ctx context.Context, cfg *Config, account AccountConfig
 		r.say(name+": Asterisk at "+pbx.Asterisk.Address, err)
 		for _, note := range notes {
 			fmt.Fprintf(r.app.stdout, "  note: %s\n", note)
+		}
+		for _, ext := range slices.Sorted(maps.Values(pbx.Asterisk.Devices)) {
+			if _, ok := directory.ByExtension(account.ID, ext); !ok {
+				fmt.Fprintf(r.app.stdout, "  note: devices names extension %s, which no user of the config has\n", ext)
+			}
 		}
 		cancel()
 	}

@@ -239,7 +239,7 @@ func TestReplayTakesItsTime(t *testing.T) {
 	t.Parallel()
 	begun := time.Now()
 	code, stdout, stderr := ringcast(t, "replay", "-in", "testdata/recordings/attended-transfer.jsonl", "-speed", "20")
-	if code != 0 || !strings.Contains(stdout, "101 sees held") || !strings.Contains(stdout, "ended: transferred") {
+	if code != 0 || !strings.Contains(stdout, "101 sees 1795254312.299  held") || !strings.Contains(stdout, "ended: transferred") {
 		t.Errorf("%d\n%s\n%s", code, stdout, stderr)
 	}
 	if took := time.Since(begun); took < 400*time.Millisecond { // of ten seconds

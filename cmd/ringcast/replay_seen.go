@@ -85,7 +85,7 @@ func (a *audience) see(u gateway.User, m gateway.Message) {
 		return
 	}
 	a.call(id).Users[u.ID] = v
-	fmt.Fprintf(a.out, "              %s sees %s\n", u.Name, shownState(v))
+	fmt.Fprintf(a.out, "              %s sees %s  %s\n", u.Name, id, shownState(v))
 }
 
 func shownState(v gateway.View) string {

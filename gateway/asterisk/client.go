@@ -72,7 +72,8 @@ func newClient(ctx context.Context, conn net.Conn, now func() time.Time, tap fun
 		err = fmt.Errorf("%w: %w", errNoGreeting, ctx.Err())
 	}
 	if err != nil {
-		return nil, errors.Join(err, conn.Close())
+		conn.Close() // what went wrong before says more
+		return nil, err
 	}
 	c.version = version
 	c.tap(now(), r.raw)
