@@ -25,7 +25,7 @@ faults:
 # Only what runs against a real Asterisk, and all of that: every scenario there is, and two minutes of 50 new calls a
 # second. make test runs a short form.
 test-asterisk:
-	RINGCAST_ASTERISK=all go test -race -count=1 -v -timeout 20m -run Asterisk ./cmd/... ./gateway/asterisk/... ./examples/...
+	RINGCAST_ASTERISK=all go test -race -count=1 -v -timeout 20m -run 'Asterisk|LinkCut|KilledInMidCall' ./cmd/... ./gateway/asterisk/... ./examples/...
 
 tools:
 	@.ci/tools

@@ -568,9 +568,11 @@
       client[action] = function (call, callback) { command(action, { call: call }, callback); };
     });
     client.transfer = function (call, to, how, callback) {
+      if (typeof how === 'function') callback = how;
       command('transfer', { call: call, to: to, attended: how && how.attended }, callback);
     };
     client.claim = function (call, what, how, callback) {
+      if (typeof how === 'function') callback = how;
       command('claim', { call: call, what: what, done: how && how.done }, callback);
     };
     client.shown = function (call) {

@@ -267,7 +267,7 @@ tests['each command for a call goes out as it is named, and calls back with the 
   var plain = ['answer', 'hangup', 'hold', 'unhold', 'mute', 'unmute', 'complete', 'cancel', 'park'];
   plain.forEach(function (action) { fake.client[action]('a', done); });
   fake.client.transfer('a', '102', { attended: true }, done);
-  fake.client.transfer('a', '103', null, done);
+  fake.client.transfer('a', '103', done);
   fake.advance(MINUTE);
   equal(fake.done.slice(0, 9).map(function (frame) { return frame.action + ' ' + frame.call; }),
     plain.map(function (action) { return action + ' a'; }));

@@ -130,7 +130,8 @@ func (r *report) phonet(ctx context.Context, cfg *Config, account string, pbx PB
 	directory := gateway.NewAccounts(cfg.GatewayAccounts()...)
 	notes, err := phonet.Check(ctx, phonetConfig(account, pbx, directory, slog.New(slog.DiscardHandler)))
 	r.say(name+": Phonet at "+pbx.Phonet.BaseURL, err)
-	for _, note := range notes {
+	known, _ := directory.Account(account)
+	for _, note := range append(notes, phonetNotes(known.Users)...) {
 		fmt.Fprintf(r.app.stdout, "  note: %s\n", note)
 	}
 }

@@ -55,7 +55,8 @@ func phonetConfig(account string, pbx PBXConfig, directory gateway.Directory, lo
 	}
 }
 
-// phonetSubscribers returns those named; or all users, by their extensions, or by e-mail address if they have none.
+// phonetSubscribers returns those named; or all users, by their extensions. Who has none would be shown nothing of
+// what a socket of his tells: it is an extension by which a call finds its user.
 func phonetSubscribers(users []gateway.User, names []string) []phonet.Subscriber {
 	var subscribers []phonet.Subscriber
 	for _, name := range names {
@@ -74,11 +75,18 @@ func phonetSubscribers(users []gateway.User, names []string) []phonet.Subscriber
 		for _, ext := range u.Extensions {
 			subscribers = append(subscribers, phonet.Subscriber{Name: ext})
 		}
-		if len(u.Extensions) == 0 && u.Email != "" {
-			subscribers = append(subscribers, phonet.Subscriber{Name: u.Email})
-		}
 	}
 	return subscribers
+}
+
+// phonetNotes says whom of the users a Phonet PBX cannot serve.
+func phonetNotes(users []gateway.User) (notes []string) {
+	for _, u := range users {
+		if len(u.Extensions) == 0 {
+			notes = append(notes, "user "+u.ID+" has no extension: no calls of the PBX are shown to this user, and clicks are refused; give the inner number")
+		}
+	}
+	return notes
 }
 
 // PhonetEndpoint lets clients that were written for Phonet connect to an account.

@@ -116,6 +116,24 @@ func TestCheckOfAPhonetPBX(t *testing.T) {
 	}
 }
 
+// TestUserWithoutExtension: a Phonet PBX cannot serve who is known by an e-mail address alone, and check says so. No
+// socket is opened in vain.
+func TestUserWithoutExtension(t *testing.T) {
+	t.Parallel()
+	users := []gateway.User{{ID: "88888", Email: "anna@example.com"}, {ID: "99999", Extensions: []string{"102"}}}
+	if got := phonetSubscribers(users, nil); len(got) != 1 || got[0].Name != "102" {
+		t.Errorf("%+v", got)
+	}
+	if got := phonetSubscribers(users, []string{"anna@example.com"}); len(got) != 1 || got[0].Name != "anna@example.com" {
+		t.Errorf("who is named is subscribed to: %+v", got)
+	}
+	_, section := phonetPBX(t)
+	yaml := strings.Replace(fmt.Sprintf(ofPhonetPBX, section), `extensions: ["101"]`, "email: anna@example.com", 1)
+	if code, stdout, stderr := ringcast(t, "check", "-config", configFile(t, yaml)); code != 0 || !strings.Contains(stdout, "note: user 88888 has no extension") {
+		t.Errorf("%d\n%s%s", code, stdout, stderr)
+	}
+}
+
 // TestRingcastBehindRingcast: a Ringcast is a client of another's endpoint for Phonet's clients, which has no HTTP API.
 func TestRingcastBehindRingcast(t *testing.T) {
 	t.Parallel()

@@ -19,19 +19,21 @@ const (
 // Asterisk's own feature, which the dial plan has to allow: option t of Dial and Queue for who is called, T for who
 // calls.
 func (l *Link) Consult(ctx context.Context, call, extension string, to gateway.Number) error {
-	s, number, err := l.handOn(call, extension, to)
-	if err != nil {
-		return err
-	}
-	if len(s.lines) > 1 {
-		return gateway.Errorf(gateway.CodeRejected, "two telephones of %s are in this call: announce it at one of them", extension)
-	}
-	if strings.Contains(number, "#") { // it ends the number that Asterisk reads
-		return gateway.Errorf(gateway.CodeBadNumber, "%s cannot be called to announce somebody: hand the call on without", number)
-	}
-	number = strings.ReplaceAll(number, "+", "") // no telephone has such a key
-	return inTime(ctx, func(ctx context.Context) error {
+	return l.alone(ctx, call, func(ctx context.Context) error {
+		s, number, err := l.handOn(call, extension, to)
+		switch {
+		case err != nil:
+			return err
+		case len(s.lines) > 1:
+			return gateway.Errorf(gateway.CodeRejected, "two telephones of %s are in this call: announce it at one of them", extension)
+		case strings.Contains(number, "#"): // it ends the number that Asterisk reads
+			return gateway.Errorf(gateway.CodeBadNumber, "%s cannot be called to announce somebody: hand the call on without", number)
+		}
+		number = strings.ReplaceAll(number, "+", "") // no telephone has such a key
 		if err := l.leads(ctx, s.c, number); err != nil {
+			return err
+		}
+		if s, err = l.talk(call, extension); err != nil {
 			return err
 		}
 		return l.consult(ctx, s, number)
@@ -76,11 +78,13 @@ func (l *Link) consult(ctx context.Context, s *share, number string) error {
 // Complete joins the two sides of a consultation. Whom it calls and who has not answered is called anew, by the other
 // side.
 func (l *Link) Complete(ctx context.Context, call, extension string) error {
-	s, err := l.consultation(call, extension)
-	if err != nil {
-		return err
-	}
-	return inTime(ctx, func(ctx context.Context) error { return l.complete(ctx, s) })
+	return l.alone(ctx, call, func(ctx context.Context) error {
+		s, err := l.consultation(call, extension)
+		if err != nil {
+			return err
+		}
+		return l.complete(ctx, s)
+	})
 }
 
 func (l *Link) complete(ctx context.Context, s *share) error {
@@ -122,11 +126,11 @@ func (l *Link) completeUnanswered(ctx context.Context, s *share, called line) er
 
 // Cancel ends the call of a consultation, whether it was answered or not, and goes back to the other side.
 func (l *Link) Cancel(ctx context.Context, call, extension string) error {
-	s, err := l.consultation(call, extension)
-	if err != nil {
-		return err
-	}
-	return inTime(ctx, func(ctx context.Context) error {
+	return l.alone(ctx, call, func(ctx context.Context) error {
+		s, err := l.consultation(call, extension)
+		if err != nil {
+			return err
+		}
 		if err := l.cancel(ctx, s); err != nil {
 			return err
 		}

@@ -3,6 +3,8 @@ package asterisk
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -71,7 +73,14 @@ func inTime(ctx context.Context, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, answersWithin)
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- do(ctx) }()
+	go func() {
+		defer func() {
+			if p := recover(); p != nil { // nobody further up would see it
+				done <- fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			}
+		}()
+		done <- do(ctx)
+	}()
 	select {
 	case err := <-done:
 		return err
@@ -83,6 +92,25 @@ func inTime(ctx context.Context, do func(context.Context) error) error {
 	case <-time.After(lastWord):
 		return gateway.Errorf(gateway.CodeTimeout, "the PBX did not answer in time; whether it was done is not known")
 	}
+}
+
+// alone is inTime for what moves a call: one such thing at a time, or a double click would move it twice.
+func (l *Link) alone(ctx context.Context, call string, do func(context.Context) error) error {
+	return inTime(ctx, func(ctx context.Context) error {
+		l.mu.Lock()
+		moves := l.moving[call]
+		l.moving[call] = true
+		l.mu.Unlock()
+		if moves {
+			return gateway.Errorf(gateway.CodeRejected, "this call is being handed on or parked just now")
+		}
+		defer func() {
+			l.mu.Lock()
+			delete(l.moving, call)
+			l.mu.Unlock()
+		}()
+		return do(ctx)
+	})
 }
 
 // do carries out an action; its error is one for users.

@@ -108,6 +108,7 @@ type Link struct {
 	found      []finding           // what the manager user lacks, as the latest connection knows it
 	heard      bool                // events of calls come; once found out it is not tried again
 	dialling   map[string]*attempt // clicks under way, by call
+	moving     map[string]bool     // calls that are being handed on, or parked
 
 	pending []gateway.Event // told by the correlator, not yet taken by the sink; Run's own
 }
@@ -125,6 +126,7 @@ func New(config Config) *Link {
 		cfg:        cfg,
 		correlator: cfg.newCorrelator(rand.Text()[:8] + "-"),
 		dialling:   map[string]*attempt{},
+		moving:     map[string]bool{},
 		state:      gateway.LinkState{State: "connecting", Since: cfg.now()},
 	}
 }

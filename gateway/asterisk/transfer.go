@@ -11,12 +11,15 @@ import (
 
 // Transfer hands the other side to a number, through the dial plan's context for that, and ends the extension's leg.
 func (l *Link) Transfer(ctx context.Context, call, extension string, to gateway.Number) error {
-	s, number, err := l.handOn(call, extension, to)
-	if err != nil {
-		return err
-	}
-	return inTime(ctx, func(ctx context.Context) error {
+	return l.alone(ctx, call, func(ctx context.Context) error {
+		s, number, err := l.handOn(call, extension, to)
+		if err != nil {
+			return err
+		}
 		if err := l.leads(ctx, s.c, number); err != nil {
+			return err
+		}
+		if s, err = l.talk(call, extension); err != nil { // meanwhile it may have ended, or somebody come
 			return err
 		}
 		if len(s.lines) == 1 && len(s.beside) == 1 {
@@ -25,9 +28,21 @@ func (l *Link) Transfer(ctx context.Context, call, extension string, to gateway.
 			if gateway.CodeOf(err) != gateway.CodeRejected {
 				return err
 			}
+			if s, err = l.talk(call, extension); err != nil {
+				return err
+			}
 		}
 		return l.redirect(ctx, s, number)
 	})
+}
+
+// talk looks at an extension's part in a call in which it talks.
+func (l *Link) talk(call, extension string) (*share, error) {
+	s, err := l.share(call, extension)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.talks()
 }
 
 // handOn looks whether the other side can be handed on to a number, and returns it as it is dialled.
@@ -36,11 +51,8 @@ func (l *Link) handOn(call, extension string, to gateway.Number) (*share, string
 	if err != nil {
 		return nil, "", err
 	}
-	s, err := l.share(call, extension)
-	if err != nil {
-		return nil, "", err
-	}
-	return s, number, s.talks()
+	s, err := l.talk(call, extension)
+	return s, number, err
 }
 
 // redirect sends the other side into the dial plan: the customer, where colleagues are in the talk as well. There is
@@ -71,18 +83,15 @@ func (l *Link) leave(ctx context.Context, s *share) error {
 // Park leaves the other side waiting in the PBX's parking lot. When nobody takes it in time, Asterisk calls the
 // extension again, as the lot is configured.
 func (l *Link) Park(ctx context.Context, call, extension string) (slot string, err error) {
-	s, err := l.share(call, extension)
-	if err != nil {
-		return "", err
-	}
-	if err := s.talks(); err != nil {
-		return "", err
-	}
-	if len(s.others) > 1 {
-		return "", gateway.Errorf(gateway.CodeRejected, "there are several on the other side: only one can be parked")
-	}
 	parked := make(chan string, 1)
-	err = inTime(ctx, func(ctx context.Context) error {
+	err = l.alone(ctx, call, func(ctx context.Context) error {
+		s, err := l.talk(call, extension)
+		if err != nil {
+			return err
+		}
+		if len(s.others) > 1 {
+			return gateway.Errorf(gateway.CodeRejected, "there are several on the other side: only one can be parked")
+		}
 		slot, err := l.park(ctx, s)
 		parked <- slot
 		return err

@@ -245,7 +245,7 @@ func (l *Link) expire(now time.Time) {
 	l.queue(events)
 	l.forgetClicks(now)
 	if doubtful {
-		l.survey.wantWithin(now, doubtEvery)
+		l.survey.wantWithin(now, l.cfg.pace(doubtEvery))
 	}
 	if since := l.survey.presumed(now); since != nil {
 		l.survey.tell = since

@@ -26,7 +26,7 @@ func Check(ctx context.Context, config Config) (notes []string, err error) {
 	defer r.client.CloseIdleConnections()
 	subscribers := cfg.Subscribers()
 	if len(subscribers) == 0 {
-		return nil, errors.New("there are no subscribers: give the users of this account extensions or e-mail addresses")
+		return nil, errors.New("there are no subscribers: give the users of this account extensions")
 	}
 	users, err := r.users(ctx)
 	switch {

@@ -252,10 +252,15 @@ func (b *book) complete(id string) bool {
 	return c == nil || slices.ContainsFunc(c.parts, func(p *part) bool { return p.settled && (p.recording != "" || !c.answered) })
 }
 
-// doubtful says whether a call lives of which nothing has been heard for long enough to ask.
+// doubtful says whether a call lives of which nothing has been heard for long enough to ask: sooner when everybody who
+// was rung is gone, since the end of the menu or group, which the list told of, may be told to nobody.
 func (b *book) doubtful(now time.Time, quiet time.Duration) bool {
 	for _, c := range b.calls {
-		if c.endAt.IsZero() && now.Sub(c.heard) >= quiet {
+		patience := quiet
+		if slices.ContainsFunc(c.parts, (*part).person) && !slices.ContainsFunc(c.parts, func(p *part) bool { return p.person() && p.live() }) {
+			patience = b.pace(settleTime)
+		}
+		if c.endAt.IsZero() && now.Sub(c.heard) >= patience {
 			return true
 		}
 	}

@@ -69,7 +69,7 @@ func (c *call) mayHold(f fact) bool {
 func (c *call) mayComeOf(f fact) bool {
 	until := c.until()
 	return !slices.ContainsFunc(c.parts, func(p *part) bool { return p.parent == "" }) &&
-		!f.dialAt.After(c.told.dialAt.Add(about)) && !f.endAt.Before(later(c.told.dialAt, until).Add(-about))
+		!f.dialAt.After(c.told.dialAt.Add(about)) && !f.endAt.Before(c.told.dialAt) && !f.endAt.Before(until.Add(-about))
 }
 
 // until is when the last of a call that has ended ended, zero while any of it lives.
@@ -129,11 +129,12 @@ func (b *book) former(now time.Time) (events []gateway.Event) {
 		}
 		delete(names, "")
 		delete(names, c.id)
+		at := later(now, c.last) // its clock may be fast
 		for name := range names {
-			events = append(events, gateway.Event{Call: name, Type: gateway.EventMerge, ID: name + " merge", At: now, Into: c.id})
+			events = append(events, gateway.Event{Call: name, Type: gateway.EventMerge, ID: name + " merge", At: at, Into: c.id})
 		}
 		if len(names) > 0 && c.endAt.IsZero() {
-			events = append(events, c.present(now.Add(time.Microsecond)))
+			events = append(events, c.present(at.Add(time.Microsecond)))
 		}
 	}
 	return events
@@ -143,7 +144,7 @@ func (b *book) former(now time.Time) (events []gateway.Event) {
 func (c *call) present(at time.Time) gateway.Event {
 	e := gateway.Event{Call: c.id, Type: gateway.EventPresent, ID: c.id + " present " + strconv.FormatInt(at.UnixMicro(), 10), At: at}
 	for _, p := range c.parts {
-		if p.live() && p.person() {
+		if p.live() && p.person() && p.ext != "" {
 			e.Extensions = append(e.Extensions, p.ext)
 		}
 		if p.live() && p.caller != "" {

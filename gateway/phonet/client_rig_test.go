@@ -232,12 +232,20 @@ func (l *ledger) untilCalls(t *testing.T, want ...string) {
 	l.until(t, "\n  "+strings.Join(want, "\n  "), func() bool { return sameCalls(l.summary(), want) })
 }
 
-// summary describes the calls in the order of their ids' first mention, without ids and times. The mutex is held.
+// summary describes the calls in the order of their ids' first mention, without ids and times, but for those of which
+// nothing was told than that they are others. The mutex is held.
 func (l *ledger) summary() (lines []string) {
 	for _, id := range l.order {
-		lines = append(lines, describeCall(l.calls[id]))
+		if c := l.calls[id]; c.Into == "" || !c.StartedAt.IsZero() {
+			lines = append(lines, describeCall(c))
+		}
 	}
 	return lines
+}
+
+// standing is summary, but for calls that were merged into others.
+func (l *ledger) standing() []string {
+	return slices.DeleteFunc(l.summary(), func(line string) bool { return strings.HasSuffix(line, "; merged") })
 }
 
 func describeCall(c gateway.Call) string {

@@ -116,7 +116,7 @@ func (s *survey) due(now time.Time, ready bool) bool {
 // begin says whether the employees are to be listed, too.
 func (s *survey) begin(now time.Time) (staff bool) {
 	s.busy, s.begun, s.next = true, now, time.Time{}
-	if staff = s.met.IsZero() || now.Sub(s.met) >= s.pace(staffEvery); staff {
+	if staff = s.met.IsZero() || now.Sub(s.met) >= staffEvery; staff {
 		s.met = now
 	}
 	return staff
@@ -274,6 +274,9 @@ func tellFirst(a, b fact) int {
 // meet notes who the employees are. l.mu is held.
 func (l *Link) meet(users []restUser) {
 	if len(users) == 0 {
+		if len(l.book.staff) == 0 {
+			l.survey.met = time.Time{} // they are asked for again
+		}
 		return
 	}
 	l.book.staff = map[string]bool{}

@@ -16,7 +16,15 @@
 // been tried and some are open, it asks over HTTP for the calls that live, tells the sink of them, and from then on
 // hands on what the sockets say. A socket that is lost comes back by itself, after a delay that grows and varies,
 // and the calls are then compared again. A PBX without the HTTP API works on events alone; a call whose end is
-// never told is ended after a limit.
+// never told is ended after a limit, and one of before the run, of which nobody speaks any more, after a quarter of an
+// hour.
+//
+// # Names of calls
+//
+// A call goes by the uuid of the topmost menu or group that is known when it begins. What is learned later to be above
+// it goes by the same name, or, if it was told as a call of its own, takes it over. The next run may see more at once,
+// and name the call by that: it then tells that everything between is merged into it. Of a row of the history whose parent nobody has spoken of, the
+// call is found by number and time, and a row that may be of several calls is left out.
 //
 // # Recordings
 //
@@ -29,8 +37,9 @@
 // calls that live, to place one, to end one. A call has a part for each of the account's users whom it concerns, with a
 // uuid of its own for each time that he is rung; where there are several, the call is their parent. Everything is told in
 // call.dial, call.bridge and call.hangup: hold is not told, and a transfer is the hangup of who hands on and the dial of
-// who gets the call. Calls come from the gateway's log, so any node serves any client. A session ends when its user
-// leaves the directory, when his sessions are revoked, and when the node leaves.
+// who gets the call. The parent of a part never changes: who is rung first and alone has none, and a dial waits a moment
+// for others that are rung with it. Calls come from the gateway's log, so any node serves any client. A session ends when
+// its user leaves the directory, when his sessions are revoked, and when the node leaves.
 //
 // # Concurrency
 //

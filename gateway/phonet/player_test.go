@@ -70,14 +70,11 @@ func TestPlayerTellsWhatTheLinkTold(t *testing.T) {
 				}
 				o.play(s, func() {})
 				o.pbx.Restore()
-				if !v.noREST {
-					o.ledger.until(t, strings.Join(s.want, "\n"), func() bool { return sameCalls(o.ledger.summary(), s.want) })
-				} else {
-					o.ledger.until(t, "the end of "+strings.Join(s.want, "\n"), func() bool {
-						return !slices.ContainsFunc(o.ledger.summary(), func(line string) bool { return !strings.HasSuffix(line, "over") }) &&
-							len(o.ledger.order) == len(s.want)
-					})
+				want := s.want
+				if v.noREST {
+					want = s.byEvents()
 				}
+				o.ledger.untilCalls(t, want...)
 				o.stop()
 				again := newLedger()
 				if err := player(o.cfg, tape.recorded()).Run(t.Context(), again); err != nil {

@@ -102,6 +102,7 @@ type Server struct {
 	handler   http.Handler
 	gate      *serverGate
 	away      serverAway
+	patience  time.Duration // how old an event is before a client is told that he alone is rung
 
 	ctx     context.Context // ends with Close; a command outlives the frame that brought it
 	stop    context.CancelFunc
@@ -123,7 +124,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		return nil, errors.New("phonet: Gateway and Directory are needed")
 	}
 	cfg.orDefault()
-	s := &Server{cfg: cfg, log: cfg.Logger, limits: cfg.Limits, endpoints: map[string]endpoint{}}
+	s := &Server{cfg: cfg, log: cfg.Logger, limits: cfg.Limits, endpoints: map[string]endpoint{}, patience: together + 20*time.Millisecond}
 	s.cfg.Endpoints = nil // the keys are not needed any more
 	for _, e := range cfg.Endpoints {
 		domain := strings.ToLower(e.Domain)

@@ -24,7 +24,20 @@ type teller struct {
 // toldCall is what the client knows of a call. It is one attempt to reach the user: who is rung again, is called anew.
 type toldCall struct {
 	uuid             text
+	parent           textOrNull // what is said of it in all of its messages
 	dialAt, bridgeAt millis
+}
+
+// together is how far apart those are rung, at most, who are rung at once: some PBXs tell of one after another.
+const together = 30 * time.Millisecond
+
+// mayBeShared says whether a call begins for the client of which it may turn out in a moment that others are rung, too.
+func (t *teller) mayBeShared(v gateway.View) bool {
+	if t.calls[v.ID] != nil || v.State != gateway.Ringing || v.Direction == gateway.Outbound {
+		return false
+	}
+	call, mine := t.behind(v)
+	return t.begin(v, call, mine).parent == ""
 }
 
 func newTeller(s *Server, account, user string) *teller {
@@ -49,7 +62,7 @@ func (t *teller) changed(v gateway.View) (messages []callMessage) {
 		return nil
 	}
 	call, mine := t.behind(v)
-	say := func(event string) { messages = append(messages, t.message(event, v, known, call, mine)) }
+	say := func(event string) { messages = append(messages, t.message(event, v, known, mine)) }
 	if known == nil {
 		known = t.begin(v, call, mine)
 		t.calls[v.ID] = known
@@ -92,7 +105,11 @@ func (t *teller) begin(v gateway.View, call *gateway.Call, mine *gateway.Leg) *t
 	if rang > began {
 		uuid += text("-" + strconv.FormatInt(int64(rang-began), 10))
 	}
-	return &toldCall{uuid: uuid, dialAt: rang}
+	known := &toldCall{uuid: uuid, dialAt: rang}
+	if shared(call, rang.time().Add(together)) { // a group's, or one that was handed on: this is one part of it
+		known.parent = textOrNull(v.ID)
+	}
+	return known
 }
 
 // partOf names a user's part of a call that has rung at his telephone from its beginning.
@@ -134,13 +151,10 @@ func answeredAt(v gateway.View, mine *gateway.Leg, dialAt millis) millis {
 	}
 }
 
-func (t *teller) message(event string, v gateway.View, known *toldCall, call *gateway.Call, mine *gateway.Leg) callMessage {
+func (t *teller) message(event string, v gateway.View, known *toldCall, mine *gateway.Leg) callMessage {
 	m := callMessage{
 		Event: event, UUID: known.uuid, DialAt: known.dialAt, BridgeAt: known.bridgeAt,
-		ServerTime: sentAt(millisOf(t.now())),
-	}
-	if shared(call) { // a group's, or one that was handed on: this is one part of it
-		m.ParentUUID = textOrNull(v.ID)
+		ParentUUID: known.parent, ServerTime: sentAt(millisOf(t.now())),
 	}
 	me := t.me(v)
 	switch v.Direction {
@@ -163,8 +177,8 @@ func (t *teller) message(event string, v gateway.View, known *toldCall, call *ga
 	return m
 }
 
-// shared says whether a call has been at several people's telephones, those of who made an internal one aside.
-func shared(call *gateway.Call) bool {
+// shared says whether a call has been at several people's telephones by a time, those of who made an internal one aside.
+func shared(call *gateway.Call, by time.Time) bool {
 	if call == nil {
 		return false
 	}
@@ -172,7 +186,7 @@ func shared(call *gateway.Call) bool {
 	for i := range call.Legs {
 		leg := &call.Legs[i]
 		switch {
-		case leg.Caller && call.Direction == gateway.Internal:
+		case leg.Caller && call.Direction == gateway.Internal, leg.RangAt.After(by):
 		case first == nil:
 			first = &leg.Person
 		case leg.User != first.User, leg.User == "":

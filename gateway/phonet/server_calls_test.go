@@ -201,7 +201,11 @@ func TestTwoTelephonesAreNoGroup(t *testing.T) {
 	}
 	r.gw.happens(2, "office:1", rung(inbound, "199"))
 	r.gw.happens(3, "office:1", event(gateway.EventBridge, "", "101"), anna)
-	if m := p.want("call.bridge 4"); m.ParentUUID != "office:1" {
+	if m := p.want("call.bridge 4"); m.ParentUUID != "" {
+		t.Errorf("it began as nobody's part: %+v", m)
+	}
+	r.gw.happens(5, "office:2", rung(inbound, "101", "199"), anna)
+	if m := p.want("call.dial 4"); m.ParentUUID != "office:2" {
 		t.Errorf("an extension that nobody has makes it one: %+v", m)
 	}
 }
@@ -406,5 +410,47 @@ func TestNumbersOfPeople(t *testing.T) {
 			t.Errorf("%+v has the number of %s", p, other)
 		}
 		seen[id] = p.User + "/" + p.Extension
+	}
+}
+
+// TestParentNeverChanges: of those who are rung one after another, each is told the same parent in all messages of his
+// call, and by whichever node; who is rung first has none.
+func TestParentNeverChanges(t *testing.T) {
+	t.Parallel()
+	r := newServerRig(t, func(cfg *ServerConfig) { cfg.Endpoints[0].OnConnect = TellLive })
+	a, b := r.connect("101"), r.connect("102")
+	r.gw.happens(0, "office:1", rung(inbound, "101"), anna)
+	first := a.want("call.dial 4")
+	r.gw.happens(10, "office:1", rung(inbound, "102"), boris)
+	second := b.want("call.dial 4")
+	if first.ParentUUID != "" || second.ParentUUID != "office:1" {
+		t.Errorf("%q and %q", first.ParentUUID, second.ParentUUID)
+	}
+	for _, p := range []*phone{r.connect("101"), r.connect("102")} {
+		if m := p.want("call.dial 4"); m.UUID == first.UUID && m.ParentUUID != first.ParentUUID || m.UUID == second.UUID && m.ParentUUID != second.ParentUUID {
+			t.Errorf("who connects meanwhile is told of %+v", m)
+		}
+	}
+	r.gw.happens(12, "office:1", event(gateway.EventBridge, "", "102"), boris)
+	if m := a.want("call.hangup 4"); m.ParentUUID != first.ParentUUID {
+		t.Errorf("%+v", m)
+	}
+	if m := b.want("call.bridge 4"); m.ParentUUID != second.ParentUUID {
+		t.Errorf("%+v", m)
+	}
+}
+
+// TestGroupThatIsToldOneByOne is one: the first member's call waits a moment for the others.
+func TestGroupThatIsToldOneByOne(t *testing.T) {
+	t.Parallel()
+	r := newServerRig(t, nil)
+	r.gw.fresh, r.gw.looked, r.server.patience = true, make(chan struct{}, 1), 500*time.Millisecond
+	a, b := r.connect("101"), r.connect("102")
+	r.gw.happens(0, "office:1", rung(inbound, "101"), anna)
+	<-r.gw.looked // so far he is alone
+	r.gw.happens(0, "office:1", rung(inbound, "102"), boris)
+	da, db := a.want("call.dial 4"), b.want("call.dial 4")
+	if da.ParentUUID != "office:1" || db.ParentUUID != "office:1" {
+		t.Errorf("%q and %q", da.ParentUUID, db.ParentUUID)
 	}
 }

@@ -37,7 +37,9 @@ type fakeGateway struct {
 	onSubscribe func()                                               // between the registration and the return
 	answer      func(context.Context, gateway.Command) gateway.Reply // of Command
 
-	begin time.Time // of the calls
+	begin  time.Time     // of the calls
+	fresh  bool          // events are taken as they are told, else long ago
+	looked chan struct{} // if set, somebody has asked for a call
 
 	mu       sync.Mutex
 	calls    map[string]gateway.Call
@@ -83,6 +85,10 @@ func (g *fakeGateway) Call(_, id string) (*gateway.Call, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c, ok := g.calls[id]
+	select {
+	case g.looked <- struct{}{}:
+	default:
+	}
 	return &c, ok
 }
 
@@ -140,7 +146,11 @@ func (g *fakeGateway) happens(second int, call string, e gateway.Event, people .
 			continue
 		}
 		for _, deliver := range g.subs["acme/"+user] {
-			deliver(gateway.Message{Event: e.Type, Call: data})
+			m := gateway.Message{Event: e.Type, Call: data}
+			if g.fresh {
+				m.At = time.Now()
+			}
+			deliver(m)
 		}
 	}
 }

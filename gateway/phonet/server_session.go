@@ -300,6 +300,13 @@ func (s *serverSession) pass(conn *websocket.Conn, teller *teller, it serverItem
 		s.server.log.Error("a call that is not readable", "account", s.account, "user", s.user, "err", err)
 		return true
 	}
+	if left := s.server.patience - time.Since(it.message.At); left > 0 && teller.mayBeShared(view) {
+		select {
+		case <-time.After(left): // what it is a part of is said when it begins, and cannot be said later
+		case <-s.done:
+			return false
+		}
+	}
 	return s.tell(conn, it.message.At, teller.changed(view))
 }
 

@@ -38,6 +38,7 @@ type PhonetConfig struct {
 	HideGroups bool // members hear of their own calls only, not of their group's
 	DialFirst  bool // call.dial of a click comes before its success
 	Twice      bool // everything is said twice
+	NewFirst   bool // the calls that live are listed newest first
 
 	Logger *slog.Logger // default: none
 }
@@ -71,6 +72,7 @@ type Phonet struct {
 	sessions map[string]bool // cookies
 	cut      bool
 	cutAfter int // messages; negative: never
+	history  int // what the history is answered with instead; 0: nothing
 	told     int
 	serial   int
 	clock    time.Time

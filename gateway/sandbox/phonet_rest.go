@@ -49,6 +49,13 @@ func (p *Phonet) Expire() {
 	clear(p.sessions)
 }
 
+// FailHistory has the history answered with a status until it is told 0.
+func (p *Phonet) FailHistory(status int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.history = status
+}
+
 // Logins is how often somebody has logged in.
 func (p *Phonet) Logins() int {
 	p.mu.Lock()
@@ -159,6 +166,9 @@ func (p *Phonet) serveActive(w http.ResponseWriter, r *http.Request) {
 		}
 		rows = append(rows, row)
 	}
+	if p.cfg.NewFirst {
+		slices.Reverse(rows)
+	}
 	phonetWriteJSON(w, rows)
 }
 
@@ -192,6 +202,10 @@ type phonetFinished struct {
 func (p *Phonet) serveHistory(w http.ResponseWriter, r *http.Request) {
 	list := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
 	from, to, limit, offset, ok := phonetRange(r)
+	if p.history != 0 {
+		http.Error(w, http.StatusText(p.history), p.history)
+		return
+	}
 	if !ok {
 		http.Error(w, "wants timeFrom and timeTo in milliseconds, limit 1..50 and offset", http.StatusBadRequest)
 		return
