@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -167,32 +166,31 @@ func TestLackingRightIsSaid(t *testing.T) {
 // TestAsteriskThatSaysNothing: the connection stands, and nobody reads it.
 func TestAsteriskThatSaysNothing(t *testing.T) {
 	t.Parallel()
-	f, l, _ := hearing(t, talk...)
-	silence := make(chan struct{})
-	f.on("Wait", func(message, func(string)) { <-silence })
-	t.Cleanup(func() { close(silence) })
-	l.mu.Lock()
-	c := l.client
-	l.mu.Unlock()
-	if err := c.send(t.Context(), "x", newAction("Wait", field{"Seconds", "1"})); err != nil {
-		t.Fatal(err)
-	}
-	var all sync.WaitGroup
 	everything := maps.Clone(controls)
 	everything["Originate"] = func(l *Link, ctx context.Context, _ string) error {
 		_, err := l.Dial(ctx, click)
 		return err
 	}
 	for name, control := range everything {
-		all.Go(func() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, l, _ := hearing(t, talk...)
+			silence := make(chan struct{})
+			f.on("Wait", func(message, func(string)) { <-silence })
+			t.Cleanup(func() { close(silence) })
+			l.mu.Lock()
+			c := l.client
+			l.mu.Unlock()
+			if err := c.send(t.Context(), "x", newAction("Wait", field{"Seconds", "1"})); err != nil {
+				t.Fatal(err)
+			}
 			began := time.Now()
 			err := control(l, context.Background(), "1")
 			if took := time.Since(began); gateway.CodeOf(err) != gateway.CodeTimeout || took > 5*time.Second {
-				t.Errorf("%s: %v after %v", name, err, took)
+				t.Errorf("%v after %v", err, took)
 			}
 		})
 	}
-	all.Wait()
 }
 
 func TestTransferIsBlind(t *testing.T) {
