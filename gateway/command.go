@@ -217,16 +217,20 @@ func askPBX[T any](ctx context.Context, do func(ctx context.Context) (T, error))
 		r.value, r.err = do(ctx)
 	}()
 	slow := Errorf(CodeTimeout, "the PBX did not answer in time: look at the telephone before you try again")
+	var r result
 	select {
-	case r := <-done:
-		if CodeOf(r.err) == CodeInternal && (errors.Is(r.err, context.DeadlineExceeded) || errors.Is(r.err, context.Canceled)) {
+	case r = <-done:
+	case <-ctx.Done():
+		select {
+		case r = <-done: // it ended with that
+		default:
 			return r.value, slow
 		}
-		return r.value, r.err
-	case <-ctx.Done():
-		var none T
-		return none, slow
 	}
+	if CodeOf(r.err) == CodeInternal && (errors.Is(r.err, context.DeadlineExceeded) || errors.Is(r.err, context.Canceled)) {
+		return r.value, slow
+	}
+	return r.value, r.err
 }
 
 // ownCall returns a call and the user's own share in it; to him, other people's calls do not exist.

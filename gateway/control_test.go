@@ -161,6 +161,16 @@ func TestCommandIsAnsweredWithinFiveSecondsThoughTheLogStalls(t *testing.T) {
 	})
 }
 
+// What is done the moment it is asked for was answered with a timeout now and then: its context had ended with it.
+func TestAnswerOfAPBXIsNotLost(t *testing.T) {
+	t.Parallel()
+	for range 2000 {
+		if got, err := askPBX(t.Context(), func(context.Context) (int, error) { return 7, nil }); got != 7 || err != nil {
+			t.Fatal(got, err)
+		}
+	}
+}
+
 func TestPanicOfAPBXIsAFailureOfThatCommandAlone(t *testing.T) {
 	pbx := &fakePBX{state: "connected", fault: "out of order"}
 	withPBX(t, pbx, func(t *testing.T, b *bundle) {
