@@ -145,7 +145,7 @@ func (l *Link) makeCall(ctx context.Context, req gateway.DialRequest) (uuid stri
 	case errors.As(err, &no) && no.code == http.StatusConflict:
 		return "", &gateway.Error{Code: gateway.CodeBusy, Message: "telephone " + req.Extension + " is busy", Err: err}
 	case errors.As(err, &no):
-		return "", refusal(mask(no.text, l.cfg.APIKey))
+		return "", refusal(mask(no.text, l.cfg.APIKey), no.name)
 	default:
 		return "", gateway.Errorf(gateway.CodeTimeout, "the PBX did not answer in time; whether the call was made is not known: %w", err)
 	}
@@ -171,10 +171,10 @@ func (l *Link) command(ctx context.Context, req gateway.DialRequest) error {
 	return s.call(ctx, number)
 }
 
-// refusal makes an error of what a PBX says to people.
-func refusal(text string) error {
+// refusal makes an error of what a PBX says to people, and of the name that it gives to it, if any.
+func refusal(text, name string) error {
 	code := gateway.CodeRejected
-	lower := strings.ToLower(text)
+	lower := strings.ToLower(name + " " + text)
 	for _, words := range []struct {
 		code gateway.Code
 		any  []string

@@ -164,7 +164,7 @@ func (cfg *Config) open(ctx context.Context, subscriber string) (*websocket.Conn
 		return nil, err
 	}
 	body, _ := io.ReadAll(io.LimitReader(res.Body, 1024)) // what there is of it says why
-	answer := &statusError{res.StatusCode, brief(body)}
+	answer := refused(res.StatusCode, body)
 	switch {
 	case isRefusal(answer):
 		return nil, fmt.Errorf("%w: it does not take the domain, the key or this subscriber (%w)", errRefused, answer)
@@ -266,7 +266,7 @@ func (s *socket) call(ctx context.Context, number string) error {
 		case eventSuccess:
 			return nil
 		case eventError:
-			return refusal(mask(r.Message, s.link.cfg.APIKey))
+			return refusal(mask(r.Message, s.link.cfg.APIKey), "")
 		}
 		return gateway.Errorf(gateway.CodeTimeout, "the connection to the PBX broke; whether the call was made is not known")
 	case <-ctx.Done():

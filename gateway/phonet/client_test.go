@@ -62,7 +62,7 @@ func TestKeyIsMasked(t *testing.T) {
 			continue
 		}
 		r := newREST(cfg.withDefaults())
-		for _, e := range []error{err, r.masked(&statusError{400, "apiKey=" + testKey}), r.masked(r.login(t.Context(), 0))} {
+		for _, e := range []error{err, r.masked(&statusError{code: 400, text: "apiKey=" + testKey}), r.masked(r.login(t.Context(), 0))} {
 			for _, form := range []string{testKey, "S3cret%2Bkey", "S3cret+key"} {
 				if strings.Contains(e.Error(), form) {
 					t.Errorf("%s: %q", base, e)

@@ -35,11 +35,12 @@
 //
 // A Server has the same sockets for clients, and as much of the HTTP API as they need to catch up: the employees, the
 // calls that live, to place one, to end one. A call has a part for each of the account's users whom it concerns, with a
-// uuid of its own for each time that he is rung; where there are several, the call is their parent. Everything is told in
-// call.dial, call.bridge and call.hangup: hold is not told, and a transfer is the hangup of who hands on and the dial of
-// who gets the call. The parent of a part never changes: who is rung first and alone has none, and a dial waits a moment
-// for others that are rung with it. Calls come from the gateway's log, so any node serves any client. A session ends when
-// its user leaves the directory, when his sessions are revoked, and when the node leaves.
+// uuid of its own for each time that he is rung; where there are several, the call is their parent. One who calls one
+// colleague shares a part with him, the first time that he rings him. Everything is told in call.dial, call.bridge and
+// call.hangup: hold is not told, and a transfer is the hangup of who hands on and the dial of who gets the call. The
+// parent of a part never changes: who is rung first and alone has none, and a dial waits a moment for others that are
+// rung with it. Calls come from the gateway's log, so any node serves any client. A session ends when its user leaves
+// the directory, when his sessions are revoked, and when the node leaves.
 //
 // # Concurrency
 //

@@ -2,6 +2,7 @@ package phonet
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,6 +41,7 @@ var errRefused = errors.New("refused")
 type statusError struct {
 	code int
 	text string // of its body, for people
+	name string // that its body gives to what is wrong
 }
 
 func (e *statusError) Error() string {
@@ -163,18 +165,24 @@ func (r *rest) exchange(ctx context.Context, method, path string, body []byte) (
 	case res.StatusCode == http.StatusNotFound, res.StatusCode == http.StatusMethodNotAllowed, res.StatusCode == http.StatusNotImplemented:
 		return nil, fmt.Errorf("%w (%s answers %d)", errNoREST, strings.SplitN(path, "?", 2)[0], res.StatusCode)
 	case res.StatusCode/100 != 2:
-		return nil, &statusError{res.StatusCode, brief(data)}
+		return nil, refused(res.StatusCode, data)
 	}
 	return data, nil
 }
 
-// brief is what of a body people may want to read.
-func brief(data []byte) string {
-	text := strings.Join(strings.Fields(string(data)), " ")
-	if text == "" || isPage(data) {
-		return ""
+// refused is an answer that is not good, of a body of which people may want to read: where it is JSON, what that says.
+func refused(code int, body []byte) *statusError {
+	var said struct {
+		Code    text `json:"code"`
+		Detail  text `json:"detail"`
+		Message text `json:"message"`
 	}
-	return fmt.Sprintf("%.120q", text)
+	_ = json.Unmarshal(body, &said) // it may be anything
+	words := strings.Join(strings.Fields(cmp.Or(string(said.Detail), string(said.Message), string(body))), " ")
+	if words == "" || isPage(body) {
+		return &statusError{code: code}
+	}
+	return &statusError{code, fmt.Sprintf("%.120q", words), string(said.Code)}
 }
 
 // activeRow is a row of the calls that live.

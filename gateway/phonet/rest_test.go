@@ -121,3 +121,39 @@ func TestRowsOfTheHistory(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusalsAreForPeople: of a body that is JSON they are shown what it says, and what kind of refusal it is is kept.
+func TestRefusalsAreForPeople(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]struct {
+		text string
+		code gateway.Code
+	}{
+		`{"type":"about:blank","title":"Bad Request","status":400,"code":"bad_number","detail":"+78095550100 may not\n be called from here"}`: {`"+78095550100 may not be called from here"`, gateway.CodeBadNumber},
+		`{"message":"занято","code":7}`:     {`"занято"`, gateway.CodeBusy},
+		`{"detail":{"why":1},"message":""}`: {`"{\"detail\":{\"why\":1},\"message\":\"\"}"`, gateway.CodeRejected},
+		`["offline"]`:                       {`"[\"offline\"]"`, gateway.CodeNotRegistered},
+		`no such number`:                    {`"no such number"`, gateway.CodeBadNumber},
+		`{"detail":"busy`:                   {`"{\"detail\":\"busy"`, gateway.CodeBusy},
+		`null`:                              {`"null"`, gateway.CodeRejected},
+		`<html>`:                            {"and does not say why", gateway.CodeRejected},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != loginPath {
+				w.WriteHeader(http.StatusBadRequest)
+				_, _ = w.Write([]byte(body))
+			}
+		}))
+		link := New(Config{Domain: testDomain, APIKey: testKey, BaseURL: server.URL})
+		_, err := link.makeCall(t.Context(), gateway.DialRequest{Extension: "101", To: far})
+		if got := strings.TrimPrefix(gateway.Shown(err).Message, "the PBX did not take the call"); strings.TrimLeft(got, ": ") != want.text || gateway.CodeOf(err) != want.code {
+			t.Errorf("%s: %s, %v", body, gateway.CodeOf(err), err)
+		}
+		_, err = link.cfg.open(t.Context(), "101")
+		if err == nil || want.text[0] == '"' && !strings.HasSuffix(err.Error(), want.text) {
+			t.Errorf("%s: the socket is not opened: %v", body, err)
+		}
+		link.rest.client.CloseIdleConnections()
+		server.Close()
+	}
+}

@@ -3,6 +3,7 @@ package phonet
 import (
 	"cmp"
 	"hash/fnv"
+	"slices"
 	"strconv"
 	"time"
 
@@ -95,21 +96,60 @@ func (t *teller) behind(v gateway.View) (*gateway.Call, *gateway.Leg) {
 }
 
 // begin names an attempt to reach the user, so that every client of his calls it the same, and no other's is called so:
-// the call, the user, and, where he was not rung from the beginning, how many milliseconds later he was.
+// the call, the user, and, where he was not rung from the beginning, how many milliseconds later he was. Where one rings
+// one colleague, both speak of the caller's.
 func (t *teller) begin(v gateway.View, call *gateway.Call, mine *gateway.Leg) *toldCall {
 	began := millisOf(time.Time(v.StartedAt)) // to the millisecond, as everybody sees it
-	rang, uuid := began, partOf(v.ID, t.user)
+	user, rang, known := t.user, began, &toldCall{}
 	if mine != nil {
 		rang = max(began, millisOf(rangAt(call, mine)))
 	}
-	if rang > began {
-		uuid += text("-" + strconv.FormatInt(int64(rang-began), 10))
-	}
-	known := &toldCall{uuid: uuid, dialAt: rang}
 	if shared(call, rang.time().Add(together)) { // a group's, or one that was handed on: this is one part of it
 		known.parent = textOrNull(v.ID)
+	} else if caller := colleague(call, mine); caller != nil {
+		user, rang = caller.User, max(began, millisOf(rangAt(call, caller)))
+	}
+	known.uuid, known.dialAt = partOf(v.ID, user), rang
+	if rang > began {
+		known.uuid += text("-" + strconv.FormatInt(int64(rang-began), 10))
 	}
 	return known
+}
+
+// colleague is the leg of who made an internal call, to whom it reached first and once; nil to himself and to others.
+func colleague(call *gateway.Call, mine *gateway.Leg) *gateway.Leg {
+	if mine == nil || !internal(call) || rungBefore(call, mine) {
+		return nil
+	}
+	for i := range call.Legs {
+		if leg := &call.Legs[i]; leg.Caller && leg.User != "" && leg.User != mine.User {
+			return leg
+		}
+	}
+	return nil
+}
+
+// internal says whether a call began among colleagues: one that a customer's was merged into is his by now.
+func internal(call *gateway.Call) bool {
+	if past := call.Settled; past != nil && past.Direction != "" {
+		return past.Direction == gateway.Internal
+	}
+	for i := range call.Events {
+		if e := &call.Events[i]; e.Type == gateway.EventDial {
+			return e.Direction == gateway.Internal
+		}
+	}
+	return call.Direction == gateway.Internal
+}
+
+// rungBefore says whether the call was at a user's telephones before the attempt that a leg belongs to.
+func rungBefore(call *gateway.Call, mine *gateway.Leg) bool {
+	at := rangAt(call, mine)
+	return slices.ContainsFunc(call.Events, func(e gateway.Event) bool {
+		return e.At.Before(at) && slices.ContainsFunc(call.Legs, func(leg gateway.Leg) bool {
+			return leg.User == mine.User && (leg.Extension == e.Target || slices.Contains(e.Extensions, leg.Extension))
+		})
+	})
 }
 
 // partOf names a user's part of a call that has rung at his telephone from its beginning.
@@ -160,7 +200,7 @@ func (t *teller) message(event string, v gateway.View, known *toldCall, mine *ga
 	switch v.Direction {
 	case gateway.Internal:
 		m.LgDirection = dirInternal
-		if other := peer(v); mine != nil && mine.Caller {
+		if other := t.peer(v); mine != nil && mine.Caller {
 			m.Leg, m.Leg2 = me, other
 		} else {
 			m.Leg, m.Leg2 = other, me
@@ -183,10 +223,11 @@ func shared(call *gateway.Call, by time.Time) bool {
 		return false
 	}
 	var first *gateway.Person
+	amongUs := internal(call)
 	for i := range call.Legs {
 		leg := &call.Legs[i]
 		switch {
-		case leg.Caller && call.Direction == gateway.Internal, leg.RangAt.After(by):
+		case leg.Caller && amongUs, leg.RangAt.After(by):
 		case first == nil:
 			first = &leg.Person
 		case leg.User != first.User, leg.User == "":
@@ -203,11 +244,12 @@ func (t *teller) me(v gateway.View) *leg {
 }
 
 // peer is the other end of an internal call: a colleague, or an extension that nobody has.
-func peer(v gateway.View) *leg {
+func (t *teller) peer(v gateway.View) *leg {
 	if v.Peer != nil {
 		return employee(*v.Peer)
 	}
-	return employee(gateway.Person{Extension: v.PhoneRaw})
+	user, _ := t.directory.ByExtension(t.account, v.PhoneRaw) // whose telephone does not ring yet
+	return employee(gateway.Person{User: user.ID, Name: user.Name, Extension: v.PhoneRaw})
 }
 
 func employee(p gateway.Person) *leg {

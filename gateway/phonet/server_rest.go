@@ -146,7 +146,11 @@ func (s *Server) restActive(w http.ResponseWriter, _ *http.Request, account stri
 		})
 		return true
 	})
-	slices.SortFunc(calls, func(a, b restCall) int { return cmp.Or(cmp.Compare(a.DialAt, b.DialAt), cmp.Compare(a.UUID, b.UUID)) })
+	slices.SortFunc(calls, func(a, b restCall) int {
+		return cmp.Or(cmp.Compare(a.DialAt, b.DialAt), cmp.Compare(a.UUID, b.UUID), cmp.Compare(a.BridgeAt, b.BridgeAt))
+	})
+	// A call of two colleagues is one: it rings while it rings at either.
+	calls = slices.CompactFunc(calls, func(a, b restCall) bool { return a.UUID == b.UUID && a.LgDirection == dirInternal })
 	return writeServerJSON(w, calls)
 }
 
