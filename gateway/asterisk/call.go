@@ -20,6 +20,7 @@ type call struct {
 	over     bool
 	waits    bool // its root may be about to come: nothing is told yet
 	since    time.Time
+	begun    bool // its root's beginning was heard of: the gateway cannot know it from before
 
 	direction gateway.Direction // "" until it is clear who is called
 	caller    string            // the extension that made the call, if one did
@@ -61,8 +62,12 @@ type ending struct {
 	clock time.Time // when it happened
 }
 
-// keepDeparted is how many channels a call remembers that are gone: members of a queue are called again and again.
-const keepDeparted = 64
+// How much a call remembers at most: of channels that are gone, for members of a queue are called again and again; and
+// of Linkedids, for some meetings never end.
+const (
+	keepDeparted = 64
+	keepLinks    = 256
+)
 
 // lose takes a channel that is gone out of the call.
 func (k *call) lose(ch *channel) {
@@ -73,7 +78,13 @@ func (k *call) lose(ch *channel) {
 	if l := k.leg(ch.ext); l != nil && k.called(ch) {
 		l.last = ch
 	}
-	if k.departed = append(k.departed, ch); len(k.departed) > keepDeparted {
+	k.departed = append(k.departed, ch)
+	k.forget()
+}
+
+// forget drops those who are gone the longest.
+func (k *call) forget() {
+	for len(k.departed) > keepDeparted {
 		first := k.departed[0]
 		k.departed = slices.Delete(k.departed, 0, 1)
 		if cause := k.fate(first); k.called(first) && !first.talked() && !slices.Contains(k.ends, cause) {

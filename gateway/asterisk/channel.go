@@ -38,19 +38,21 @@ type channel struct {
 	call     *call
 	bridge   *bridge
 	state    int
-	outgoing bool // Asterisk calls it; else it called Asterisk
-	begun    bool // a Dial to it has begun
-	alerts   bool // it was heard of that it rings, whatever its state says
-	handedOn bool // its user handed the call on: what it still does is not his part in the call
-	taken    bool // the ringing was picked up elsewhere
-	refusal  int  // why its far end asked to hang up
-	cause    int  // why it ended, as Asterisk says
-	seen     int  // the list in which, or after which, it was last seen
+	outgoing bool     // Asterisk calls it; else it called Asterisk
+	begun    bool     // a Dial to it has begun
+	alerts   bool     // it was heard of that it rings, whatever its state says
+	handedOn bool     // its user handed the call on: what it still does is not his part in the call
+	taken    bool     // the ringing was picked up elsewhere
+	dialler  *channel // whose Dial calls it, nil if that is not known
+	other    *channel // the other half of a Local pair, once it is known
+	refusal  int      // why its far end asked to hang up
+	cause    int      // why it ended, as Asterisk says
+	seen     int      // the list in which, or after which, it was last seen
 
-	// When things happened to it, in the order of events (correlator.step; 0: they did not), and by the clock.
-	born, rang, up, spoke, died int
-	rangAt, upAt, spokeAt       time.Time
-	askedAt, diedAt             time.Time
+	// When things happened to it, in the order of events (correlator.step; 0: they did not), and by the clock. It was
+	// called from the beginning of a Dial to its end, and heard others until the latest moment that is known.
+	born, called, rang, up, spoke, heard, ended, asked, died int
+	spokeAt, askedAt, diedAt                                 time.Time
 }
 
 // party says whether somebody is behind the channel.
@@ -67,24 +69,47 @@ func (ch *channel) rings() bool { return ch.state == stateRinging || ch.alerts &
 func (ch *channel) talked() bool { return ch.spoke > 0 }
 
 // rise takes over a state. States only rise: what says otherwise is late.
-func (ch *channel) rise(state, step int, at time.Time) {
+func (ch *channel) rise(state, step int) {
 	if state <= ch.state || state > stateUp {
 		return
 	}
 	ch.state = state
 	switch state {
 	case stateRinging:
-		ch.alert(step, at)
+		ch.alert(step)
 	case stateUp:
-		ch.up, ch.upAt = step, at
+		ch.up = step
 	}
 }
 
-func (ch *channel) alert(step int, at time.Time) {
+func (ch *channel) alert(step int) {
 	ch.alerts = true
 	if ch.rang == 0 {
-		ch.rang, ch.rangAt = step, at
+		ch.rang = step
 	}
+}
+
+// dialled notes whose Dial calls the channel.
+func (ch *channel) dialled(by *channel, step int) {
+	if ch.called == 0 && by != nil {
+		ch.dialler, ch.called = by, step
+	}
+}
+
+// caller returns the channel that a party had called in order to reach this one, itself or half of a Local pair on the
+// way, and that party; nil if that is not known.
+func (ch *channel) caller() (first, by *channel) {
+	for range 8 {
+		by = ch.dialler
+		if by == nil || by.party() {
+			return ch, by
+		}
+		if by.other == nil {
+			return ch, nil
+		}
+		ch = by.other
+	}
+	return ch, nil
 }
 
 // show takes over which numbers Asterisk shows for the channel and to it.
@@ -97,7 +122,9 @@ func (ch *channel) show(number, partner string) {
 	}
 }
 
+// speak notes that it hears others, and is heard.
 func (ch *channel) speak(step int, at time.Time) {
+	ch.heard = step
 	if ch.spoke == 0 {
 		ch.spoke, ch.spokeAt = step, at
 	}

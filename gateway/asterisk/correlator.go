@@ -12,7 +12,7 @@ import (
 // heeded are the events that the correlator reads. All others are dropped as they are read.
 var heeded = map[string]bool{
 	"Newchannel": true, "Newstate": true, "NewCallerid": true, "HangupRequest": true, "Hangup": true,
-	"DialBegin": true, "DialState": true, "LocalBridge": true,
+	"DialBegin": true, "DialState": true, "DialEnd": true, "LocalBridge": true,
 	"BridgeCreate": true, "BridgeEnter": true, "BridgeLeave": true, "BridgeDestroy": true,
 	"Hold": true, "Unhold": true, "BlindTransfer": true, "AttendedTransfer": true, "Pickup": true, "ParkedCall": true,
 	"VarSet": true, "BridgeListItem": true, "CoreShowChannel": true, "CoreShowChannelsComplete": true,
@@ -33,7 +33,8 @@ var heeded = map[string]bool{
 // different queues there, and one may be some milliseconds behind another. So nothing is decided by what came
 // first. An event of a channel that is not known waits until the channel is (early.go); where a call comes from
 // is settled when somebody rings; and why a leg ended is looked at again while more may come, and then told
-// anew, as of just before (revise).
+// anew, as of just before (revise). What a caller does comes in its order, though: that he hung up before or after
+// those whom he called were called no more (DialEnd) is certain, however fast or slowly events come.
 type correlator struct {
 	isUser      func(extension string) bool // the configured ones
 	devices     map[string]string           // endpoints that are not called like the extension whose they are, and that
@@ -51,15 +52,16 @@ type correlator struct {
 	waiting  []*call               // for their root
 	touched  []*call               // by the event at hand
 
-	list    []message // of channels, as far as it has come
-	listID  string    // the action that asked for it
-	listing int       // counts the lists asked for
-	quiet   bool      // a list is being taken in
-	born    int       // counts the calls
-	step    int       // counts the events that were read
-	told    int       // counts the events
-	at      time.Time // of the last event
-	clock   time.Time // of the PBX where it sends one, else ours: how far events are apart
+	list    []message     // of channels, as far as it has come
+	listID  string        // the action that asked for it
+	listing int           // counts the lists asked for
+	quiet   bool          // a list is being taken in
+	born    int           // counts the calls
+	step    int           // counts the events that were read
+	told    int           // counts the events
+	at      time.Time     // of the last event
+	clock   time.Time     // of the PBX where it sends one, else ours: how far events are apart
+	ahead   time.Duration // how far that is ahead of at
 
 	out []gateway.Event
 }
@@ -124,6 +126,8 @@ func (c *correlator) read(m message) {
 		c.dialBegin(m)
 	case "DialState":
 		c.dialState(m)
+	case "DialEnd":
+		c.dialEnd(m)
 	case "LocalBridge":
 		c.meet(c.channels[m.get("LocalOneUniqueid")], c.channels[m.get("LocalTwoUniqueid")])
 	case "BridgeCreate", "BridgeListItem":
@@ -173,14 +177,15 @@ func (c *correlator) now(at time.Time) {
 }
 
 // tick reads the time that an event bears where Asterisk is told to send it (timestampevents). Events that were held
-// up on their way come all at once; then only this tells how far they are apart.
+// up on their way come all at once; then only this tells how far they are apart. What bears none, as lists do, came as
+// long after the one before as it did here.
 func (c *correlator) tick(m message) {
-	c.clock = c.at
 	if stamp := m.get("Timestamp"); stamp != "" {
 		if seconds, err := strconv.ParseFloat(stamp, 64); err == nil && seconds > 0 && seconds < 1e11 {
-			c.clock = time.UnixMicro(int64(seconds * 1e6))
+			c.ahead = time.UnixMicro(int64(seconds * 1e6)).Sub(c.at)
 		}
 	}
+	c.clock = c.at.Add(c.ahead)
 }
 
 // emit adds an event. Times rise strictly, so that the order of the link's events is in them.
@@ -204,14 +209,18 @@ func (c *correlator) newChannel(m message, outgoing bool) *channel {
 		return nil
 	}
 	ch := &channel{id: id, name: m.get("Channel"), outgoing: outgoing, seen: c.listing, born: c.step}
-	ch.rise(m.number("ChannelState"), c.step, c.clock)
+	ch.rise(m.number("ChannelState"), c.step)
 	ch.classify(c.extension)
 	c.channels[id] = ch
 	if ch.pair != "" {
+		for _, half := range c.pairs[ch.pair] {
+			ch.other, half.other = half, ch
+		}
 		c.pairs[ch.pair] = append(c.pairs[ch.pair], ch)
 	}
-	k := c.callOf(id, m.get("Linkedid"))
+	k := c.callOf(ch, m.get("Linkedid"))
 	ch.call = k
+	k.begun = k.begun || id == k.links[0] && m.get("Event") == "Newchannel"
 	k.channels = append(k.channels, ch)
 	c.learn(k, ch, m)
 	k.hear(ch, m)
@@ -221,10 +230,14 @@ func (c *correlator) newChannel(m message, outgoing bool) *channel {
 }
 
 // callOf returns the call that a new channel belongs to. Linkedid is the best hint there is, unless it
-// names a call that is over: such ids outlive their channels.
-func (c *correlator) callOf(id, linked string) *call {
-	k := c.calls[linked]
+// names a call that is over: such ids outlive their channels. Only who was called in its very last moment
+// may be heard of when it is over.
+func (c *correlator) callOf(ch *channel, linked string) *call {
+	id, k := ch.id, c.calls[linked]
 	if k == nil && (linked == "" || c.gone.knows(linked)) {
+		if root := c.gone.channel(linked); root != nil && ch.outgoing && root.call.over && c.clock.Sub(root.diedAt).Abs() < rootWithin {
+			return root.call
+		}
 		linked = id
 		k = c.calls[id]
 	}
@@ -247,7 +260,7 @@ func (c *correlator) newState(m message) {
 	if ch == nil {
 		return
 	}
-	ch.rise(m.number("ChannelState"), c.step, c.clock)
+	ch.rise(m.number("ChannelState"), c.step)
 	ch.begun = ch.begun || ch.live()
 	ch.call.hear(ch, m)
 	c.settle(ch.call)
@@ -266,6 +279,7 @@ func (c *correlator) dialBegin(m message) {
 		if from == nil && !c.gone.knows(by) {
 			return // this is read once more when it comes
 		}
+		to.dialled(c.know(by), c.step)
 		c.meet(from, to)
 	}
 	to.call.dials(to, m)
@@ -279,17 +293,21 @@ func (c *correlator) dialBeginLate(m message) {
 		return
 	}
 	to.begun = true
-	k := to.call
-	k.dials(to, m)
-	switch {
-	case !k.over:
-		c.settle(k)
-	case !k.announced:
-		c.finish(k)
-	case len(k.recent) > 0 && !k.lineTold:
-		k.lineTold = true
-		c.emitAt(k.dial(nil), k.recent[0].at.Add(-2*time.Microsecond))
-		c.touch(k)
+	to.dialled(c.know(m.get("Uniqueid")), c.step)
+	to.call.dials(to, m)
+	c.settle(to.call)
+}
+
+// dialEnd notes that a channel is called no more. Asterisk may say so twice. How its status means it, only the
+// application knows that dialled.
+func (c *correlator) dialEnd(m message) {
+	to := c.find(m, "DestUniqueid")
+	if to == nil {
+		to = c.gone.channel(m.get("DestUniqueid"))
+	}
+	if to != nil && to.ended == 0 {
+		to.ended = c.step
+		c.touch(to.call)
 	}
 }
 
@@ -298,7 +316,7 @@ func (c *correlator) dialState(m message) {
 	switch m.get("DialStatus") {
 	case "RINGING", "PROGRESS":
 		if to := c.find(m, "DestUniqueid"); to != nil && to.party() {
-			to.alert(c.step, c.clock)
+			to.alert(c.step)
 			to.show(m.get("DestCallerIDNum"), m.get("DestConnectedLineNum"))
 			c.settle(to.call)
 		}
@@ -331,9 +349,11 @@ func (c *correlator) hangupRequest(m message) {
 	if ch == nil {
 		ch = c.gone.channel(m.get("Uniqueid"))
 	}
-	if ch != nil && ch.askedAt.IsZero() {
-		ch.askedAt, ch.refusal = c.clock, m.number("Cause")
-		c.touch(ch.call)
+	if ch != nil && ch.asked == 0 {
+		ch.asked, ch.askedAt, ch.refusal = c.step, c.clock, m.number("Cause")
+		if c.touch(ch.call); ch.died == 0 {
+			c.settle(ch.call)
+		}
 	}
 }
 
@@ -348,6 +368,7 @@ func (c *correlator) hangup(m message) {
 		}
 		return
 	}
+	ch.show(m.get("CallerIDNum"), m.get("ConnectedLineNum"))
 	c.drop(ch, m.number("Cause"))
 	c.settle(ch.call)
 }
@@ -370,10 +391,14 @@ func (c *correlator) drop(ch *channel, cause int) {
 // end forgets a call.
 func (c *correlator) end(k *call) {
 	for _, id := range k.links {
-		delete(c.calls, id)
-		delete(c.orders, id)
-		c.gone.add(id, nil)
+		c.unlink(id)
 	}
+}
+
+func (c *correlator) unlink(id string) {
+	delete(c.calls, id)
+	delete(c.orders, id)
+	c.gone.add(id, nil)
 }
 
 // live returns the ids of the calls that there are, sorted.

@@ -268,3 +268,77 @@ func TestFarEndRingsBeforeTheDialBegins(t *testing.T) {
 		t.Errorf("got %+v", e)
 	}
 }
+
+// TestServicesOfAsteriskAreNoCalls: who calls Asterisk itself, to hear his voicemail, calls nobody; who calls somebody
+// that cannot be reached does.
+func TestServicesOfAsteriskAreNoCalls(t *testing.T) {
+	t.Parallel()
+	for to, want := range map[string][]string{
+		"*97": nil, "700": nil, // answered by Asterisk
+		"104":         {"dial 1", "hangup 1 no_answer"},
+		"79005550111": {"dial 1 101", "hangup 1 failed"},
+	} {
+		c := newCorrelator("", isUser)
+		trace := []message{newchannel("PJSIP/101-1", "1", "1", "4", "101", to)}
+		if want == nil {
+			trace = append(trace, newstate("1", "6"))
+		}
+		wantEvents(t, feed(c, append(trace, hangup("1", "20"))...), want...)
+	}
+}
+
+// TestHungUpAtOnce: a telephone that answered and hung up before anybody heard anything has answered.
+func TestHungUpAtOnce(t *testing.T) {
+	t.Parallel()
+	c := newCorrelator("", isUser)
+	wantEvents(t, feed(c,
+		newchannel("PJSIP/trunk-1", "1", "1", "4", "7901", "5550101"), newchannel("PJSIP/101-2", "2", "1", "0", "", "s"),
+		event("DialBegin", "Uniqueid", "1", "DestUniqueid", "2"), newstate("2", "5"), newstate("2", "6"),
+		event("DialEnd", "Uniqueid", "1", "DestUniqueid", "2"), newstate("1", "6"),
+		event("HangupRequest", "Uniqueid", "2", "Cause", "16"),
+		event("BridgeEnter", "BridgeUniqueid", "b", "Uniqueid", "2"), event("BridgeLeave", "BridgeUniqueid", "b", "Uniqueid", "2"),
+		hangup("2", "16"), hangup("1", "16"),
+	), "dial 1 101", "bridge 1 101", "hangup 1 101 normal", "hangup 1 normal")
+}
+
+// TestColleaguesTalkOnWithoutTheCustomer: 101 announces a customer to 102, the customer hangs up, and the two talk on:
+// never with the customer.
+func TestColleaguesTalkOnWithoutTheCustomer(t *testing.T) {
+	t.Parallel()
+	c := newCorrelator("", isUser)
+	enter := func(id, bridge string) message {
+		return event("BridgeEnter", "BridgeUniqueid", bridge, "Uniqueid", id)
+	}
+	leave := func(id, bridge string) message {
+		return event("BridgeLeave", "BridgeUniqueid", bridge, "Uniqueid", id)
+	}
+	wantEvents(t, feed(c,
+		newchannel("PJSIP/trunk-1", "1", "1", "4", "7901", "5550101"), newchannel("PJSIP/101-2", "2", "1", "0", "", "s"),
+		newstate("2", "5"), newstate("2", "6"), enter("2", "a"), enter("1", "a"),
+		event("Hold", "Uniqueid", "2"), leave("2", "a"), enter("2", "b"),
+		newchannel("PJSIP/102-3", "3", "1", "0", "", "s"), newstate("3", "5"), newstate("3", "6"), enter("3", "b"),
+		event("HangupRequest", "Uniqueid", "1", "Cause", "16"), leave("1", "a"), hangup("1", "16"),
+		event("HangupRequest", "Uniqueid", "2", "Cause", "16"), leave("2", "b"), leave("3", "b"), hangup("3", "16"), hangup("2", "16"),
+	), "dial 1 101", "bridge 1 101", "hold 1 101", "dial 1 102", "consult 1 102", "unhold 1 101", "consult 1 101",
+		"hangup 1 102 normal", "hangup 1 normal")
+}
+
+// TestCallHeardOfBeforeItsList: a channel of a running call begins after the login, and before the list that has the
+// others comes. The gateway may know the call from before: it is told who is in it.
+func TestCallHeardOfBeforeItsList(t *testing.T) {
+	t.Parallel()
+	c := newCorrelator("", isUser)
+	c.expectList("l")
+	at := time.Unix(1000, 0)
+	events := c.take(newchannel("PJSIP/102-3", "3", "1", "0", "", "s"), at)
+	events = append(events, c.take(newstate("3", "5"), at.Add(time.Second))...) // Asterisk takes its time for the list
+	wantEvents(t, events)
+	listed := func(m message) message {
+		return append(m[1:], field{"Event", "CoreShowChannel"}, field{"ActionID", "l"})
+	}
+	wantEvents(t, feed(c,
+		listed(newchannel("PJSIP/trunk-1", "1", "1", "6", "7901", "5550101")),
+		listed(newchannel("PJSIP/102-3", "3", "1", "5", "", "s")),
+		event("CoreShowChannelsComplete", "ActionID", "l", "ListItems", "2"),
+	), "dial 1 102", "present 1 102")
+}

@@ -62,9 +62,9 @@ func (c *correlator) wait(k *call) {
 	c.waiting = append(c.waiting, k)
 }
 
-// waited ends the waiting that was long enough, or in vain.
+// waited ends the waiting that was long enough, or in vain. While a list is to come that may go on: the root is on it.
 func (c *correlator) waited() {
-	if len(c.waiting) == 0 {
+	if len(c.waiting) == 0 || !c.listed() {
 		return
 	}
 	var ready []*call

@@ -54,8 +54,16 @@ func (k *call) takenFrom(ch *channel) bool {
 		return false
 	}
 	return k.anyParty(func(x *channel) bool {
-		return x != ch && k.called(x) && (x.ext == "" || x.ext != ch.ext) && x.born < ch.died && x.spoke > ch.rang && ch.endsAfter(x.spokeAt)
+		return x != ch && k.called(x) && (x.ext == "" || x.ext != ch.ext) && x.born < ch.died && x.spoke > ch.rang &&
+			ch.endsAfter(x.spokeAt) && !x.follows(ch)
 	})
+}
+
+// follows says whether a channel was called when its caller had another called no more.
+func (ch *channel) follows(earlier *channel) bool {
+	a, by := earlier.caller()
+	b, also := ch.caller()
+	return by != nil && by == also && a.ended > 0 && b.called > a.ended
 }
 
 // givenUp says whether those for whom the channel rang hung up before it was answered: at least one asked to, and
@@ -67,19 +75,26 @@ func (k *call) givenUp(ch *channel) bool {
 		case x == ch, x.ext != "" && x.ext == ch.ext, x.handedOn, x.died > 0 && x.died < ch.rang, k.called(x) && x.up == 0:
 			return false
 		}
-		if !x.askedAt.IsZero() && ch.endsAfter(x.askedAt) {
-			asked = asked || x.talked() || !x.machineTook(ch)
-			return x.spoke > ch.rang // another answered him
+		if x.gaveUp(ch) {
+			asked = true
+			return false
 		}
-		return x.died == 0 || !ch.endsAfter(x.diedAt)
+		return x.asked > 0 || x.died == 0 || !ch.endsAfter(x.diedAt)
 	})
 	return asked && !stays
 }
 
-// machineTook says of a caller whether he was answered, by a machine, some time after another channel began to ring.
-func (ch *channel) machineTook(rang *channel) bool {
-	after := ch.upAt.Sub(rang.rangAt)
-	return ch.up > rang.rang && (after > lateCause || after >= 0 && after < noClock)
+// gaveUp says whether a party asked to hang up while it rang at a channel, or had just stopped to: not when it had
+// that channel called no more, or talked with somebody else.
+func (ch *channel) gaveUp(on *channel) bool {
+	switch {
+	case ch.asked == 0, on.died > 0 && (ch.heard >= on.died || !on.endsAfter(ch.askedAt)), ch.spoke > on.rang:
+		return false
+	}
+	if first, by := on.caller(); by == ch && first.ended > 0 {
+		return ch.asked < first.ended
+	}
+	return true
 }
 
 // endsAfter says whether the channel, which is gone, ended after something, as far as that can be told.
@@ -110,7 +125,7 @@ func (k *call) cause() gateway.Cause {
 	switch {
 	case k.answered:
 		return gateway.CauseNormal
-	case k.anyParty(func(x *channel) bool { return k.calls(x) && !x.askedAt.IsZero() && k.stillRang(x) }):
+	case k.anyParty(func(x *channel) bool { return k.calls(x) && x.asked > 0 && k.stillRang(x) }):
 		return gateway.CauseCancelled
 	case k.ordered && k.reached == nil: // the caller did not pick up his own call
 		return gateway.CauseCancelled
@@ -144,7 +159,7 @@ func (k *call) stillRang(caller *channel) bool {
 			return false
 		}
 		rang = true
-		return x.died == 0 || !x.diedAt.Before(caller.askedAt.Add(-lateCause)) && !caller.machineTook(x)
+		return x.died == 0 || caller.gaveUp(x)
 	})
 	return rings || !rang && len(k.ends) == 0
 }
@@ -152,9 +167,8 @@ func (k *call) stillRang(caller *channel) bool {
 // lateCause is for how long it may turn out that a leg ended for another reason than was told.
 const lateCause = 100 * time.Millisecond
 
-// noClock is less than there ever is between a telephone that begins to ring and a machine that takes its place: the
-// events were held up, and came all at once.
-const noClock = 100 * time.Microsecond
+// makeRoom leaves some time before an end that may have to be told anew, as of just before.
+func (c *correlator) makeRoom() { c.at = c.at.Add(10 * time.Microsecond) }
 
 // touch notes that something happened to a call.
 func (c *correlator) touch(k *call) {

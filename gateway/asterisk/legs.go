@@ -2,6 +2,7 @@ package asterisk
 
 import (
 	"slices"
+	"time"
 
 	"ringcast/gateway"
 )
@@ -16,6 +17,9 @@ func (c *correlator) settle(k *call) {
 	if len(k.channels) == 0 {
 		c.finish(k)
 		return
+	}
+	if k.over {
+		return // who is heard of late is about to be gone
 	}
 	c.orient(k)
 	now := c.look(k)
@@ -51,7 +55,7 @@ func (c *correlator) look(k *call) news {
 			continue
 		}
 		company := c.company(ch)
-		talks := len(company) > 1
+		talks := len(company) > 1 || ch.hungUpAtOnce()
 		if talks {
 			ch.speak(c.step, c.clock)
 			k.answered = true
@@ -63,6 +67,10 @@ func (c *correlator) look(k *call) news {
 		inside = inside || talks
 		l := k.leg(ch.ext)
 		switch {
+		case talks && k.lost(company):
+			if l == nil || !l.talking || !l.consults {
+				n.consulting = append(n.consulting, ch.ext)
+			}
 		case talks && (l == nil || !l.talking || l.consults):
 			if !c.consults(ch, company) {
 				n.talking = append(n.talking, ch.ext)
@@ -81,6 +89,28 @@ func (c *correlator) look(k *call) news {
 		}
 	}
 	return n
+}
+
+// lost says whether colleagues of this company talk on whose customer hung up.
+func (k *call) lost(company []*channel) bool {
+	if !k.outside() || len(company) < 2 {
+		return false
+	}
+	gone := false
+	return !k.anyParty(func(ch *channel) bool {
+		gone = gone || ch.kind == kindTrunk && ch.talked()
+		return ch.kind == kindTrunk && ch.asked == 0 && ch.died == 0 || slices.Contains(company, ch) && ch.kind == kindTrunk
+	}) && gone
+}
+
+// hungUpAtOnce says whether somebody who was called answered, whereupon his caller was, and asked to hang up before
+// they heard each other.
+func (ch *channel) hungUpAtOnce() bool {
+	if ch.asked == 0 || ch.up == 0 || ch.rang == 0 || ch.talked() {
+		return false
+	}
+	_, by := ch.caller()
+	return by != nil && by.up > ch.rang
 }
 
 // ringsOn says whether a channel makes its extension ring. The caller's own rings until the far end
@@ -141,6 +171,10 @@ func (c *correlator) talk(k *call, extensions []string, as gateway.EventType) {
 	both := false // somebody besides the caller talks: that the caller does goes without saying
 	for _, l := range k.legs {
 		if slices.Contains(extensions, l.ext) {
+			if l.held && as == gateway.EventConsult { // nobody is held any more
+				l.held = false
+				c.emit(gateway.Event{Type: gateway.EventUnhold, Call: k.id, Extensions: []string{l.ext}})
+			}
 			l.talking, l.consults = true, as == gateway.EventConsult
 		}
 		both = both || l.talking && l.ext != k.caller
@@ -177,24 +211,36 @@ func (c *correlator) endLegs(k *call) {
 
 func (c *correlator) endLeg(k *call, l *leg) {
 	cause := k.legCause(l)
+	c.makeRoom()
 	at := c.emit(gateway.Event{Type: gateway.EventHangup, Call: k.id, Extensions: []string{l.ext}, Cause: cause})
 	k.recent = append(k.recent, &ending{l.ext, l.last, cause, at, c.clock})
 }
 
-// finish ends a call whose last channel is gone. A customer's call that reached no telephone was never
-// announced: he called all the same.
+// finish ends a call whose last channel is gone. One that reached no telephone was never announced: it was
+// made all the same.
 func (c *correlator) finish(k *call) {
 	c.end(k)
+	late := k.over
 	k.over = true
 	c.orient(k)
 	switch {
+	case k.announced && late: // revise tells what is clearer now
+		if len(k.recent) > 0 && !k.lineTold && k.line != "" {
+			k.lineTold = true
+			c.emitAt(k.dial(nil), k.recent[0].at.Add(-2*time.Microsecond))
+		}
+		return
 	case k.announced:
 	case k.direction == gateway.Inbound:
 		c.announce(k, nil)
-	case k.caller != "" && k.reached != nil:
-		c.ring(k, []string{k.caller})
+	case k.caller != "" && k.reached != nil, c.inVain(k):
+		if k.ordered && k.reached == nil {
+			c.announce(k, nil)
+		} else {
+			c.ring(k, []string{k.caller})
+		}
 	default:
-		if k.found { // as far as the gateway knows it
+		if k.found && !late { // as far as the gateway knows it
 			c.emit(gateway.Event{Type: gateway.EventPresent, Call: k.id, Cause: k.cause()})
 		}
 		return
@@ -208,6 +254,7 @@ func (c *correlator) finish(k *call) {
 			c.endLeg(k, l)
 		}
 	}
+	c.makeRoom()
 	at := c.emit(gateway.Event{Type: gateway.EventHangup, Call: k.id, Cause: whole})
 	k.recent = append(k.recent, &ending{cause: whole, at: at, clock: c.clock})
 	for _, l := range last {

@@ -49,10 +49,15 @@ func (c *correlator) merge(from, into *call) {
 	}
 	into.channels = append(into.channels, from.channels...)
 	into.departed = append(into.departed, from.departed...)
+	into.forget()
 	for _, link := range from.links {
 		c.calls[link] = into
 	}
 	into.links = append(into.links, from.links...)
+	for len(into.links) > keepLinks {
+		c.unlink(into.links[1])
+		into.links = slices.Delete(into.links, 1, 2)
+	}
 	if into.reached == nil {
 		into.reached = from.reached
 	}

@@ -45,8 +45,12 @@ func (c *correlator) learn(k *call, ch *channel, m message) {
 // ordersBy makes the call one that somebody ordered: Asterisk calls, and nobody called it.
 func (k *call) ordersBy(first *channel) {
 	k.learned, k.rooted, k.direction = true, true, gateway.Outbound
-	if first.kind == kindDevice {
-		k.ordered, k.caller, k.from = true, first.ext, first.ext
+	if first.kind != kindDevice {
+		return
+	}
+	k.ordered, k.caller, k.from = true, first.ext, first.ext
+	if k.reached != nil && k.reached.ext == k.caller { // he seemed to be the one who is called
+		k.reached, k.to = nil, ""
 	}
 }
 
@@ -84,7 +88,9 @@ func (k *call) dials(to *channel, m message) {
 			k.to = to.ext
 		}
 	}
-	k.leaveBy(to, m.get("CallerIDNum"))
+	if m.get("Uniqueid") != "" { // else nobody's number is in it
+		k.leaveBy(to, m.get("CallerIDNum"))
+	}
 }
 
 // leaveBy learns the line of a call to the outside: the number that the dial plan put in the caller's
@@ -127,19 +133,37 @@ func (c *correlator) orient(k *call) {
 	}
 }
 
-// orderedNumber is whom an ordered call is for, as the caller's own telephone shows it.
-func (k *call) orderedNumber() string {
-	for _, ch := range k.channels {
-		if ch.ext != k.caller {
-			continue
-		}
-		for _, n := range []string{ch.partner, ch.number} {
-			if n != "" && n != k.caller {
-				return n
-			}
+// inVain says whether a call that is over and reached nobody was meant for somebody: who calls a colleague whose
+// telephone is off, or a number when all lines are, or orders a call while his own is busy. It decides which it was.
+// Who calls a service of Asterisk, to hear his voicemail or to park, is answered by that.
+func (c *correlator) inVain(k *call) bool {
+	if k.caller == "" || k.to == "" || strings.Trim(k.to, "+0123456789") != "" || k.to == k.caller {
+		return false
+	}
+	if !c.isUser(k.to) && k.anyParty(func(ch *channel) bool { return ch.up > 0 }) {
+		return false
+	}
+	if k.direction == "" {
+		k.direction = gateway.Outbound
+		if c.isExtension(k.to) {
+			k.direction = gateway.Internal
 		}
 	}
-	return ""
+	return true
+}
+
+// orderedNumber is whom an ordered call is for, as the caller's own telephone shows it.
+func (k *call) orderedNumber() string {
+	number := ""
+	k.anyParty(func(ch *channel) bool {
+		for _, n := range []string{ch.partner, ch.number} {
+			if number == "" && ch.ext == k.caller && n != k.caller {
+				number = n
+			}
+		}
+		return number != ""
+	})
+	return number
 }
 
 // decide settles what is still open when the gateway is to be told of a call.

@@ -41,6 +41,9 @@ func byChannel(m message) []string {
 	return queues
 }
 
+// byOnlyChannel keeps no order but that of each channel's own events.
+func byOnlyChannel(m message) []string { return byChannel(m)[:1] }
+
 // reordered returns a trace in which each event is up to most later than it was, and those that share a queue stay in
 // their order. Events from other queues overtake them.
 func reordered(trace []message, queues func(message) []string, most time.Duration, rnd *rand.Rand) []message {
@@ -82,6 +85,11 @@ func TestEventsInAnyOrderOfTheirQueues(t *testing.T) {
 func TestEventsOfChannelsInAnyOrder(t *testing.T) {
 	t.Parallel()
 	testReordered(t, byChannel)
+}
+
+func TestEventsOfAChannelInTheirOrderOnly(t *testing.T) {
+	t.Parallel()
+	testReordered(t, byOnlyChannel)
 }
 
 func testReordered(t *testing.T, queues func(message) []string) {

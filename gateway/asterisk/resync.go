@@ -37,7 +37,7 @@ func (c *correlator) compare(size int) {
 		}
 		ch := c.channels[id]
 		ch.seen = c.listing
-		ch.rise(m.number("ChannelState"), c.step, c.clock)
+		ch.rise(m.number("ChannelState"), c.step)
 		ch.begun = ch.begun || ch.live() || m.get("Application") == "AppDial"
 		ch.call.reach(ch)
 		if m.get("BridgeId") == "" {
@@ -62,9 +62,11 @@ func (c *correlator) compare(size int) {
 	c.quiet = false
 	for _, k := range c.byAge() {
 		k.waits = false
+		first := !k.found && (k.born > known || !k.begun)
+		k.found = k.found || first
 		c.talkUnseen(k)
 		c.settle(k)
-		if k.born > known {
+		if first && !k.over {
 			c.present(k)
 		}
 	}
@@ -75,8 +77,8 @@ func (c *correlator) compare(size int) {
 	}
 }
 
-// relink makes calls one that became one unseen: a consultation that has taken the customer's Linkedid. Customers
-// who met in a conference share one, too, and stay two calls.
+// relink makes calls one that became one unseen: a consultation that has taken the customer's Linkedid. Two
+// customers' calls stay two, unless a bridge that both are in makes them one.
 func (c *correlator) relink(ch *channel, linked string) {
 	k := c.calls[linked]
 	if k == nil || k == ch.call || k.outside() && ch.call.outside() || ch.bridge != nil && ch.bridge.meeting {
@@ -97,7 +99,7 @@ func (c *correlator) talkUnseen(k *call) {
 	waits := false
 	for _, ch := range k.channels {
 		switch {
-		case len(c.company(ch)) > 1:
+		case len(c.company(ch)) > 1, ch.kind == kindTrunk && ch.up > 0 && ch.bridge == nil: // a customer is still in a queue
 			return
 		case !ch.party() || ch.up == 0:
 		case ch.bridge != nil:
@@ -148,7 +150,6 @@ func (c *correlator) present(k *call) {
 			}
 		}
 	}
-	k.found = true
 	c.emit(gateway.Event{Type: gateway.EventPresent, Call: k.id, Extensions: extensions})
 }
 

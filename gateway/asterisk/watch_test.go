@@ -61,6 +61,7 @@ func (b *book) one(e gateway.Event) {
 	if e.Type == gateway.EventPresent && !known || e.Type == gateway.EventJoin && e.Joins == gateway.Ringing && len(e.People) == 0 {
 		return
 	}
+	before.ID = "pbx:" + e.Call
 	c, news := gateway.Tracker{}.Apply(before, e)
 	if !news {
 		if e.Type != gateway.EventJoin {
