@@ -111,7 +111,7 @@ func (k *Known) dial(e Event) {
 	k.fill(e)
 	for _, ext := range e.Extensions {
 		leg := k.ring(e.person(ext), e.At)
-		leg.Caller = leg.Caller || first && e.Direction == Outbound
+		leg.Caller = leg.Caller || e.Direction == Outbound && (first || ext == k.From.Raw)
 	}
 	if first && !k.AnsweredAt.IsZero() { // its answer was heard first
 		k.taken(k.AnsweredBy, e.At)

@@ -146,6 +146,15 @@ func TestTracker(t *testing.T) {
 	}
 }
 
+// A click that began while the link was away: its caller did not answer it.
+func TestCallerHeardOfLaterIsTheCaller(t *testing.T) {
+	t.Parallel()
+	c := fold(ev(0, "dial dir=outbound from=101"), ev(1, "dial 101 dir=outbound from=101"), ev(5, "bridge 101"))
+	if c.AnsweredBy != nil || !c.Legs[0].Caller {
+		t.Errorf("answered by %v, legs %+v", c.AnsweredBy, c.Legs)
+	}
+}
+
 func TestTrackerKeepsRecordingAfterTheEnd(t *testing.T) {
 	t.Parallel()
 	c := fold(ev(0, "dial 101"), ev(1, "bridge 101"), ev(2, "hangup"), ev(60, "recording rec=https://rec.example/1.mp3"))
