@@ -287,6 +287,19 @@ func TestServicesOfAsteriskAreNoCalls(t *testing.T) {
 	}
 }
 
+// TestClickThatReachesNobody: the caller picked up, and Asterisk could call nobody. He did not give up.
+func TestClickThatReachesNobody(t *testing.T) {
+	t.Parallel()
+	for number, want := range map[string]string{"104": "hangup c no_answer", "79005550111": "hangup c failed"} {
+		c := newCorrelator("", isUser)
+		c.order("c", order{extension: "101", number: number})
+		events := feed(c, newchannel("PJSIP/101-1", "c", "c", "0", "101", "s"), newstate("c", "5"), newstate("c", "6"), hangup("c", "20"))
+		if got := brief(events); !slices.Contains(got, want) {
+			t.Errorf("%s: %q, want %q", number, got, want)
+		}
+	}
+}
+
 // TestHungUpAtOnce: a telephone that answered and hung up before anybody heard anything has answered.
 func TestHungUpAtOnce(t *testing.T) {
 	t.Parallel()

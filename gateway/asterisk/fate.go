@@ -127,8 +127,8 @@ func (k *call) cause() gateway.Cause {
 		return gateway.CauseNormal
 	case k.anyParty(func(x *channel) bool { return k.calls(x) && x.asked > 0 && k.stillRang(x) }):
 		return gateway.CauseCancelled
-	case k.ordered && k.reached == nil: // the caller did not pick up his own call
-		return gateway.CauseCancelled
+	case k.ordered && k.reached == nil && !k.anyParty(func(x *channel) bool { return k.calls(x) && x.up > 0 }):
+		return gateway.CauseCancelled // the caller did not pick up his own call
 	}
 	ends := slices.Clone(k.ends)
 	k.anyParty(func(x *channel) bool {
