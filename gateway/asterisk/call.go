@@ -118,9 +118,10 @@ func (k *call) has(ext string) bool {
 	return slices.ContainsFunc(k.channels, func(ch *channel) bool { return ch.ext == ext && ch.live() && !ch.handedOn })
 }
 
-// callID is the id under which the gateway knows a call, of at most the 128 characters that it allows.
+// callID is the id under which the gateway knows a call, of at most the 128 characters that it allows, none of them
+// such as cannot be shown.
 func callID(linked string) string {
-	if linked = text(linked); len(linked) <= 128 {
+	if len(linked) <= 128 && text(linked) == linked {
 		return strings.Clone(linked)
 	}
 	sum := sha256.Sum256([]byte(linked))
