@@ -18,10 +18,7 @@ const shortestPublic = 7
 // without a country code. Of a SIP or tel URI it is the part that names the party. What cannot be called from anywhere
 // keeps only its raw form; a number that is withheld has none.
 func ParseNumber(raw, region string) Number {
-	raw = uriUser(strings.TrimSpace(raw))
-	if withheld(raw) {
-		return Number{}
-	}
+	raw = Party(raw)
 	n := Number{Raw: raw}
 	digits := Digits(raw)
 	if len(digits) < shortestPublic {
@@ -33,6 +30,14 @@ func ParseNumber(raw, region string) Number {
 		n.E164 = "+" + digits
 	}
 	return n
+}
+
+// Party returns what names the party in a number as a PBX writes it, perhaps as a SIP or tel URI: "" when it is withheld.
+func Party(raw string) string {
+	if raw = uriUser(strings.TrimSpace(raw)); withheld(raw) {
+		return ""
+	}
+	return raw
 }
 
 // parsePublic reads a number that can be called from anywhere. Providers often leave out the plus of an

@@ -3,13 +3,13 @@ package asterisk
 import (
 	"strings"
 	"unicode"
+
+	"ringcast/gateway"
 )
 
 // publicNumber returns a caller's number, "" for one that is withheld.
 func publicNumber(s string) string {
-	s = party(s)
-	switch strings.ToLower(strings.TrimPrefix(s, "+")) {
-	case "anonymous", "restricted", "private", "unavailable", "withheld", "unknown", "asterisk", "blocked", "hidden", "none", "null", "s":
+	if s = gateway.Party(s); s == "s" { // the dial plan's start
 		return ""
 	}
 	return text(s)
@@ -27,22 +27,9 @@ func callerName(name, number string) string {
 	return name
 }
 
-// party returns whom a SIP or tel URI names; another text is returned as it is.
-func party(s string) string {
-	if scheme, rest, ok := strings.Cut(s, ":"); ok {
-		switch strings.ToLower(scheme) {
-		case "sip", "sips", "tel":
-			s = rest
-		}
-	}
-	s, _, _ = strings.Cut(s, "@")
-	s, _, _ = strings.Cut(s, ";")
-	return s
-}
-
 // dialled returns the number that a channel's first event says was dialled.
 func dialled(m message) string {
-	if exten := text(party(m.get("Exten"))); exten != "s" {
+	if exten := text(gateway.Party(m.get("Exten"))); exten != "s" {
 		return exten
 	}
 	return ""
