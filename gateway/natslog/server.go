@@ -53,6 +53,10 @@ func startServer(cfg Config) (*server.Server, error) {
 	return srv, nil
 }
 
+// healthTries is how often an ill server is asked before it is believed: it gives itself one millisecond to find
+// its listeners open, which a busy machine may not leave it.
+const healthTries = 5
+
 // serverHealth returns the first fault that the server itself has noticed: a stream whose disk failed
 // still answers reads, but takes nothing more.
 func serverHealth(ctx context.Context, srv *server.Server) error {
@@ -60,12 +64,18 @@ func serverHealth(ctx context.Context, srv *server.Server) error {
 	if err != nil {
 		return err
 	}
-	answer := &healthAnswer{header: make(http.Header)}
-	srv.HandleHealthz(answer, req)
-	if answer.status != 0 && answer.status != http.StatusOK {
-		return fmt.Errorf("unhealthy: %s", bytes.TrimSpace(answer.body.Bytes()))
+	for range healthTries {
+		answer := &healthAnswer{header: make(http.Header)}
+		srv.HandleHealthz(answer, req)
+		if answer.status == 0 || answer.status == http.StatusOK {
+			return nil
+		}
+		err = fmt.Errorf("unhealthy: %s", bytes.TrimSpace(answer.body.Bytes()))
+		if ctx.Err() != nil || !srv.ReadyForConnections(time.Second) {
+			break
+		}
 	}
-	return nil
+	return err
 }
 
 // healthAnswer receives what the server would have told a monitoring client.
