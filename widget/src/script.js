@@ -1,7 +1,7 @@
 /* Calls by Ringcast: the widget that amoCRM and Kommo load. */
 define([
   'jquery', 'lib/components/base/modal', './client.js?v=%VERSION%', './config.js?v=%VERSION%',
-  './js/session.js?v=%VERSION%', './js/consent.js?v=%VERSION%', './js/text.js?v=%VERSION%',
+  './js/session.js?v=%VERSION%', './js/settings/consent.js?v=%VERSION%', './js/text.js?v=%VERSION%',
 ], function ($, Modal, client, config, Session, consent, text) {
   'use strict';
 
@@ -30,6 +30,8 @@ define([
         t,
         ajax: (options) => Promise.resolve($.ajax(options)), /* jQuery 2's deferreds are not promises */
         url: config.url,
+        support: config.support || {},
+        page: window,
         Client: client.Client,
         Modal,
       });
@@ -40,7 +42,7 @@ define([
       /* Called again at every navigation. */
       render() {
         styles();
-        if (session) session.deck.attach();
+        if (session) session.attach();
         return true;
       },
 

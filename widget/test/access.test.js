@@ -3,7 +3,7 @@ const test = require('node:test');
 const assert = require('node:assert/strict');
 const { load } = require('./amd.js');
 
-const access = load('js/access.js');
+const access = load('js/settings/access.js');
 
 test('a session token is got with the CRM’s own proof', async () => {
   const asked = [];

@@ -5,22 +5,28 @@ const { load } = require('./amd.js');
 const { Clock, Client, translator, call, settle } = require('./fakes.js');
 
 const Desk = load('js/desk.js');
+const Announce = load('js/announce.js');
+const Status = load('js/status.js');
 
-const ivan = { id: '1', type: 'contact', name: 'Иван Петров', url: '/contacts/detail/1' };
+const ivan = { id: '1', type: 'contact', name: 'Иван Петров', url: '/contacts/detail/1', company: null, leads: [], customers: [], responsible: null };
+
+const found = (...matches) => ({ state: matches.length ? 'found' : 'none', matches });
 
 const make = (over = {}) => {
   const seen = { cards: new Map(), status: [], notes: [], results: [] };
   const client = new Client();
   const clock = new Clock();
+  const t = translator('en');
+  const notices = { incoming: async (who, to) => seen.notes.push([who, to]) };
   const desk = new Desk({
     client,
     clock,
-    t: translator('en'),
+    t,
     deck: { show: (id, model) => seen.cards.set(id, model), close: (id) => seen.cards.delete(id) },
-    contacts: { find: async (number) => (number.endsWith('9005550111') ? ivan : null) },
-    notices: { incoming: async (who, to) => seen.notes.push([who, to]) },
+    lookups: { find: async (number) => (number.endsWith('9005550111') ? found(ivan) : found()) },
+    announce: new Announce({ client, notices, clock, t, me: () => 'Anna', colleague: () => '', behaviour: { notify: 'both' } }),
     results: { open: async (ended, who) => seen.results.push([ended.id, who]) },
-    sdk: { setCallingStatus: (on) => seen.status.push(on) },
+    status: new Status({ sdk: { setCallingStatus: (on) => seen.status.push(on) } }),
     me: () => 'Anna',
     colleague: () => '',
     visible: () => true,
@@ -66,14 +72,14 @@ test('an unknown caller is offered as a new contact, with the plus encoded', asy
 });
 
 test('a search that failed offers no new contact: there may be one', async () => {
-  const { client, seen } = make({ contacts: { find: async () => Promise.reject(new Error('500')) } });
+  const { client, seen } = make({ lookups: { find: async () => ({ state: 'failed', matches: [] }) } });
   client.tell('call.dial', call());
   await settle();
   assert.deepEqual([seen.cards.get('c1').who.kind, seen.cards.get('c1').link], ['unclear', null]);
 });
 
 test('a hidden number and a colleague are shown and never searched', async () => {
-  const { client, seen } = make({ contacts: { find: () => assert.fail('asked') } });
+  const { client, seen } = make({ lookups: { find: () => assert.fail('asked') } });
   client.tell('call.dial', call({ phone: null, phone_raw: '' }));
   client.tell('call.dial', call({ id: 'c2', direction: 'internal', phone: null, phone_raw: '102', peer: { user: '9', name: 'Boris', extension: '102' } }));
   await settle();
@@ -164,7 +170,7 @@ test('refused or stopped: no card and no status is left behind', () => {
 
 test('a contact made during the talk is found for the result window', async () => {
   let known = null;
-  const { client, clock, seen } = make({ contacts: { find: async () => known } });
+  const { client, clock, seen } = make({ lookups: { find: async () => (known ? found(known) : found()) } });
   client.tell('call.dial', call({ state: 'talking' }));
   await settle();
   known = ivan;

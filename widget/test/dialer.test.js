@@ -8,7 +8,7 @@ const Dialer = load('js/dialer.js');
 
 const make = (lang = 'en') => {
   const errors = [];
-  const parts = { client: new Client(), clock: new Clock(), notices: { error: (message) => errors.push(message) }, t: translator(lang) };
+  const parts = { client: new Client(), clock: new Clock(), errors: { show: (message) => errors.push(message) }, t: translator(lang) };
   return { ...parts, errors, dialer: new Dialer(parts) };
 };
 

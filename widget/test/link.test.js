@@ -14,7 +14,8 @@ const make = () => {
     clock,
     t: translator('en'),
     indicate: (message) => (seen.sign = message),
-    notices: { error: (m) => seen.errors.push(m), info: (m) => seen.infos.push(m) },
+    errors: { show: (m) => seen.errors.push(m) },
+    notices: { info: (m) => seen.infos.push(m) },
   });
   return { link, clock, seen };
 };

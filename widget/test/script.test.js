@@ -8,7 +8,7 @@ class Session {
   constructor(parts) {
     Session.made.push(this);
     this.parts = parts;
-    this.deck = { attach: () => (this.attached = (this.attached || 0) + 1) };
+    this.attach = () => (this.attached = (this.attached || 0) + 1);
     this.dialer = { dial: (value) => (this.dialled = value) };
   }
   start() {
@@ -29,7 +29,7 @@ const make = () => {
     './client.js': { Client: class {} },
     './config.js': { url: 'https://calls.example.com' },
     './js/session.js': Session,
-    './js/consent.js': {},
+    './js/settings/consent.js': {},
   });
   return () => {
     const words = dictionary('en');

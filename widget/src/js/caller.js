@@ -11,7 +11,7 @@ define(['./phone.js?v=%VERSION%'], function (phone) {
   const newCard = (number) => '/contacts/add/?phone=' + encodeURIComponent(number);
 
   /* describe(call, search) → {kind, name, number, entity, href}
-     search   {state: 'looking' | 'found' | 'none' | 'failed', contact}
+     search   {state: 'looking' | 'found' | 'none' | 'failed', matches, chosen}
      kind     'colleague', 'hidden', 'known', 'unknown', 'looking', 'unclear'
      href     the entity's card, for an unknown number the form for a new one, or null */
   const describe = (call, search, t, colleague) => {
@@ -24,7 +24,7 @@ define(['./phone.js?v=%VERSION%'], function (phone) {
     }
     if (!raw) return { kind: 'hidden', name: t('card.hidden'), number: '', entity: null, href: null };
 
-    const entity = call.contact || search.contact;
+    const entity = call.contact || search.chosen;
     if (entity) return { kind: 'known', name: entity.name || number, number, entity, href: cardOf(entity) };
 
     const kind = { none: 'unknown', looking: 'looking' }[search.state] || 'unclear';

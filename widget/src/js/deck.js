@@ -3,7 +3,7 @@ define(['jquery', './text.js?v=%VERSION%'], function ($, text) {
   'use strict';
 
   const margin = 8; /* px that stay free around the deck */
-  const place = 'ringcast.place'; /* where the user put it, in localStorage */
+  const place = 'place'; /* where the user put it, in the store */
 
   const icons = {
     hangUp: '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 9c3.9 0 7.200 1.300 9.300 3.500.6.600.6 1.500 0 2.100l-1.700 1.700c-.5.500-1.300.6-1.900.2l-2.300-1.500c-.4-.3-.7-.8-.6-1.300l.1-1.400a12.600 12.600 0 0 0-5.800 0l.1 1.400c0 .5-.2 1-.6 1.300l-2.300 1.500c-.6.4-1.400.3-1.900-.2l-1.700-1.700c-.6-.6-.6-1.500 0-2.100C4.800 10.300 8.100 9 12 9z"/></svg>',
@@ -24,9 +24,9 @@ define(['jquery', './text.js?v=%VERSION%'], function ($, text) {
     '</section>';
 
   return class Deck {
-    /* dark  whether the user's theme is dark; ns  the widget's event namespace; onHangUp(call id) */
-    constructor({ clock, t, ns, dark, onHangUp }) {
-      Object.assign(this, { clock, t, ns, onHangUp });
+    /* dark  whether the user's theme is dark; ns  the widget's event namespace; store: see store.js. onHangUp(call id) is set by the desk */
+    constructor({ clock, t, ns, dark, store }) {
+      Object.assign(this, { clock, t, ns, store });
       this.cards = new Map(); /* call id → {$card, since} */
       this.$root = $('<div class="ringcast ringcast-deck">').toggleClass('ringcast_dark', dark).prop('hidden', true);
       this.$bar = $('<div class="ringcast-deck__bar"><span class="ringcast-deck__title"></span><button type="button" class="ringcast-deck__fold">' + icons.fold + '</button></div>');
@@ -158,22 +158,13 @@ define(['jquery', './text.js?v=%VERSION%'], function ($, text) {
       });
     }
 
-    /* localStorage may be forbidden or full; the place is a comfort only. */
     remember(at) {
-      try {
-        localStorage.setItem(place, JSON.stringify(at));
-      } catch {
-        /* not remembered */
-      }
+      this.store.set(place, at);
     }
 
     remembered() {
-      try {
-        const at = JSON.parse(localStorage.getItem(place));
-        return Number.isFinite(at.right) && Number.isFinite(at.bottom) ? at : null;
-      } catch {
-        return null;
-      }
+      const at = this.store.get(place);
+      return at && Number.isFinite(at.right) && Number.isFinite(at.bottom) ? at : null;
     }
   };
 });

@@ -4,18 +4,18 @@ define(['./caller.js?v=%VERSION%', './phone.js?v=%VERSION%'], function (caller, 
   'use strict';
 
   const linger = 2000; /* ms that a card still says how the call ended */
-  const claimAgain = 6000; /* ms: by then the claim of a tab that was closed is free again */
-  const patience = 1500; /* ms that a stored notification waits for the caller's name */
   const hiddenTab = 1000; /* ms by which a tab that nobody looks at lets others open the result window */
 
-  const nobody = () => ({ state: 'none', contact: null });
+  const nobody = () => ({ state: 'none', matches: [], chosen: null });
 
   const talks = (call) => call.state === 'talking' || call.state === 'held';
 
   return class Desk {
-    /* client    the browser client            deck      show(id, model), close(id)
-       contacts  find(number)                  results   open(call, caller)
-       notices   incoming(caller, to)          sdk       APP.sdk
+    /* client    the browser client            telephone the telephone that the cards command
+       deck      show(id, model), close(id)    results   open(call, caller)
+       lookups   find(number)                  announce  ringing(entry), over(entry)
+       alerts    ring(call, who), silence(id)  status    tell(talking)
+       errors    explain(code), show(message)  behaviour the account's switches
        clock     now, after                    t         translator
        me        () → the user's name          colleague extension → name or ''
        visible   () → whether this tab is looked at */
@@ -23,10 +23,10 @@ define(['./caller.js?v=%VERSION%', './phone.js?v=%VERSION%'], function (caller, 
       Object.assign(this, parts);
       this.entries = new Map(); /* call id → {call, search, found, since, cancel} */
       this.waits = new Set(); /* cancels of timers that belong to no card */
-      this.calling = null; /* what the CRM was told last */
     }
 
     start() {
+      this.deck.onHangUp = (id) => this.command(() => this.telephone.hangup(id));
       this.off = [
         this.client.on('call', (e) => this.onCall(e)),
         this.client.on('state', (state) => this.onState(state)),
@@ -40,6 +40,14 @@ define(['./caller.js?v=%VERSION%', './phone.js?v=%VERSION%'], function (caller, 
       this.waits.forEach((cancel) => cancel());
       this.waits.clear();
       this.tellCalling(false);
+    }
+
+    async command(run) {
+      try {
+        await run();
+      } catch (err) {
+        this.errors.explain(err.code);
+      }
     }
 
     onState({ name }) {
@@ -68,6 +76,7 @@ define(['./caller.js?v=%VERSION%', './phone.js?v=%VERSION%'], function (caller, 
       const entry = known || this.open(call);
       if (talks(call) && !talks(entry.call || {})) entry.since = this.talkingSince(call, live && previous);
       entry.call = call;
+      if (!known && call.direction === 'inbound' && call.state === 'ringing') this.announce.ringing(entry);
       if (call.state === 'ended') this.ended(entry, live);
       else this.draw(entry);
       this.tellCalling();
@@ -81,7 +90,6 @@ define(['./caller.js?v=%VERSION%', './phone.js?v=%VERSION%'], function (caller, 
       entry.found.then(() => {
         if (this.entries.get(call.id) === entry) this.draw(entry);
       });
-      if (call.direction === 'inbound' && call.state === 'ringing') this.announce(call, entry, true);
       return entry;
     }
 
@@ -94,12 +102,8 @@ define(['./caller.js?v=%VERSION%', './phone.js?v=%VERSION%'], function (caller, 
         entry.found = Promise.resolve(entry.search);
         return entry;
       }
-      entry.search = { state: 'looking', contact: null };
-      const settle = (state, contact) => Object.assign(entry.search, { state, contact });
-      entry.found = this.contacts.find(number).then(
-        (contact) => settle(contact ? 'found' : 'none', contact),
-        () => settle('failed', null),
-      );
+      entry.search = { state: 'looking', matches: [], chosen: null };
+      entry.found = this.lookups.find(number).then(({ state, matches }) => Object.assign(entry.search, { state, matches, chosen: matches[0] || null }));
       return entry;
     }
 
@@ -163,31 +167,7 @@ define(['./caller.js?v=%VERSION%', './phone.js?v=%VERSION%'], function (caller, 
 
     /* While true the CRM does not reload the page for a release of its own. */
     tellCalling(talking = [...this.entries.values()].some((entry) => talks(entry.call || {}))) {
-      if (talking === this.calling) return;
-      this.calling = talking;
-      this.sdk.setCallingStatus(talking);
-    }
-
-    /* The stored notification comes to all tabs, so one tab raises it: the one whose claim is granted. */
-    async announce(call, entry, again) {
-      try {
-        await this.client.claim(call.id, 'notify');
-      } catch (err) {
-        if (again && err.code === 'taken') this.later(claimAgain, () => this.stillRinging(call.id) && this.announce(call, entry, false));
-        return;
-      }
-      await Promise.race([entry.found, new Promise((resolve) => this.later(patience, resolve))]);
-      try {
-        await this.notices.incoming(caller.describe(call, entry.search, this.t, this.colleague), this.me());
-        await this.client.claim(call.id, 'notify', { done: true });
-      } catch {
-        /* The card is there; a stored notification more or less is nothing to trouble the user with. */
-      }
-    }
-
-    stillRinging(id) {
-      const entry = this.entries.get(id);
-      return Boolean(entry) && entry.call.state === 'ringing';
+      this.status.tell(talking);
     }
 
     /* One tab asks for the result, and if it can be, the one that the user looks at. */
@@ -200,7 +180,7 @@ define(['./caller.js?v=%VERSION%', './phone.js?v=%VERSION%'], function (caller, 
           return;
         }
         /* A new contact may have been made during the talk. */
-        const fresh = entry.search.contact ? entry : { ...entry, ...this.lookUp(entry.call) };
+        const fresh = entry.search.chosen ? entry : { ...entry, ...this.lookUp(entry.call) };
         await fresh.found;
         await this.results.open(entry.call, this.describe(fresh));
         this.client.claim(id, 'result', { done: true }).catch(() => {});

@@ -9,9 +9,9 @@ define(['./phone.js?v=%VERSION%'], function (phone) {
   ]);
 
   return class Dialer {
-    constructor({ client, notices, clock, t }) {
+    constructor({ client, errors, clock, t }) {
       this.client = client;
-      this.notices = notices;
+      this.errors = errors;
       this.clock = clock;
       this.t = t;
       this.dialled = new Map(); /* number → when */
@@ -46,7 +46,7 @@ define(['./phone.js?v=%VERSION%'], function (phone) {
 
     explain(err, number) {
       const code = this.unconnected(err) ? 'offline' : err.code || 'internal';
-      this.notices.error(this.t('errors.' + (explained.has(code) ? code : 'failed'), { code, number }));
+      this.errors.show(this.t('errors.' + (explained.has(code) ? code : 'failed'), { code, number }));
     }
   };
 });

@@ -12,8 +12,8 @@ define([], function () {
 
   return class Link {
     /* indicate(text | null) shows or hides a small sign. */
-    constructor({ host, notices, indicate, clock, t }) {
-      Object.assign(this, { host, notices, indicate, clock, t });
+    constructor({ host, errors, notices, indicate, clock, t }) {
+      Object.assign(this, { host, errors, notices, indicate, clock, t });
       this.cancel = null; /* of the timer that runs since the line was cut */
       this.down = null; /* 'lost' or 'refused' once the user has a sign of it */
       this.told = false;
@@ -39,7 +39,7 @@ define([], function () {
       if (kind === 'lost' && now - this.toldAt < quiet) return;
       this.told = true;
       this.toldAt = now;
-      this.notices.error(this.t('link.' + kind, { host: this.host, cause: this.cause() }));
+      this.errors.show(this.t('link.' + kind, { host: this.host, cause: this.cause() }));
     }
 
     restored() {

@@ -1,8 +1,10 @@
 /* One session: the connection of this tab to the gateway and everything that hangs on it. */
 define([
-  './desk.js?v=%VERSION%', './deck.js?v=%VERSION%', './contacts.js?v=%VERSION%', './notices.js?v=%VERSION%',
-  './dialer.js?v=%VERSION%', './link.js?v=%VERSION%', './result.js?v=%VERSION%', './access.js?v=%VERSION%',
-], function (Desk, Deck, Contacts, Notices, Dialer, Link, Results, access) {
+  './desk.js?v=%VERSION%', './deck.js?v=%VERSION%', './crm.js?v=%VERSION%', './lookups.js?v=%VERSION%', './notices.js?v=%VERSION%',
+  './announce.js?v=%VERSION%', './alerts.js?v=%VERSION%', './telephone.js?v=%VERSION%', './status.js?v=%VERSION%', './store.js?v=%VERSION%',
+  './dialer.js?v=%VERSION%', './link.js?v=%VERSION%', './errors.js?v=%VERSION%', './result/results.js?v=%VERSION%', './list/list.js?v=%VERSION%',
+  './settings/access.js?v=%VERSION%', './settings/behaviour.js?v=%VERSION%',
+], function (Desk, Deck, Crm, Lookups, Notices, Announce, Alerts, Telephone, Status, Store, Dialer, Link, Errors, Results, List, access, behaviour) {
   'use strict';
 
   const clock = {
@@ -17,49 +19,80 @@ define([
     },
   };
 
+  /* The page may forbid it. */
+  const localStorageOf = (page) => {
+    try {
+      return page.localStorage;
+    } catch {
+      return null;
+    }
+  };
+
   return class Session {
     /* app     the CRM's APP object       widget  the CRM's widget object (self)
        t       translator                 ajax    jQuery.ajax as a promise
-       url     the gateway's address      Client, Modal  the classes to use */
-    constructor({ app, widget, t, ajax, url, Client, Modal }) {
+       url     the gateway's address      support {email, link, phone}: whom to ask, '' where not known
+       page    window                     Client, Modal  the classes to use */
+    constructor({ app, widget, t, ajax, url, support, page, Client, Modal }) {
       const user = app.constant('user') || {};
+      const account = app.constant('account') || {};
+      const scope = 'ringcast.' + account.id + '.' + user.id + '.'; /* other users may sit at this browser, too */
       const dark = Number(user.theme) === 2;
-      const notices = new Notices({ notifications: app.notifications, clock, t });
-      const contacts = new Contacts({ ajax });
+      const ns = widget.ns || '.ringcast';
+      const rules = behaviour(widget.get_settings());
+      const visible = () => page.document.visibilityState === 'visible';
+      const colleague = access.colleagues(widget, app);
+      const me = () => user.name || '';
+      const channel = (name) => (page.BroadcastChannel ? new page.BroadcastChannel(scope + name) : null);
 
-      this.client = new Client({ url, token: access.tokens(widget, url) });
-      this.dialer = new Dialer({ client: this.client, notices, clock, t });
-      this.deck = new Deck({ clock, t, dark, ns: widget.ns || '.ringcast', onHangUp: (id) => this.dialer.hangUp(id) });
-      this.results = new Results({ Modal, contacts, t, dark });
-      this.link = new Link({ host: new URL(url).host, notices, clock, t, indicate: (message) => this.deck.indicate(message) });
+      this.client = new Client({ url, token: access.tokens(widget, url), presence: true });
+      const { client } = this;
+      const store = new Store({ storage: localStorageOf(page), prefix: scope, page });
+      const notices = new Notices({ notifications: app.notifications, clock, t });
+      const errors = new Errors({ notices, store, clock, t, support });
+      const crm = new Crm({ ajax, app });
+      const telephone = new Telephone({ client });
+
+      this.lookups = new Lookups({ crm, client, channel: channel('lookups'), clock });
+      this.dialer = new Dialer({ client, errors, clock, t });
+      this.alerts = new Alerts({ client, store, clock, t, page, behaviour: rules, visible });
+      this.announce = new Announce({ client, notices, behaviour: rules, clock, t, me, colleague });
+      this.results = new Results({ Modal, crm, store, clock, t, dark, behaviour: rules });
+      this.list = new List({ client, dialer: this.dialer, errors, store, clock, t, dark, ns, widget, crm, behaviour: rules });
+      this.deck = new Deck({ clock, t, dark, ns, store });
+      this.link = new Link({ host: new URL(url).host, errors, notices, clock, t, indicate: (message) => this.deck.indicate(message) });
       this.desk = new Desk({
-        client: this.client,
+        client, telephone, crm, clock, t, me, colleague, visible, errors, behaviour: rules,
         deck: this.deck,
+        lookups: this.lookups,
+        announce: this.announce,
+        alerts: this.alerts,
         results: this.results,
-        sdk: app.sdk,
-        contacts,
-        notices,
-        clock,
-        t,
-        me: () => user.name || '',
-        colleague: access.colleagues(widget, app),
-        visible: () => document.visibilityState === 'visible',
+        status: new Status({ sdk: app.sdk }),
       });
     }
 
     start() {
       this.desk.start();
-      this.offState = this.client.on('state', (state) => this.link.onState(state));
+      this.offs = [
+        this.client.on('state', (state) => this.link.onState(state)),
+        this.client.on('call', (change) => this.list.onCall(change)),
+      ];
       this.client.start();
+      this.attach();
+    }
+
+    /* The CRM's navigation may have taken out of the page what was put there. */
+    attach() {
+      this.deck.attach();
+      this.list.attach();
     }
 
     /* Leaves nothing behind: no socket, no card, no timer, no status. */
     stop() {
-      this.offState();
+      this.offs.forEach((off) => off());
       this.client.stop();
-      this.desk.stop();
-      this.link.stop();
-      this.results.stop();
+      [this.desk, this.announce, this.alerts, this.lookups, this.link, this.list, this.results].forEach((part) => part.stop());
       this.deck.destroy();
     }
   };

@@ -1,5 +1,5 @@
 /* The result window: after a talk, who it was and how long, and a note for the contact's card. */
-define(['jquery', './text.js?v=%VERSION%'], function ($, text) {
+define(['jquery', '../text.js?v=%VERSION%'], function ($, text) {
   'use strict';
 
   const html =
@@ -18,8 +18,8 @@ define(['jquery', './text.js?v=%VERSION%'], function ($, text) {
 
   return class Results {
     /* Modal is the CRM's lib/components/base/modal. */
-    constructor({ Modal, contacts, t, dark }) {
-      Object.assign(this, { Modal, contacts, t, dark });
+    constructor({ Modal, crm, store, clock, t, dark, behaviour }) {
+      Object.assign(this, { Modal, crm, store, clock, t, dark, behaviour });
       this.queue = Promise.resolve();
       this.modal = null;
       this.stopped = false;
@@ -108,7 +108,7 @@ define(['jquery', './text.js?v=%VERSION%'], function ($, text) {
       }
       $save.prop('disabled', true).text(this.t('result.saving'));
       try {
-        await this.contacts.note(who.entity, note);
+        await this.crm.addNote(who.entity, note);
         modal.destroy();
       } catch (xhr) {
         const reason = xhr.status === 403 ? this.t('result.forbidden') : (xhr.responseJSON || {}).detail || this.t('result.offline');

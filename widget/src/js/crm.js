@@ -1,4 +1,4 @@
-/* The CRM's contacts, asked with the user's own session: he sees whom he may see. */
+/* The CRM's REST API, asked with the user's own session: he sees whom he may see. */
 define(['./phone.js?v=%VERSION%'], function (phone) {
   'use strict';
 
@@ -8,16 +8,21 @@ define(['./phone.js?v=%VERSION%'], function (phone) {
       .flatMap((field) => field.values || [])
       .map((value) => value.value);
 
+  const match = (contact) => ({
+    id: String(contact.id), type: 'contact', name: contact.name, url: '/contacts/detail/' + Number(contact.id),
+    company: null, leads: [], customers: [], responsible: null,
+  });
+
   /* ajax takes jQuery.ajax's options and returns a promise. */
-  return class Contacts {
+  return class Crm {
     constructor({ ajax }) {
       this.ajax = ajax;
     }
 
-    /* The contact with that number, {id, type, name, url}, or null. The CRM's search looks through every field
-       of a contact, so a hit counts only if one of its telephone numbers is this one. */
+    /* Who has that number, best first. The CRM's search looks through every field of a contact, so a hit counts
+       only if one of its telephone numbers is this one. */
     async find(number) {
-      if (!phone.searchable(number)) return null;
+      if (!phone.searchable(number)) return [];
       const page = await this.ajax({
         url: '/api/v4/contacts',
         data: { query: phone.tail(number) },
@@ -25,12 +30,11 @@ define(['./phone.js?v=%VERSION%'], function (phone) {
         timeout: 5000,
       });
       const hits = (page && page._embedded && page._embedded.contacts) || [];
-      const hit = hits.find((contact) => numbers(contact).some((value) => phone.same(value, number)));
-      return hit ? { id: String(hit.id), type: 'contact', name: hit.name, url: '/contacts/detail/' + Number(hit.id) } : null;
+      return hits.filter((contact) => numbers(contact).some((value) => phone.same(value, number))).map(match);
     }
 
     /* Adds a note to an entity that find or the gateway named. */
-    note(entity, text) {
+    addNote(entity, text) {
       const group = { company: 'companies', lead: 'leads' }[entity.type] || 'contacts';
       return this.ajax({
         url: '/api/v4/' + group + '/' + encodeURIComponent(entity.id) + '/notes',
