@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -26,6 +27,8 @@ const (
 	durabilityStrict = "strict" // on disk before it is acknowledged
 	durabilityFast   = "fast"   // a power cut may take the last 250 ms
 )
+
+var phoneForm = regexp.MustCompile(`^\+?[0-9(][0-9() .-]{2,30}$`)
 
 const (
 	minSigningKey = 32 // bytes: HMAC-SHA256 gains nothing from more and loses strength with less
@@ -75,6 +78,17 @@ type AmoCRMConfig struct {
 	RedirectURI   string
 	AccountID     int64  // 0: learned when the administrator connects the account
 	BaseURL       string // scheme and host of the CRM, no slash at the end
+
+	Admins     []string // user ids whom the gateway takes for administrators, whatever the CRM's token says
+	Support    SupportConfig
+	PrivacyURL string // the privacy policy; "{lang}" in it stands for the language of the text. "": none
+}
+
+// SupportConfig is whom the CRM's users ask when the widget does not work; each may be "".
+type SupportConfig struct {
+	Email string
+	Link  string
+	Phone string
 }
 
 // LoadConfig reads a config file. Secrets named env: are asked of env, which is os.LookupEnv outside of
@@ -244,8 +258,39 @@ func readCRM(s *section) *AmoCRMConfig {
 	for _, v := range s.need("client_secret").oneOrList() {
 		crm.ClientSecrets = append(crm.ClientSecrets, v.secret(0))
 	}
+	for _, v := range s.get("admins").list() {
+		crm.Admins = append(crm.Admins, parsed(v, "", parseAmoUser))
+	}
+	crm.Support = readSupport(s.get("support").section())
+	crm.PrivacyURL = parsed(s.get("privacy_url"), "", parseURL)
 	s.done()
 	return crm
+}
+
+func readSupport(s *section) SupportConfig {
+	c := SupportConfig{
+		Email: parsed(s.get("email"), "", parseEmail),
+		Link:  parsed(s.get("link"), "", parseURL),
+		Phone: parsed(s.get("phone"), "", parseSupportPhone),
+	}
+	s.done()
+	return c
+}
+
+// parseAmoUser takes a user's id in amoCRM or Kommo.
+func parseAmoUser(text string) (string, error) {
+	if !amoUserForm.MatchString(text) {
+		return "", fmt.Errorf("%q: wants a user's id in the CRM, a number such as \"88888\"", text)
+	}
+	return text, nil
+}
+
+// parseSupportPhone takes a number as people write it.
+func parseSupportPhone(text string) (string, error) {
+	if !phoneForm.MatchString(text) {
+		return "", fmt.Errorf("%q: wants a telephone number, such as \"+7 495 123-45-67\"", text)
+	}
+	return text, nil
 }
 
 // kindOf returns the section's kind if it is one of those known, and "" after saying what is wrong. The
