@@ -4,15 +4,21 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
 
-// What a client may claim: amoCRM's stored notification, and the result window.
+// What a client may claim of a call.
 const (
-	ClaimNotify = "notify"
-	ClaimResult = "result"
+	ClaimNotify    = "notify"     // the CRM's stored notification that it rings
+	ClaimNotifyEnd = "notify_end" // the CRM's stored notification of the talk
+	ClaimResult    = "result"     // the result window
+	ClaimAlert     = "alert"      // sound and desktop notification
+	ClaimOpen      = "open"       // the caller's card opening by itself
 )
+
+var claimable = []string{ClaimNotify, ClaimNotifyEnd, ClaimResult, ClaimAlert, ClaimOpen} // fixed
 
 // claimGrace is how long a claim outlives its client, who may be reconnecting.
 const claimGrace = 5 * time.Second
@@ -40,8 +46,8 @@ type heldClaim struct {
 
 // claim gives the claim to cmd.Client unless another holds it. With Done it is carried out, for good.
 func (g *Gateway) claim(ctx context.Context, o *owner, cmd Command) error {
-	if cmd.What != ClaimNotify && cmd.What != ClaimResult {
-		return Errorf(CodeInvalid, "unknown claim %q: notify and result are known", cmd.What)
+	if !slices.Contains(claimable, cmd.What) {
+		return Errorf(CodeInvalid, "unknown claim %q: known are %s", cmd.What, strings.Join(claimable, ", "))
 	}
 	c, _, err := g.ownCall(cmd)
 	if err != nil {

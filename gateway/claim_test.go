@@ -10,6 +10,23 @@ func claimOf(id, client string) Command {
 	return Command{ID: id, Client: client, Action: "claim", Call: "office:c1", What: ClaimResult}
 }
 
+func TestEachThingToClaimIsAClaimOfItsOwn(t *testing.T) {
+	inFleet(t, 1, 1, func(t *testing.T, f *fleet) {
+		owner, _ := f.owner()
+		owner.emit("dial 101")
+		synctest.Wait()
+		for i, what := range []string{ClaimNotify, ClaimNotifyEnd, ClaimResult, ClaimAlert, ClaimOpen} {
+			first, second := claimOf("a"+what, "tab1"), claimOf("b"+what, "tab2")
+			first.What, second.What = what, what
+			if i%2 == 1 {
+				first.Client, second.Client = second.Client, first.Client
+			}
+			wantCode(t, owner.do("u1", first), "")
+			wantCode(t, owner.do("u1", second), CodeTaken)
+		}
+	})
+}
+
 func TestClaimIsKnownToTheNextOwner(t *testing.T) {
 	inFleet(t, 1, 2, func(t *testing.T, f *fleet) {
 		owner, other := f.owner()

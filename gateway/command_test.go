@@ -21,6 +21,7 @@ type fakePBX struct {
 	hold   chan struct{} // closed to let it go on
 	deaf   bool          // it does not heed a context
 	fault  any           // it panics with it
+	phones map[string]TelephoneState
 }
 
 func (p *fakePBX) Run(ctx context.Context, _ Sink) error { <-ctx.Done(); return nil }

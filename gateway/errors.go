@@ -28,6 +28,7 @@ const (
 	CodeBusy          Code = "busy"           // the user's telephone is engaged
 	CodeRejected      Code = "rejected"       // the PBX or the telephone said no
 	CodeNotPermitted  Code = "not_permitted"  // this user may not do this
+	CodeNotAdmin      Code = "not_admin"      // only an administrator of the CRM's account may do this
 	CodeBadNumber     Code = "bad_number"     // nothing that could be dialled
 	CodeTimeout       Code = "timeout"        // no answer in time; the outcome is unknown
 	CodeTaken         Code = "taken"          // somebody else has it: a claim, an extension

@@ -40,7 +40,7 @@ var keyText = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding
 
 // in is the key of a user below prefix.
 func (k userKey) in(prefix string) string {
-	return prefix + "." + keyText.EncodeToString([]byte(k.account)) + "." + keyText.EncodeToString([]byte(k.user))
+	return accountKey(prefix, k.account) + "." + keyText.EncodeToString([]byte(k.user))
 }
 
 // userBelow reads what userKey.in wrote.
@@ -50,4 +50,16 @@ func userBelow(prefix, key string) (userKey, bool) {
 	accountID, errAccount := keyText.DecodeString(account)
 	userID, errUser := keyText.DecodeString(user)
 	return userKey{string(accountID), string(userID)}, ok && two && errAccount == nil && errUser == nil
+}
+
+// accountKey is the key of an account itself, below prefix.
+func accountKey(prefix, account string) string {
+	return prefix + "." + keyText.EncodeToString([]byte(account))
+}
+
+// accountAt reads what accountKey wrote.
+func accountAt(prefix, key string) (account string, ok bool) {
+	rest, ok := strings.CutPrefix(key, prefix+".")
+	id, err := keyText.DecodeString(rest)
+	return string(id), ok && err == nil
 }

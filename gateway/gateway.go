@@ -84,6 +84,7 @@ func New(cfg Config) *Gateway {
 	}
 	g.handleAsOwner(kindEmit, g.answerEmit)
 	g.handleAsOwner(kindCommand, g.answerCommand)
+	g.handleAsOwner(kindPhones, g.answerTelephones)
 	g.handle(kindClient, g.answerClient)
 	g.hear(kindFull, func([]byte) { g.makeRoom() })
 	if cfg.Peers != nil && cfg.Shared != nil {

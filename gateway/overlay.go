@@ -14,7 +14,8 @@ import (
 	"sync/atomic"
 )
 
-// keyDirectory is where the store keeps users that differ from the configuration: directory.ACCOUNT.USER.
+// keyDirectory is where the store keeps users that differ from the configuration: directory.ACCOUNT.USER. Those who
+// were written together are in directory.ACCOUNT; of two that are the same user's the later counts.
 const keyDirectory = "directory"
 
 // Overlay is a Directory that changes while it is in use: the accounts of a configuration, and over them the users
@@ -28,7 +29,7 @@ type Overlay struct {
 	changed func(account string)
 	index   atomic.Pointer[Accounts]
 
-	writing sync.Mutex // one Put at a time: it looks who has an extension, and then gives it away
+	writing sync.Mutex // one change at a time: it looks who has an extension, and then gives it away
 
 	mu    sync.Mutex
 	base  map[string]Account
@@ -48,6 +49,10 @@ type overlaid struct {
 	rev uint64 // of the store
 }
 
+func laidOver(u User) overlaid {
+	return overlaid{Name: u.Name, Extensions: u.Extensions, Email: u.Email, CallerID: u.CallerID}
+}
+
 func (o overlaid) user(id string) User {
 	return User{ID: id, Name: o.Name, Extensions: o.Extensions, Email: o.Email, CallerID: o.CallerID}
 }
@@ -65,9 +70,7 @@ func (o *Overlay) Load(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	err := o.store.List(ctx, keyDirectory, func(v Value) error {
-		if key, user, ok := o.read(v); ok {
-			o.note(key, user)
-		}
+		o.note(o.read(v))
 		return nil
 	})
 	if err != nil {
@@ -79,11 +82,7 @@ func (o *Overlay) Load(ctx context.Context) error {
 
 // Run follows the store until ctx ends; it returns nil then.
 func (o *Overlay) Run(ctx context.Context) error {
-	take := func(v Value) {
-		if key, user, ok := o.read(v); ok {
-			o.set(key, user)
-		}
-	}
+	take := func(v Value) { o.set(o.read(v)) }
 	follow(ctx, o.store, keyDirectory, o.logger, func() (func(Value), func()) { return take, func() {} })
 	return nil
 }
@@ -137,7 +136,7 @@ func (o *Overlay) Put(ctx context.Context, account string, user User) error {
 	if len(taken) > 0 {
 		return &Error{Code: CodeTaken, Message: "an extension or e-mail address belongs to one user of an account", Fields: taken}
 	}
-	return o.write(ctx, userKey{account, user.ID}, overlaid{Name: user.Name, Extensions: user.Extensions, Email: user.Email, CallerID: user.CallerID})
+	return o.write(ctx, userKey{account, user.ID}, laidOver(user))
 }
 
 // Remove takes a user out of an account. It fails with CodeNotFound when he is not in it.
@@ -158,7 +157,7 @@ func (o *Overlay) write(ctx context.Context, key userKey, user overlaid) error {
 	if user.rev, err = o.store.Put(ctx, key.in(keyDirectory), data, AnyRevision); err != nil {
 		return fmt.Errorf("write the directory: %w", err)
 	}
-	o.set(key, user)
+	o.set(key.account, map[string]overlaid{key.user: user})
 	return nil
 }
 
@@ -173,42 +172,51 @@ func (o *Overlay) ByExtension(account, extension string) (User, bool) {
 	return o.index.Load().ByExtension(account, extension)
 }
 
-// read takes a value of the store apart. A key that was deleted by hand says nothing: the user stays as he is
-// until the next start.
-func (o *Overlay) read(v Value) (key userKey, user overlaid, ok bool) {
-	key, ok = userBelow(keyDirectory, v.Key)
+// read takes a value of the store apart, into users of an account. A key that was deleted by hand says nothing: its
+// users stay as they are until the next start.
+func (o *Overlay) read(v Value) (account string, users map[string]overlaid) {
 	if v.Data == nil {
-		return key, user, false
+		return "", nil
 	}
+	if account, ok := accountAt(keyDirectory, v.Key); ok {
+		return account, o.readTeam(v).users(v.Rev)
+	}
+	var user overlaid
+	key, ok := userBelow(keyDirectory, v.Key)
 	if err := json.Unmarshal(v.Data, &user); err != nil || !ok {
 		o.logger.Error("not a user of the directory", "key", v.Key, "err", err)
-		return key, user, false
+		return "", nil
 	}
 	user.rev = v.Rev
-	return key, user, true
+	return key.account, map[string]overlaid{key.user: user}
 }
 
-// set lays a user over the configuration and says so, unless that is known or has been written over.
-func (o *Overlay) set(key userKey, user overlaid) {
+// set lays users over the configuration and says so, but for those known already, or written over since.
+func (o *Overlay) set(account string, users map[string]overlaid) {
 	o.mu.Lock()
-	old := user.rev <= o.users[key.account][key.user].rev
-	if !old {
-		o.note(key, user)
-		if base, ok := o.base[key.account]; ok {
-			o.index.Store(o.index.Load().with(newTenant(o.overlay(base))))
-		}
+	news := o.note(account, users)
+	if base, ok := o.base[account]; ok && news {
+		o.index.Store(o.index.Load().with(newTenant(o.overlay(base))))
 	}
 	o.mu.Unlock()
-	if !old {
-		o.changed(key.account)
+	if news {
+		o.changed(account)
 	}
 }
 
-func (o *Overlay) note(key userKey, user overlaid) {
-	if o.users[key.account] == nil {
-		o.users[key.account] = map[string]overlaid{}
+// note says whether there was any news. o.mu is held.
+func (o *Overlay) note(account string, users map[string]overlaid) (news bool) {
+	for id, user := range users {
+		if user.rev <= o.users[account][id].rev {
+			continue
+		}
+		if o.users[account] == nil {
+			o.users[account] = map[string]overlaid{}
+		}
+		o.users[account][id] = user
+		news = true
 	}
-	o.users[key.account][key.user] = user
+	return news
 }
 
 func (o *Overlay) rebuild() *Accounts {

@@ -147,9 +147,8 @@ func TestOverlayOverAnotherConfiguration(t *testing.T) {
 func TestOverlayDoesNotGoBack(t *testing.T) {
 	t.Parallel()
 	o := NewOverlay(newSharedStore(), slog.New(slog.DiscardHandler), func(string) {}, acme())
-	key := userKey{"acme", "u1"}
-	o.set(key, overlaid{Name: "second", rev: 2})
-	o.set(key, overlaid{Name: "first", rev: 1})
+	o.set("acme", map[string]overlaid{"u1": {Name: "second", rev: 2}})
+	o.set("acme", map[string]overlaid{"u1": {Name: "first", rev: 1}})
 	if u, _ := o.User("acme", "u1"); u.Name != "second" {
 		t.Errorf("%q", u.Name)
 	}

@@ -6,7 +6,7 @@ import (
 )
 
 // PBX is a link to one telephone system. The rarer abilities are interfaces of their own: Dialer,
-// CallControl.
+// CallControl, TalkControl, Transferrer, Telephones.
 type PBX interface {
 	// Run connects, emits what happens, and reconnects with growing, jittered delays until ctx ends; it
 	// returns nil then. It returns an error only for what will not mend by itself, and says what to do.
@@ -92,6 +92,35 @@ type Transferrer interface {
 
 	// Park leaves the other side waiting for anybody to take, and returns the number to take it by.
 	Park(ctx context.Context, call, extension string) (slot string, err error)
+}
+
+// Telephones is a PBX that knows which extensions it has. Telephone has no effect on any telephone, may be called from
+// many goroutines, and answers within 5 s, sooner if ctx ends. It fails with a code of Dialer's when the PBX did not, or
+// could not, tell: CodeBadNumber for what cannot be asked about.
+type Telephones interface {
+	Telephone(ctx context.Context, extension string) (TelephoneState, error)
+}
+
+// TelephoneState is what is known of an extension at a PBX.
+type TelephoneState string
+
+// The states. Whoever asks a PBX gets one of the first three, or an error.
+const (
+	TelephoneOK           TelephoneState = "ok"           // a telephone is connected as it now
+	TelephoneUnregistered TelephoneState = "unregistered" // the PBX has it, and no telephone is connected as it
+	TelephoneUnknown      TelephoneState = "unknown"      // the PBX has no such extension
+	TelephoneUnchecked    TelephoneState = "unchecked"    // no PBX could tell
+)
+
+// Or is what two PBXes together say of an extension: the better news, and unknown only when neither has it. The zero
+// value says nothing, and nothing but that is TelephoneUnchecked.
+func (s TelephoneState) Or(other TelephoneState) TelephoneState {
+	for _, state := range [...]TelephoneState{TelephoneOK, TelephoneUnregistered, TelephoneUnchecked, TelephoneUnknown} {
+		if s == state || other == state {
+			return state
+		}
+	}
+	return TelephoneUnchecked
 }
 
 // AwaySink is a Sink that also takes what a PBX says of people: that the one at an extension is away from his

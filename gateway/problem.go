@@ -110,7 +110,7 @@ func statusOf(code Code) int {
 		return http.StatusBadRequest
 	case CodeUnauthorized, CodeBadToken, CodeTokenExpired, CodeTicketUsed:
 		return http.StatusUnauthorized
-	case CodeRevoked, CodeOrigin, CodeNotPermitted:
+	case CodeRevoked, CodeOrigin, CodeNotPermitted, CodeNotAdmin:
 		return http.StatusForbidden
 	case CodeNotFound:
 		return http.StatusNotFound

@@ -18,6 +18,7 @@ const (
 	kindEmit    kind = 'e' // events for the owner of their account's partition
 	kindCommand kind = 'c' // a command, likewise
 	kindClient  kind = 'k' // whether a client is on the node
+	kindPhones  kind = 't' // what the PBXes of an account say of its extensions, for the owner of its partition
 	kindShown   kind = 's' // told: a call was shown on a screen
 	kindFull    kind = 'f' // told: the log refuses, whoever writes snapshots should make room
 )

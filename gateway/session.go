@@ -112,7 +112,7 @@ type Command struct {
 	From     string `json:"from"`     // which of the user's extensions does it: call: his first if "", else the one in the call
 	Call     string `json:"call"`     // all but call: the id from a View
 	Attended bool   `json:"attended"` // transfer: announce it first; complete or cancel ends that
-	What     string `json:"what"`     // claim: notify, result
+	What     string `json:"what"`     // claim: notify, notify_end, result, alert, open
 	Done     bool   `json:"done"`     // claim: it was carried out, for good
 }
 

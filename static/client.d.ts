@@ -266,11 +266,12 @@ export class Client {
   park(callId: string): Promise<Reply>;
 
   /**
-   * Takes what is to happen once for a call, in all the user's browsers: `notify` (a stored notification of the CRM),
-   * `result` (the window after the talk). Fails with `taken` in all tabs but one. What was claimed by a tab that is gone
-   * is free again, unless it was confirmed with `done`.
+   * Takes what is to happen once for a call, in all the user's browsers: `notify` and `notify_end` (a stored notification
+   * of the CRM, when it rings and after the talk), `result` (the window after the talk), `alert` (sound, a desktop
+   * notification), `open` (the caller's card opens by itself). Fails with `taken` in all tabs but one. What was claimed
+   * by a tab that is gone is free again, unless it was confirmed with `done`.
    */
-  claim(callId: string, what: 'notify' | 'result', options?: { done?: boolean }): Promise<Reply>;
+  claim(callId: string, what: 'notify' | 'notify_end' | 'result' | 'alert' | 'open', options?: { done?: boolean }): Promise<Reply>;
 
   /** Any command that this gateway knows, by its action and fields; those above need not be given so. */
   command(action: string, fields?: Record<string, unknown>): Promise<Reply>;

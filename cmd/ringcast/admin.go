@@ -6,10 +6,8 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -17,13 +15,9 @@ import (
 	"ringcast/gateway/webhook"
 )
 
-// What an administrator may write about a user; a request has 64 KiB.
 const (
-	maxAdminBody      = 64 << 10
-	maxUserName       = 256 // bytes
-	maxUserExtensions = 100
-
-	storeRetry = time.Second
+	maxAdminBody = 64 << 10
+	storeRetry   = time.Second
 )
 
 // adminRoutes adds the admin API, and what a PBX may ask about an account. Without an admin key the former is not
@@ -183,20 +177,10 @@ func readAdminUser(w http.ResponseWriter, r *http.Request) (gateway.User, error)
 	if user.Name = fields.Name; user.Name == "" {
 		user.Name = user.ID
 	}
-	if len(user.Name) > maxUserName {
-		refuse(0, "name", fmt.Sprintf("has %d bytes, at most %d are allowed", len(user.Name), maxUserName))
+	if err := checkUserName(user.Name); err != nil {
+		refuse(0, "name", err.Error())
 	}
-	if len(fields.Extensions) > maxUserExtensions {
-		refuse(0, "extensions", fmt.Sprintf("names %d extensions, at most %d are allowed", len(fields.Extensions), maxUserExtensions))
-		fields.Extensions = nil
-	}
-	for i, ext := range fields.Extensions {
-		if _, err := parseExtension(ext); err != nil {
-			refuse(i, "extensions", err.Error())
-		} else if slices.Contains(fields.Extensions[:i], ext) {
-			refuse(i, "extensions", fmt.Sprintf("%q stands there twice", ext))
-		}
-	}
+	checkUserExtensions(fields.Extensions, func(i int, reason string) { refuse(i, "extensions", reason) })
 	if user.Email = fields.Email; user.Email != "" {
 		if _, err := parseEmail(user.Email); err != nil {
 			refuse(0, "email", err.Error())

@@ -44,7 +44,8 @@ func (a *app) check(ctx context.Context, flags *flag.FlagSet, args []string) err
 	for _, w := range cfg.Warnings {
 		fmt.Fprintf(a.stdout, "  note: %s:%v\n", *file, w)
 	}
-	switch err := checkLog(ctx, cfg); {
+	directory, err := checkLog(ctx, cfg)
+	switch {
 	case cfg.NATS != nil:
 		r.say("log on the NATS cluster", err)
 	case errors.Is(err, natslog.ErrInUse):
@@ -60,7 +61,7 @@ func (a *app) check(ctx context.Context, flags *flag.FlagSet, args []string) err
 		r.say("origins", errors.New("there are none, so no page may connect: name the CRM's"))
 	}
 	for _, account := range cfg.Accounts {
-		r.account(ctx, cfg, account)
+		r.account(ctx, cfg, account, directory)
 	}
 	if r.bad > 0 {
 		return fmt.Errorf("%d of %d checks failed", r.bad, r.all)
@@ -85,7 +86,8 @@ func (r *report) say(what string, err error) {
 	fmt.Fprintf(r.app.stdout, "FAIL  %s: %s\n", what, strings.ReplaceAll(err.Error(), "\n", "\n      "))
 }
 
-func (r *report) account(ctx context.Context, cfg *Config, account AccountConfig) {
+func (r *report) account(ctx context.Context, cfg *Config, account AccountConfig, directory gateway.Directory) {
+	phones := newExtensionCheck(account, directory)
 	for _, pbx := range account.PBX {
 		name := fmt.Sprintf("account %s, pbx %s", account.ID, pbx.ID)
 		if pbx.Webhook != nil && pbx.Webhook.Mapping != nil {
@@ -93,7 +95,7 @@ func (r *report) account(ctx context.Context, cfg *Config, account AccountConfig
 			continue
 		}
 		if pbx.Phonet != nil {
-			r.phonet(ctx, cfg, account.ID, pbx, name)
+			r.phonet(ctx, account.ID, pbx, name, directory)
 			continue
 		}
 		if pbx.Asterisk == nil {
@@ -101,20 +103,28 @@ func (r *report) account(ctx context.Context, cfg *Config, account AccountConfig
 			continue
 		}
 		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-		directory := gateway.NewAccounts(cfg.GatewayAccounts()...)
-		notes, err := asterisk.Check(ctx, asteriskConfig(account.ID, pbx, directory, slog.New(slog.DiscardHandler)))
+		link := asteriskConfig(account.ID, pbx, directory, slog.New(slog.DiscardHandler))
+		notes, err := asterisk.Check(ctx, link)
 		r.say(name+": Asterisk at "+pbx.Asterisk.Address, err)
 		for _, note := range notes {
 			fmt.Fprintf(r.app.stdout, "  note: %s\n", note)
 		}
 		for _, ext := range slices.Sorted(maps.Values(pbx.Asterisk.Devices)) {
 			if _, ok := directory.ByExtension(account.ID, ext); !ok {
-				fmt.Fprintf(r.app.stdout, "  note: devices names extension %s, which no user of the config has\n", ext)
+				fmt.Fprintf(r.app.stdout, "  note: devices names extension %s, which no user has\n", ext)
 			}
+		}
+		if err == nil {
+			phones.ask(ctx, link)
 		}
 		cancel()
 	}
-	if len(account.Users) == 0 {
+	r.extensions(phones)
+	switch {
+	case len(phones.users) > 0:
+	case account.AmoCRM != nil:
+		fmt.Fprintf(r.app.stdout, "  note: account %s has no users yet: an administrator of the CRM names them in the widget's settings\n", account.ID)
+	default:
 		r.say("account "+account.ID+": users", errors.New("it has none: nobody would see a call"))
 	}
 	if crm := account.AmoCRM; crm != nil {
@@ -124,10 +134,9 @@ func (r *report) account(ctx context.Context, cfg *Config, account AccountConfig
 	}
 }
 
-func (r *report) phonet(ctx context.Context, cfg *Config, account string, pbx PBXConfig, name string) {
+func (r *report) phonet(ctx context.Context, account string, pbx PBXConfig, name string, directory gateway.Directory) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	directory := gateway.NewAccounts(cfg.GatewayAccounts()...)
 	notes, err := phonet.Check(ctx, phonetConfig(account, pbx, directory, slog.New(slog.DiscardHandler)))
 	r.say(name+": Phonet at "+pbx.Phonet.BaseURL, err)
 	known, _ := directory.Account(account)
@@ -136,14 +145,22 @@ func (r *report) phonet(ctx context.Context, cfg *Config, account string, pbx PB
 	}
 }
 
-func checkLog(ctx context.Context, cfg *Config) error {
+// checkLog opens the log. The directory it returns has what is kept there, or if that cannot be read what the config
+// says.
+func checkLog(ctx context.Context, cfg *Config) (gateway.Directory, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	db, err := natslog.Open(ctx, logConfig(cfg, slog.New(slog.DiscardHandler)))
+	logger := slog.New(slog.DiscardHandler)
+	configured := gateway.NewAccounts(cfg.GatewayAccounts()...)
+	db, err := natslog.Open(ctx, logConfig(cfg, logger))
 	if err != nil {
-		return err
+		return configured, err
 	}
-	return errors.Join(db.Healthy(ctx), db.Close())
+	kept := gateway.NewOverlay(db.Store(), logger, func(string) {}, cfg.GatewayAccounts()...)
+	if err := errors.Join(kept.Load(ctx), db.Healthy(ctx), db.Close()); err != nil {
+		return configured, err
+	}
+	return kept, nil
 }
 
 func checkOrigin(cfg *Config, origin string) error {

@@ -81,7 +81,7 @@ type AmoCRMConfig struct {
 
 	Admins     []string // user ids whom the gateway takes for administrators, whatever the CRM's token says
 	Support    SupportConfig
-	PrivacyURL string // the privacy policy; "{lang}" in it stands for the language of the text. "": none
+	PrivacyURL string // the privacy policy; "": none
 }
 
 // SupportConfig is whom the CRM's users ask when the widget does not work; each may be "".

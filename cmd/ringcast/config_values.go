@@ -44,14 +44,14 @@ func parseAccountID(text string) (string, error) {
 
 func parseUserID(text string) (string, error) {
 	if !userForm.MatchString(text) {
-		return "", fmt.Errorf("%q: a user id has 1 to 64 of letters, digits and . _ @ + -", text)
+		return "", fmt.Errorf("%.80q: a user id has 1 to 64 of letters, digits and . _ @ + -", text)
 	}
 	return text, nil
 }
 
 func parseExtension(text string) (string, error) {
 	if !extensionForm.MatchString(text) {
-		return "", fmt.Errorf("%q: an extension has 1 to 32 of letters, digits and * # + . _ -", text)
+		return "", fmt.Errorf("%.64q: an extension has 1 to 32 of letters, digits and * # + . _ -", text)
 	}
 	return text, nil
 }

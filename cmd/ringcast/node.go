@@ -41,7 +41,9 @@ type node struct {
 	revoked   *gateway.Revocations
 	chains    push.Chains // how far tickets were used on all nodes; nil: there is one node
 	push      *push.Server
-	phonet    *phonet.Server // of Phonet's clients
+	origins   *push.Origins
+	amocrm    *amocrm.Verifier // of the CRM's disposable tokens
+	phonet    *phonet.Server   // of Phonet's clients
 	tokens    *push.Tokens
 	metrics   *metrics
 	mux       *http.ServeMux // of the main listener; what is added before run is served
@@ -156,17 +158,15 @@ func (n *node) openPush() error {
 	if err != nil {
 		return err
 	}
-	origins, err := push.NewOrigins(n.cfg.Origins)
-	if err != nil {
+	if n.origins, err = push.NewOrigins(n.cfg.Origins); err != nil {
 		return err
 	}
-	exchanger, err := n.amoExchanger()
-	if err != nil {
+	if n.amocrm, err = n.amoVerifier(); err != nil {
 		return err
 	}
 	n.push, err = push.New(push.Config{
-		Gateway: n.gateway, Presence: n.gateway, Directory: n.directory, Tokens: n.tokens, Origins: origins,
-		Exchangers: map[string]push.Exchanger{"amocrm": exchanger}, Limits: n.limits(), Logger: n.logger, Metrics: n.metrics.push(),
+		Gateway: n.gateway, Presence: n.gateway, Directory: n.directory, Tokens: n.tokens, Origins: n.origins,
+		Exchangers: map[string]push.Exchanger{"amocrm": n.amocrm}, Limits: n.limits(), Logger: n.logger, Metrics: n.metrics.push(),
 		Chains: n.chains, Revoked: n.revoked.Revoked, ClientAddr: push.ClientAddr(n.cfg.TrustedProxies),
 	})
 	return err
@@ -188,7 +188,7 @@ func (n *node) limits() push.Limits {
 	return limits
 }
 
-func (n *node) amoExchanger() (*amocrm.Verifier, error) {
+func (n *node) amoVerifier() (*amocrm.Verifier, error) {
 	var installs []amocrm.Install
 	for _, a := range n.cfg.Accounts {
 		if crm := a.AmoCRM; crm != nil {

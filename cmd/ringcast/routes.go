@@ -20,6 +20,7 @@ func (n *node) routes() {
 	n.mappedRoutes()
 	n.presenceRoute(hooks)
 	n.adminRoutes()
+	n.settingsRoute()
 	n.mux.Handle("/v1/", n.push.Handler())
 	n.phonetRoute()
 	for name, file := range map[string][]byte{"client.js": static.ClientJS, "client.d.ts": static.ClientTypes, "poll.js": static.PollJS} {

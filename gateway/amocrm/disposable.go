@@ -110,27 +110,50 @@ func isHTTP(u *url.URL) bool {
 	return (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != ""
 }
 
-// disposableClaims are what a token says. is_admin is not read: nothing here depends on it.
+// disposableClaims are what a token says.
 type disposableClaims struct {
 	jwt.RegisteredClaims
+	Admin      flag   `json:"is_admin"`
 	AccountID  int64  `json:"account_id"`
 	UserID     int64  `json:"user_id"`
 	Subdomain  string `json:"subdomain"`
 	ClientUUID string `json:"client_uuid"`
 }
 
-// Exchange verifies the token in X-Auth-Token and returns Ringcast's account and the user's id. A token may
-// come again until it expires: whether the CRM's page takes a new one for each request is not known. It
-// fails with a *gateway.Error of CodeBadToken, CodeTokenExpired or CodeOrigin.
-func (v *Verifier) Exchange(_ context.Context, r *http.Request) (account, user string, err error) {
+// flag is true where the CRM says so in so many words. Whatever else it may write there is no reason to refuse a token.
+type flag bool
+
+// UnmarshalJSON never fails.
+func (f *flag) UnmarshalJSON(data []byte) error {
+	*f = string(data) == "true"
+	return nil
+}
+
+// Identity is whom a token speaks for.
+type Identity struct {
+	Account string // Ringcast's
+	User    string // his id in the CRM
+	Admin   bool   // the CRM says that he administers the account there; not every token tells
+}
+
+// Identify verifies the token in X-Auth-Token and returns whose it is. A token may come again until it expires: whether
+// the CRM's page takes a new one for each request is not known. It fails with a *gateway.Error of CodeBadToken,
+// CodeTokenExpired or CodeOrigin.
+func (v *Verifier) Identify(r *http.Request) (Identity, error) {
 	claims, known, err := v.verify(r.Header.Get(tokenHeader))
 	if err != nil {
-		return "", "", err
+		return Identity{}, err
 	}
 	if origin := r.Header.Get("Origin"); origin != "" && !strings.EqualFold(origin, claims.Issuer) {
-		return "", "", gateway.Errorf(gateway.CodeOrigin, "a token of %s came from a page of %q", claims.Issuer, origin)
+		return Identity{}, gateway.Errorf(gateway.CodeOrigin, "a token of %s came from a page of %q", claims.Issuer, origin)
 	}
-	return known.account, strconv.FormatInt(claims.UserID, 10), nil
+	return Identity{Account: known.account, User: strconv.FormatInt(claims.UserID, 10), Admin: bool(claims.Admin)}, nil
+}
+
+// Exchange is Identify for who wants to know account and user only.
+func (v *Verifier) Exchange(_ context.Context, r *http.Request) (account, user string, err error) {
+	who, err := v.Identify(r)
+	return who.Account, who.User, err
 }
 
 // verify checks everything that a token says of itself.

@@ -210,3 +210,22 @@ func FuzzExchange(f *testing.F) {
 		}
 	})
 }
+
+func TestAdministratorIsWhomTheTokenCallsSo(t *testing.T) {
+	t.Parallel()
+	v := newVerifier(t)
+	for _, c := range []struct {
+		claim any
+		want  bool
+	}{{true, true}, {false, false}, {nil, false}, {"true", false}, {"Y", false}, {1, false}, {map[string]any{"is": true}, false}} {
+		token := sign(t, jwt.SigningMethodHS256, []byte(secret), claims(map[string]any{"is_admin": c.claim}))
+		got, err := v.Identify(request(token, issuer))
+		if want := (Identity{Account: "acme", User: "87654321", Admin: c.want}); err != nil || got != want {
+			t.Errorf("is_admin %v: got %+v, %v, want %+v", c.claim, got, err, want)
+		}
+	}
+	forged := sign(t, jwt.SigningMethodHS256, []byte("guessed"), claims(map[string]any{"is_admin": true}))
+	if got, err := v.Identify(request(forged, issuer)); gateway.CodeOf(err) != gateway.CodeBadToken || got != (Identity{}) {
+		t.Errorf("a forged token: %+v, %v", got, err)
+	}
+}

@@ -60,4 +60,7 @@
 // let them, and it counts as done only when Asterisk says that it is so. Consulting is Asterisk's feature atxfer, which
 // types the number for the telephone: features.conf has to have it, and Dial and Queue option t, or T for calls that
 // the company makes.
+//
+// Whether an extension has a telephone, and whether it is connected now, is asked of Asterisk's device states: Getvar
+// with the function DEVICE_STATE (func_devstate.so), for which write = call or reporting is enough.
 package asterisk

@@ -29,6 +29,7 @@ type fake struct {
 	refuse func(m message) string                         // as denies, by what is asked for; nil: nothing is refused
 	mute   string                                         // the event that it does not send by itself
 	files  map[string]string                              // of the recording of a channel, by name
+	value  func(variable string) string                   // what Getvar gives without a channel; nil: nothing
 
 	paced bool    // plays a trace as fast as it was
 	at    float64 // the time stamp of the latest event
@@ -126,7 +127,10 @@ func (f *fake) obey(s *fakeSession, m message) {
 	if f.refuse != nil && denied == "" {
 		denied = f.refuse(m)
 	}
-	file := f.files[m.get("Channel")]
+	file, value := f.files[m.get("Channel")], ""
+	if f.value != nil && name == "Getvar" && m.get("Channel") == "" {
+		value = f.value(m.get("Variable"))
+	}
 	f.mu.Unlock()
 	id := m.get("ActionID")
 	respond := func(kind, fields string) {
@@ -181,6 +185,10 @@ func (f *fake) obey(s *fakeSession, m message) {
 			return
 		}
 		s.actions <- m // before it is answered: who has the answer may look
+		if name == "Getvar" && m.get("Channel") == "" {
+			respond("Success", "Variable: "+m.get("Variable")+"\r\nValue: "+value)
+			return
+		}
 		respond("Success", "Message: queued")
 		if follow != nil {
 			follow(m, s.send)

@@ -64,13 +64,15 @@ func (l *Link) begin(call string, o order) (*attempt, *client, error) {
 		return madeBefore, nil, nil
 	}
 	if l.client == nil {
-		return nil, nil, gateway.Errorf(gateway.CodePBXOffline, "there is no connection to the PBX just now")
+		return nil, nil, errNoLink
 	}
 	a := &attempt{done: make(chan struct{})}
 	l.dialling[call] = a
 	l.correlator.order(call, o)
 	return a, l.client, nil
 }
+
+var errNoLink = gateway.Errorf(gateway.CodePBXOffline, "there is no connection to the PBX just now")
 
 // madeBefore is the attempt of a call that lives.
 var madeBefore = func() *attempt {

@@ -32,7 +32,7 @@ func (l *Link) share(call, extension string) (*share, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.client == nil {
-		return nil, gateway.Errorf(gateway.CodePBXOffline, "there is no connection to the PBX just now")
+		return nil, errNoLink
 	}
 	for _, k := range l.correlator.calls {
 		if k.id != call {

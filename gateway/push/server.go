@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/olahol/melody"
-	"github.com/rs/cors"
 	"golang.org/x/time/rate"
 
 	"ringcast/gateway"
@@ -139,23 +138,9 @@ func (s *Server) routes(exchangers map[string]Exchanger) http.Handler {
 	handle("other", "/", func(_ http.ResponseWriter, r *http.Request) error {
 		return gateway.Errorf(gateway.CodeNotFound, "there is nothing at %s %s", r.Method, r.URL.Path)
 	})
-	reflect := cors.New(cors.Options{
-		AllowOriginFunc: s.origins.Allowed,
-		AllowedMethods:  []string{http.MethodGet, http.MethodPost},
-		AllowedHeaders:  []string{"Content-Type", "Authorization", "X-Auth-Token", "X-Requested-With"},
-		ExposedHeaders:  []string{"Retry-After"},
-		MaxAge:          7200,
-	}).Handler(mux)
-	return gateway.Handle(s.log, func(w http.ResponseWriter, r *http.Request) error {
-		// A simple request needs no permission to be sent, so CORS headers alone would not stop it.
-		if origin := r.Header.Get("Origin"); origin != "" && !s.origins.Allowed(origin) {
-			w.Header().Add("Vary", "Origin")
-			_, pattern := mux.Handler(r)
-			s.metrics.Refused(cmp.Or(names[pattern], "other"), gateway.CodeOrigin)
-			return gateway.Errorf(gateway.CodeOrigin, "pages of %q are not allowed here: add the origin to the configuration", origin)
-		}
-		reflect.ServeHTTP(w, r)
-		return nil
+	return s.origins.Pages(mux, s.log, func(r *http.Request) {
+		_, pattern := mux.Handler(r)
+		s.metrics.Refused(cmp.Or(names[pattern], "other"), gateway.CodeOrigin)
 	})
 }
 
