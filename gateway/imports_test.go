@@ -37,7 +37,7 @@ var libraries = map[string][]string{
 	"gateway/bitrix24":    {"ringcast/gateway", "golang.org/x/oauth2", "golang.org/x/time"},
 	"gateway/sandbox":     {"ringcast/gateway", "github.com/golang-jwt/jwt/v5", "github.com/gorilla/websocket"},
 	"gateway/gatewaytest": {"ringcast/gateway", "pgregory.net/rapid", "go.uber.org/goleak"},
-	"widget":              {},
+	"widget":              {"github.com/tdewolff/parse/v2"},
 	"static":              {},
 }
 

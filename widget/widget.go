@@ -1,7 +1,9 @@
-// Package widget builds the amoCRM widget: the ZIP archive that an administrator uploads to amoCRM or Kommo.
+// Package widget builds the widget that an administrator uploads to amoCRM or Kommo: a ZIP archive.
 //
 // The widget's own source is the folder src, as it ships. Build adds what differs from one installation to the
-// next: the browser client, and a module with the gateway's address.
+// next: the browser client, and a module with the gateway's address. What is uploaded is held against the rules of
+// the CRM first: Check does so with any archive, and Rules lists them. While the widget is worked on, WriteLoader makes
+// an archive that takes everything from a folder that Development serves, so that nothing has to be uploaded again.
 package widget
 
 import (
@@ -13,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/url"
 	"path"
 	"regexp"
@@ -33,77 +36,137 @@ type Config struct {
 	URL      string // the gateway's public address, such as "https://calls.example.com"; http only on this machine
 	ClientJS []byte // the browser client, as static/client.js has it
 	Version  string // "1.2.3"; empty: Version. amoCRM wants a higher one at each upload
+
+	Platform   Platform // empty: AmoCRM
+	Locales    []string // languages, of which there are texts; empty: those of the platform that there are
+	Support    Support
+	PrivacyURL string // the privacy policy, which the description and the consent link to; empty: none
+	Source     fs.FS  // the widget's source; nil: what is embedded
+}
+
+// Support is whom users ask when the widget does not work; each may be "".
+type Support struct {
+	Email string `json:"email"`
+	Link  string `json:"link"`
+	Phone string `json:"phone"`
 }
 
 var versionForm = regexp.MustCompile(`^\d{1,5}\.\d{1,5}\.\d{1,5}$`)
 
-// Build writes the archive to w: the files at its root, byte for byte the same for the same config.
+// Build writes the archive to w: the files at its root, byte for byte the same for the same config. A *RefusedError
+// says that the CRM, or those who review widgets, would send it back.
 func Build(w io.Writer, cfg Config) error {
-	if cfg.Version == "" {
-		cfg.Version = Version
-	}
-	files, err := collect(cfg)
+	archive, err := build(cfg)
 	if err != nil {
 		return fmt.Errorf("build the widget: %w", err)
 	}
-	names := make([]string, 0, len(files))
-	for name := range files {
-		names = append(names, name)
+	if err := Refusals(Check(archive, CheckOptions{Platform: cfg.Platform})); err != nil {
+		return err
 	}
-	slices.Sort(names)
-
-	archive := zip.NewWriter(w)
-	for _, name := range names {
-		if err := add(archive, name, files[name]); err != nil {
-			return fmt.Errorf("build the widget: %s: %w", name, err)
-		}
-	}
-	if err := archive.Close(); err != nil {
-		return fmt.Errorf("build the widget: %w", err)
-	}
-	return nil
+	_, err = w.Write(archive)
+	return err
 }
 
-// collect returns the archive's files by name.
-func collect(cfg Config) (map[string][]byte, error) {
-	gateway, err := checkURL(cfg.URL)
-	if err != nil {
-		return nil, err
+func build(cfg Config) ([]byte, error) {
+	if cfg.Version == "" {
+		cfg.Version = Version
 	}
 	if !versionForm.MatchString(cfg.Version) {
 		return nil, fmt.Errorf("version %q is not of the form 1.2.3", cfg.Version)
 	}
+	files, err := collect(cfg, "")
+	if err != nil {
+		return nil, err
+	}
+	return pack(files)
+}
+
+// pack makes an archive of files.
+func pack(files map[string][]byte) ([]byte, error) {
+	var out bytes.Buffer
+	archive := zip.NewWriter(&out)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if err := add(archive, name, files[name]); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	if err := archive.Close(); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+// collect returns the archive's files by name. Style sheets and templates come from base, "" for the archive itself.
+func collect(cfg Config, base string) (map[string][]byte, error) {
+	config, err := configJS(cfg, base)
+	if err != nil {
+		return nil, err
+	}
 	if len(bytes.TrimSpace(cfg.ClientJS)) == 0 {
 		return nil, errors.New("the browser client is missing")
 	}
-	address, err := json.Marshal(gateway)
+	out, err := readSource(cfg.Source)
 	if err != nil {
 		return nil, err
 	}
-	out := map[string][]byte{
-		"client.js": text(cfg.ClientJS),
-		"config.js": fmt.Appendf(nil, "/* The gateway of this installation. */\ndefine({ url: %s });\n", address),
+	out["client.js"], out["config.js"] = text(cfg.ClientJS), config
+	if err := localize(out, cfg); err != nil {
+		return nil, err
 	}
-	src, err := fs.Sub(source, "src")
+	for name, data := range out {
+		if !binaries[path.Ext(name)] {
+			// Modules name each other with the version, so that a browser never mixes two.
+			out[name] = bytes.ReplaceAll(data, []byte("%VERSION%"), []byte(cfg.Version))
+		}
+	}
+	return out, nil
+}
+
+// configJS is the module with what differs from one installation to the next.
+func configJS(cfg Config, base string) ([]byte, error) {
+	address, err := checkURL(cfg.URL)
 	if err != nil {
 		return nil, err
 	}
-	err = fs.WalkDir(src, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+	var from any // null: where the widget is
+	if base != "" {
+		from = base
+	}
+	out := []byte("/* This installation. */\ndefine({\n")
+	for _, field := range []struct {
+		name  string
+		value any
+	}{{"url", address}, {"base", from}, {"support", cfg.Support}, {"privacy", cfg.PrivacyURL}} {
+		value, err := json.Marshal(field.value)
+		if err != nil {
+			return nil, err
+		}
+		out = fmt.Appendf(out, "  %s: %s,\n", field.name, value)
+	}
+	return append(out, "});\n"...), nil
+}
+
+// readSource reads a source folder: the texts as amoCRM wants them, but for their version.
+func readSource(src fs.FS) (map[string][]byte, error) {
+	if src == nil {
+		sub, err := fs.Sub(source, "src")
+		if err != nil {
+			return nil, err
+		}
+		src = sub
+	}
+	out := map[string][]byte{}
+	return out, fs.WalkDir(src, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), ".") || strings.HasSuffix(name, "~") {
 			return err
 		}
 		data, err := fs.ReadFile(src, name)
-		if err != nil {
-			return err
-		}
-		if path.Ext(name) != ".png" {
-			// Modules name each other with the version, so that a browser never mixes two.
-			data = bytes.ReplaceAll(text(data), []byte("%VERSION%"), []byte(cfg.Version))
+		if err == nil && !binaries[path.Ext(name)] {
+			data = text(data)
 		}
 		out[name] = data
-		return nil
+		return err
 	})
-	return out, err
 }
 
 // checkURL returns the gateway's address without a slash at the end. A page of the CRM is https and can reach

@@ -5,17 +5,20 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"image/png"
 	"io"
 	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
 	"os/exec"
-	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
-	"unicode/utf8"
+	"testing/fstest"
 
+	"ringcast/static"
 	"ringcast/widget"
 )
 
@@ -25,6 +28,7 @@ func config() widget.Config {
 		URL:      "https://calls.example.com/",
 		ClientJS: []byte("\uFEFFdefine([], function () { return {}; });\r\n"),
 		Version:  "1.2.3",
+		Support:  widget.Support{Email: "help@example.com", Link: "https://example.com/help"},
 	}
 }
 
@@ -86,7 +90,9 @@ func TestBuildAddsClientAndAddress(t *testing.T) {
 	if got := string(files["client.js"]); got != "define([], function () { return {}; });\n" {
 		t.Errorf("client.js is %q", got)
 	}
-	if got := string(files["config.js"]); !strings.Contains(got, `define({ url: "https://calls.example.com" });`) {
+	want := "/* This installation. */\ndefine({\n  url: \"https://calls.example.com\",\n  base: null,\n" +
+		"  support: {\"email\":\"help@example.com\",\"link\":\"https://example.com/help\",\"phone\":\"\"},\n  privacy: \"\",\n});\n"
+	if got := string(files["config.js"]); got != want {
 		t.Errorf("config.js is %q", got)
 	}
 }
@@ -121,221 +127,153 @@ func FuzzAddressStaysAString(f *testing.F) {
 	for _, s := range []string{"https://a.example", `https://a.example/"});alert(1)//`, "https://a.example/</script>", "http://127.0.0.1:1/\u2028"} {
 		f.Add(s)
 	}
-	line := regexp.MustCompile(`^/\* [^*]*\*/\ndefine\(\{ url: (.*) \}\);\n$`)
+	line := regexp.MustCompile(`^/\* [^*]*\*/\ndefine\(\{\n  url: (.*),\n  base: ".*",\n.*\n.*\n\}\);\n$`)
+	src := fstest.MapFS{"manifest.json": {Data: []byte("{}")}, "i18n/en.json": {Data: []byte("{}")}}
 	f.Fuzz(func(t *testing.T, address string) {
 		cfg := config()
-		cfg.URL = address
-		var out bytes.Buffer
-		if widget.Build(&out, cfg) != nil {
+		cfg.URL, cfg.Source = address, src
+		out := httptest.NewRecorder()
+		widget.NewDevelopment(cfg, "http://127.0.0.1:8788").ServeHTTP(out, httptest.NewRequest(http.MethodGet, "/config.js", http.NoBody))
+		if out.Code != http.StatusOK {
 			return
 		}
-		files, _ := unpack(t, out.Bytes())
-		m := line.FindSubmatch(files["config.js"])
+		m := line.FindSubmatch(out.Body.Bytes())
 		var url string
 		if m == nil || json.Unmarshal(m[1], &url) != nil {
-			t.Fatalf("config.js is %q", files["config.js"])
+			t.Fatalf("config.js is %q", out.Body)
 		}
 	})
 }
 
-// What moderation looks at, and what the CRM needs to load the widget at all.
+func TestOwnArchivesAreRefusedByNobody(t *testing.T) {
+	t.Parallel()
+	for _, platform := range []widget.Platform{widget.AmoCRM, widget.Kommo} {
+		cfg := config()
+		cfg.Platform, cfg.ClientJS = platform, static.ClientJS
+		for _, f := range widget.Check(build(t, cfg), widget.CheckOptions{Platform: platform, Name: "widget.zip"}) {
+			if !f.Notice {
+				t.Errorf("%s: %s", platform, f)
+			}
+		}
+	}
+}
+
+// TestEveryLanguageOfThePlatformThatHasTextsIsPacked: a language comes with its file, and Check sees to its texts.
+func TestEveryLanguageOfThePlatformThatHasTextsIsPacked(t *testing.T) {
+	t.Parallel()
+	for platform, locales := range map[widget.Platform][]string{widget.AmoCRM: {"ru", "en", "uk", "es", "pt"}, widget.Kommo: {"en", "es", "pt"}} {
+		cfg := config()
+		cfg.Platform = platform
+		files, _ := unpack(t, build(t, cfg))
+		var want []string
+		for _, lang := range locales {
+			if _, err := os.Stat("src/i18n/" + lang + ".json"); err == nil {
+				want = append(want, lang)
+			}
+		}
+		var has []string
+		for name := range files {
+			if lang, ok := strings.CutPrefix(name, "i18n/"); ok {
+				has = append(has, strings.TrimSuffix(lang, ".json"))
+			}
+		}
+		if m := readManifest(t, files); !slices.Equal(m.Widget.Locale, want) || !slices.Equal(slices.Sorted(slices.Values(has)), slices.Sorted(slices.Values(want))) {
+			t.Errorf("%s: locale %q, files %q, want %q", platform, m.Widget.Locale, has, want)
+		}
+	}
+}
 
 type manifest struct {
 	Widget struct {
-		Name             string   `json:"name"`
-		Description      string   `json:"description"`
-		ShortDescription string   `json:"short_description"`
-		Version          string   `json:"version"`
-		InterfaceVersion int      `json:"interface_version"`
-		InitOnce         bool     `json:"init_once"`
-		Locale           []string `json:"locale"`
-		Installation     bool     `json:"installation"`
-	} `json:"widget"`
-	Locations []string `json:"locations"`
-	Settings  map[string]struct {
-		Name     string `json:"name"`
-		Type     string `json:"type"`
-		Required bool   `json:"required"`
-	} `json:"settings"`
+		Version string
+		Locale  []string
+		Support map[string]string
+	}
+	Tour *struct {
+		Images map[string][]string `json:"tour_images"`
+	}
 }
 
 func readManifest(t *testing.T, files map[string][]byte) manifest {
 	t.Helper()
-	dec := json.NewDecoder(bytes.NewReader(files["manifest.json"]))
-	dec.DisallowUnknownFields()
 	var m manifest
-	if err := dec.Decode(&m); err != nil {
+	if err := json.Unmarshal(files["manifest.json"], &m); err != nil {
 		t.Fatalf("manifest.json: %v", err)
 	}
 	return m
 }
 
-// texts returns a language's texts by their paths, "group.key".
-func texts(t *testing.T, files map[string][]byte, lang string) map[string]string {
-	t.Helper()
-	var groups map[string]map[string]string
-	if err := json.Unmarshal(files["i18n/"+lang+".json"], &groups); err != nil {
-		t.Fatalf("i18n/%s.json: %v", lang, err)
+func TestLanguagesCanBeChosen(t *testing.T) {
+	t.Parallel()
+	cfg := config()
+	cfg.Locales = []string{"en"}
+	files, _ := unpack(t, build(t, cfg))
+	if m := readManifest(t, files); !slices.Equal(m.Widget.Locale, []string{"en"}) || files["i18n/ru.json"] != nil {
+		t.Errorf("locale %q", m.Widget.Locale)
 	}
-	flat := map[string]string{}
-	for group, keys := range groups {
-		for key, text := range keys {
-			flat[group+"."+key] = text
+	for _, bad := range []struct {
+		platform widget.Platform
+		lang     string
+	}{{widget.AmoCRM, "tr"}, {widget.AmoCRM, "../en"}, {widget.Kommo, "ru"}} {
+		cfg.Platform, cfg.Locales = bad.platform, []string{"en", bad.lang}
+		if err := widget.Build(io.Discard, cfg); err == nil || !strings.Contains(err.Error(), strconv.Quote(bad.lang)) {
+			t.Errorf("%v: %v", bad, err)
 		}
 	}
-	return flat
 }
 
-func TestManifest(t *testing.T) {
+func TestSupportAndPrivacyAreTold(t *testing.T) {
 	t.Parallel()
-	files, _ := unpack(t, build(t, config()))
+	cfg := config()
+	cfg.PrivacyURL = `https://example.com/privacy?a="&b=1`
+	files, _ := unpack(t, build(t, cfg))
 	m := readManifest(t, files)
-	w := m.Widget
-	if w.Version != "1.2.3" || w.InterfaceVersion != 2 || !w.InitOnce || !w.Installation {
-		t.Errorf("version, interface_version, init_once, installation: %+v", w)
+	if want := map[string]string{"email": "help@example.com", "link": "https://example.com/help"}; !maps.Equal(m.Widget.Support, want) {
+		t.Errorf("support is %v", m.Widget.Support)
 	}
-	if !slices.Equal(m.Locations, []string{"everywhere"}) || !slices.Equal(w.Locale, []string{"ru", "en"}) {
-		t.Errorf("locations %q, locale %q", m.Locations, w.Locale)
-	}
-	if s := m.Settings["consent"]; s.Type != "custom" || !s.Required {
-		t.Errorf("the consent must be given: %+v", s)
-	}
-	paths := []string{w.Name, w.Description, w.ShortDescription}
-	for _, s := range m.Settings {
-		paths = append(paths, s.Name)
-	}
-	for _, lang := range w.Locale {
-		words := texts(t, files, lang)
-		for _, p := range paths {
-			if words[p] == "" {
-				t.Errorf("%s: no text for %s", lang, p)
-			}
+	for _, lang := range m.Widget.Locale {
+		var texts map[string]map[string]string
+		if err := json.Unmarshal(files["i18n/"+lang+".json"], &texts); err != nil {
+			t.Fatal(err)
 		}
-		for p, limit := range map[string]int{w.Name: 30, w.ShortDescription: 50, w.Description: 400} {
-			if n := utf8.RuneCountInString(words[p]); n > limit {
-				t.Errorf("%s: %s has %d characters, %d are allowed", lang, p, n, limit)
-			}
+		link := ` <a href="https://example.com/privacy?a=&#34;&amp;b=1" target="_blank">` + texts["consent"]["privacy"] + "</a>"
+		if !strings.HasSuffix(texts["widget"]["description"], link) {
+			t.Errorf("%s: the description is %q", lang, texts["widget"]["description"])
 		}
+	}
+	if !strings.Contains(string(files["config.js"]), `privacy: "https://example.com/privacy?a=\"\u0026b=1"`) {
+		t.Errorf("config.js is %s", files["config.js"])
 	}
 }
 
-func TestEveryLanguageSaysTheSame(t *testing.T) {
+// TestTourIsThereWhenItsPicturesAre packs a source of its own, with pictures for some languages.
+func TestTourIsThereWhenItsPicturesAre(t *testing.T) {
 	t.Parallel()
-	files, _ := unpack(t, build(t, config()))
-	value := regexp.MustCompile(`\{\w+\}`)
-	values := func(text string) []string {
-		found := value.FindAllString(text, -1)
-		slices.Sort(found)
-		return found
-	}
-	ru, en := texts(t, files, "ru"), texts(t, files, "en")
-	for key := range maps.Keys(ru) {
-		if en[key] == "" {
-			t.Errorf("en has no %s", key)
-		}
-	}
-	for key, text := range en {
-		if ru[key] == "" {
-			t.Errorf("ru has no %s", key)
-		}
-		if !slices.Equal(values(text), values(ru[key])) {
-			t.Errorf("%s: %q and %q have different values", key, text, ru[key])
-		}
-	}
-}
-
-func TestEveryTextThatIsUsedIsThere(t *testing.T) {
-	t.Parallel()
-	files, _ := unpack(t, build(t, config()))
-	words := texts(t, files, "en")
-	used := regexp.MustCompile(`\bt\('(\w+\.\w+)'`)
-	for name, data := range files {
-		for _, m := range used.FindAllSubmatch(data, -1) {
-			if words[string(m[1])] == "" {
-				t.Errorf("%s uses %s, which no language has", name, m[1])
-			}
-		}
-	}
-}
-
-func TestLogosHaveTheirSizes(t *testing.T) {
-	t.Parallel()
-	files, _ := unpack(t, build(t, config()))
-	for name, size := range map[string][2]int{
-		"logo_main": {400, 272}, "logo_medium": {240, 84}, "logo": {130, 100}, "logo_small": {108, 108}, "logo_min": {84, 84},
+	for _, test := range []struct{ has, want []string }{
+		{nil, nil},
+		{[]string{"ru"}, nil},
+		{[]string{"ru", "en", "de"}, []string{"images/tour_1_en.png", "images/tour_1_ru.png"}},
 	} {
-		data := files["images/"+name+".png"]
-		cfg, err := png.DecodeConfig(bytes.NewReader(data))
-		if err != nil || cfg.Width != size[0] || cfg.Height != size[1] || len(data) > 300<<10 {
-			t.Errorf("%s: %d × %d, %d bytes, %v; want %v and 300 KB at most", name, cfg.Width, cfg.Height, len(data), err, size)
-		}
-	}
-}
-
-// refused is what amoCRM's reviewers send a widget back for.
-var refused = regexp.MustCompile(`console\.|\beval\b|createElement\(\s*['"]script|getScript|<script|async\s*:\s*false|debugger|\.innerHTML|new Function`)
-
-func TestNothingThatModerationRefuses(t *testing.T) {
-	t.Parallel()
-	files, _ := unpack(t, build(t, config()))
-	for name, data := range files {
-		if path.Ext(name) == ".png" {
-			continue
-		}
-		if bytes.HasPrefix(data, []byte("\uFEFF")) || bytes.ContainsRune(data, '\r') || !utf8.Valid(data) {
-			t.Errorf("%s is not UTF-8 without BOM and with LF", name)
-		}
-		if m := refused.Find(data); m != nil {
-			t.Errorf("%s contains %q", name, m)
-		}
-		if bytes.Contains(data, []byte("%VERSION%")) {
-			t.Errorf("%s still has the mark for the version", name)
-		}
-	}
-	for _, bad := range []string{"console.log(1)", `document.createElement("script")`, "$.getScript(x)", "eval(x)"} {
-		if !refused.MatchString(bad) {
-			t.Errorf("the check does not see %q", bad)
-		}
-	}
-}
-
-func TestEveryModuleIsThereAndUsed(t *testing.T) {
-	t.Parallel()
-	files, _ := unpack(t, build(t, config()))
-	used := map[string]bool{"script.js": true}
-	module := regexp.MustCompile(`'(\./[\w./-]+\.js)\?v=1\.2\.3'`)
-	bare := regexp.MustCompile(`'\./[\w./-]+\.js'`)
-	for name, data := range files {
-		if path.Ext(name) != ".js" || name == "client.js" {
-			continue
-		}
-		for _, m := range module.FindAllSubmatch(data, -1) {
-			dep := path.Join(path.Dir(name), string(m[1]))
-			used[dep] = true
-			if files[dep] == nil {
-				t.Errorf("%s needs %s", name, dep)
+		src := fstest.MapFS{}
+		for name, data := range good(t) {
+			if strings.Contains(name, "tour_") {
+				continue
 			}
+			src[name] = &fstest.MapFile{Data: bytes.ReplaceAll(data, []byte("1.2.3"), []byte("%VERSION%"))}
 		}
-		if m := bare.Find(data); m != nil {
-			t.Errorf("%s names %s without its version", name, m)
+		manifest, rest, _ := bytes.Cut(src["manifest.json"].Data, []byte(`  "tour"`))
+		_, rest, _ = bytes.Cut(rest, []byte("},\n  \"settings\""))
+		src["manifest.json"].Data = slices.Concat(manifest, []byte("  \"settings\""), rest)
+		for _, lang := range test.has {
+			src["images/tour_1_"+lang+".png"] = &fstest.MapFile{Data: picture(t, 1188, 616, 0)}
 		}
-	}
-	for name := range files {
-		if path.Ext(name) == ".js" && !used[name] {
-			t.Errorf("%s is used by nobody", name)
-		}
-	}
-}
-
-func TestStylesStayUnderTheWidgetsRoot(t *testing.T) {
-	t.Parallel()
-	files, _ := unpack(t, build(t, config()))
-	css := regexp.MustCompile(`(?s)/\*.*?\*/|@keyframes ringcast-\w+ \{.*?\n\}|@media[^{]*\{`).ReplaceAllString(string(files["style.css"]), "")
-	for _, rule := range regexp.MustCompile(`([^{}]+)\{`).FindAllStringSubmatch(css, -1) {
-		for selector := range strings.SplitSeq(rule[1], ",") {
-			if s := strings.TrimSpace(selector); !strings.HasPrefix(s, ".ringcast") {
-				t.Errorf("the selector %q reaches beyond the widget", s)
-			}
+		src["script.js"].Data = bytes.Replace(src["script.js"].Data, []byte("'./js/calls"), []byte("'./client.js?v=%VERSION%', './config.js?v=%VERSION%', './js/calls"), 1)
+		cfg := config()
+		cfg.Source = src
+		files, names := unpack(t, build(t, cfg))
+		tours := slices.DeleteFunc(names, func(name string) bool { return !strings.Contains(name, "tour_") })
+		if m := readManifest(t, files); !slices.Equal(tours, test.want) || (m.Tour != nil) != (test.want != nil) || m.Tour != nil && len(m.Tour.Images) != len(tours) {
+			t.Errorf("pictures for %q: packed %q, tour %v", test.has, tours, m.Tour)
 		}
 	}
 }

@@ -29,12 +29,20 @@ var ( // fixed
 		{ID: "99999", Name: "Boris", Extensions: []string{"102"}},
 	}
 	demoContacts = []sandbox.AmoContact{
-		{ID: 1003619, Name: "Ivan Petrov", Phones: []string{"+7 900 555-01-11"}, Company: "Petrov & Sons", Responsible: 88888},
-		{ID: 1003620, Name: "Maria Sokolova", Phones: []string{"+7 (900) 555-01-22"}, Company: "Northern Lights", Responsible: 99999},
-		{ID: 1003621, Name: "Olga Kim", Phones: []string{"8 900 555 01 33", "+7 495 555-01-33"}, Company: "Kim Studio", Responsible: 88888},
-		{ID: 1003622, Name: "Pavel Orlov", Phones: []string{"+7 900 555-01-44"}, Company: "Orlov Logistics", Responsible: 99999},
+		{ID: 1003619, Name: "Ivan Petrov", Phones: []string{"+7 900 555-01-11"}, Company: "Petrov & Sons", Leads: []int64{501}, Responsible: 88888},
+		{ID: 1003620, Name: "Maria Sokolova", Phones: []string{"+7 (900) 555-01-22"}, Company: "Northern Lights", Leads: []int64{502, 503}, Responsible: 99999},
+		{ID: 1003621, Name: "Olga Kim", Phones: []string{"8 900 555 01 33", "+7 495 555-01-33"}, Company: "Kim Studio", Leads: []int64{504}, Responsible: 88888},
+		{ID: 1003622, Name: "Pavel Orlov", Phones: []string{"+7 900 555-01-44"}, Company: "Orlov Logistics", Leads: []int64{505}, Responsible: 99999},
 		{ID: 1003623, Name: "Elena Vlasova", Phones: []string{"+380 99 555 01 55"}, Company: "Vlasova Design", Responsible: 88888},
-		{ID: 1003624, Name: "Timur Akhmetov", Phones: []string{"+7 701 555 01 66"}, Company: "Steppe Energy", Responsible: 99999},
+		{ID: 1003624, Name: "Timur Akhmetov", Phones: []string{"+7 701 555 01 66"}, Company: "Steppe Energy", Leads: []int64{506}, Responsible: 99999},
+	}
+	demoLeads = []sandbox.AmoLead{
+		{ID: 501, Name: "Oak for the porch", Price: 48000, Status: 101, Responsible: 88888},
+		{ID: 502, Name: "Lighting of the hall", Price: 310000, Status: 102, Responsible: 99999},
+		{ID: 503, Name: "Lanterns", Price: 26000, Status: sandbox.AmoStatusWon, Responsible: 99999},
+		{ID: 504, Name: "Summer catalogue", Price: 95000, Status: 103, Responsible: 88888},
+		{ID: 505, Name: "Three lorries a week", Price: 180000, Status: 102, Responsible: 99999},
+		{ID: 506, Name: "Pilot plant", Price: 720000, Status: 101, Responsible: 99999},
 	}
 )
 
@@ -122,10 +130,13 @@ func demoCRM(cfg *Config, logger *slog.Logger) (http.Handler, error) {
 	}
 	crm := cfg.Accounts[0].AmoCRM
 	amo := sandbox.AmoConfig{
-		Account: 12345678, Subdomain: "demo", BaseURL: crm.BaseURL, Lang: "en", Contacts: demoContacts,
+		Account: 12345678, Subdomain: "demo", BaseURL: crm.BaseURL, Lang: "en", Contacts: demoContacts, Leads: demoLeads,
 		ClientID: crm.ClientID, ClientSecret: string(crm.ClientSecrets[0]), RedirectURI: crm.RedirectURI, WidgetZip: archive, Logger: logger,
 	}
+	extensions := map[string]string{}
+	amo.Settings = map[string]any{"consent": "yes", "extensions": extensions}
 	for _, u := range demoUsers {
+		extensions[u.ID] = u.Extensions[0]
 		id, err := strconv.ParseInt(u.ID, 10, 64)
 		if err != nil {
 			return nil, err

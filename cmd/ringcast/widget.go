@@ -6,47 +6,192 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
+	"text/tabwriter"
 
 	"ringcast/static"
 	"ringcast/widget"
 )
 
-func (a *app) widget(_ context.Context, flags *flag.FlagSet, args []string) error {
-	file := flags.String("config", "", "the config `file`")
-	account := flags.String("account", "", "the account's `id`")
-	out := flags.String("out", "widget.zip", "the archive to write; amoCRM wants this name")
-	version := flags.String("version", widget.Version, "the widget's version, to be raised at each upload")
-	if err := parse(flags, args, "config", "account"); err != nil {
+// widgetFlags are the flags of ringcast widget, which does one of four things: write the archive of an account's
+// widget, check any archive, list the rules, or serve a folder to work in.
+type widgetFlags struct {
+	config, account, out, version, platform, locales string
+
+	check   string
+	rules   bool
+	publish publishFlags
+
+	dev         bool
+	listen, src string
+}
+
+// publishFlags are what goes with an archive that is handed in.
+type publishFlags struct {
+	on                 bool
+	published, account string
+}
+
+func (a *app) widget(ctx context.Context, flags *flag.FlagSet, args []string) error {
+	var f widgetFlags
+	flags.StringVar(&f.config, "config", "", "the config `file`")
+	flags.StringVar(&f.account, "account", "", "the account's `id`")
+	flags.StringVar(&f.out, "out", "widget.zip", "the archive to write; amoCRM wants this name")
+	flags.StringVar(&f.version, "version", widget.Version, "the widget's version, to be raised at each upload")
+	flags.StringVar(&f.platform, "platform", "", "amocrm or kommo; left out: as the account's domain says")
+	flags.StringVar(&f.locales, "locales", "", "languages such as ru,en; left out: all of the platform that there are")
+	flags.StringVar(&f.check, "check", "", "check this archive, a `file`, instead of making one")
+	flags.BoolVar(&f.rules, "rules", false, "print the rules, instead of making an archive")
+	flags.BoolVar(&f.publish.on, "publish", false, "ask also for what a widget needs to be published")
+	flags.StringVar(&f.publish.published, "published", "", "the archive that is published now, a `file`")
+	flags.StringVar(&f.publish.account, "technical-account", "", "the account that the reviewers get, such as acme.amocrm.ru")
+	flags.BoolVar(&f.dev, "dev", false, "write an archive that loads the widget from this machine, and serve it from a folder")
+	flags.StringVar(&f.listen, "listen", "127.0.0.1:8788", "with -dev: the `address` to serve at")
+	flags.StringVar(&f.src, "src", filepath.Join("widget", "src"), "with -dev: the `folder` with the widget's source")
+	if err := parse(flags, args); err != nil {
 		return err
 	}
-	cfg, err := LoadConfig(*file, a.env)
+	switch {
+	case f.rules:
+		return a.printRules()
+	case f.check != "":
+		return a.checkWidget(f)
+	}
+	if err := parse(flags, nil, "config", "account"); err != nil {
+		return err
+	}
+	account, err := a.widgetAccount(f)
 	if err != nil {
 		return err
 	}
-	acc, ok := cfg.Account(*account)
+	if f.dev {
+		return a.developWidget(ctx, f, account)
+	}
+	return a.packWidget(f, account)
+}
+
+// widgetAccount is an account's part of a widget.
+type widgetAccount struct {
+	widget.Config
+	origins []string
+}
+
+func (a *app) widgetAccount(f widgetFlags) (*widgetAccount, error) {
+	cfg, err := LoadConfig(f.config, a.env)
+	if err != nil {
+		return nil, err
+	}
+	acc, ok := cfg.Account(f.account)
 	switch {
 	case !ok:
-		return fmt.Errorf("%s names no account %q", *file, *account)
+		return nil, fmt.Errorf("%s names no account %q", f.config, f.account)
 	case acc.AmoCRM == nil:
-		return fmt.Errorf("account %q has no crm of kind amocrm in %s", *account, *file)
+		return nil, fmt.Errorf("account %q has no crm of kind amocrm in %s", f.account, f.config)
 	}
-	archive, err := buildWidget(cfg.PublicURL, *version)
+	w := widgetConfig(cfg.PublicURL, f.version)
+	w.Support, w.PrivacyURL = widget.Support(acc.AmoCRM.Support), acc.AmoCRM.PrivacyURL
+	if w.Platform, err = f.platformOf(acc.AmoCRM.Domain); err != nil {
+		return nil, err
+	}
+	for lang := range strings.SplitSeq(f.locales, ",") {
+		if lang = strings.TrimSpace(lang); lang != "" {
+			w.Locales = append(w.Locales, lang)
+		}
+	}
+	return &widgetAccount{w, cfg.Origins}, nil
+}
+
+func (f widgetFlags) platformOf(domain string) (widget.Platform, error) {
+	if f.platform != "" {
+		return widget.ParsePlatform(f.platform)
+	}
+	return widget.PlatformOf(domain), nil
+}
+
+func (a *app) packWidget(f widgetFlags, account *widgetAccount) error {
+	var archive bytes.Buffer
+	if err := widget.Build(&archive, account.Config); err != nil {
+		return err
+	}
+	opt := widget.CheckOptions{Platform: account.Platform, Name: filepath.Base(f.out)}
+	notices, err := holdAgainstRules(archive.Bytes(), opt, f.publish)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(*out, archive, 0o644); err != nil { //nolint:gosec // it is to be uploaded
+	if err := os.WriteFile(f.out, archive.Bytes(), 0o644); err != nil { //nolint:gosec // it is to be uploaded
 		return err
 	}
-	fmt.Fprintf(a.stdout, "%s: %d bytes, version %s, for the gateway at %s\n", *out, len(archive), *version, cfg.PublicURL)
-	if !strings.HasPrefix(cfg.PublicURL, "https://") {
+	fmt.Fprintf(a.stdout, "%s: %d bytes, version %s, for %s, for the gateway at %s\n", f.out, archive.Len(), account.Version, account.Platform, account.URL)
+	a.printNotices(notices)
+	if !strings.HasPrefix(account.URL, "https://") {
 		fmt.Fprintln(a.stderr, "warning: amoCRM's pages are https and will not connect to a public_url without it")
 	}
 	return nil
 }
 
+func (a *app) checkWidget(f widgetFlags) error {
+	archive, err := os.ReadFile(f.check)
+	if err != nil {
+		return err
+	}
+	platform, err := f.platformOf("")
+	if err != nil {
+		return err
+	}
+	opt := widget.CheckOptions{Platform: platform, Name: filepath.Base(f.check)}
+	notices, err := holdAgainstRules(archive, opt, f.publish)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "%s: nothing that %s would refuse it for\n", f.check, platform)
+	a.printNotices(notices)
+	return nil
+}
+
+// holdAgainstRules checks an archive. It returns the notices; the error is what it is refused for.
+func holdAgainstRules(archive []byte, opt widget.CheckOptions, publish publishFlags) ([]widget.Finding, error) {
+	opt.Publish, opt.TechnicalAccount = publish.on, publish.account
+	if publish.published != "" {
+		published, err := os.ReadFile(publish.published)
+		if err != nil {
+			return nil, err
+		}
+		opt.Published = published
+	}
+	findings := widget.Check(archive, opt)
+	if err := widget.Refusals(findings); err != nil {
+		return nil, err
+	}
+	return findings, nil
+}
+
+func (a *app) printNotices(notices []widget.Finding) {
+	if len(notices) == 0 {
+		return
+	}
+	fmt.Fprintln(a.stdout, "nothing of this keeps it from being uploaded, but it does from being published, or it is advice:")
+	for _, n := range notices {
+		fmt.Fprintln(a.stdout, "  "+n.String())
+	}
+}
+
+func (a *app) printRules() error {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "rule\tkept by\tsource\twhat it says")
+	for _, r := range widget.Rules() {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.Name, r.By, r.Source, r.Text)
+	}
+	return w.Flush()
+}
+
+// widgetConfig is a widget of this program for a gateway.
+func widgetConfig(url, version string) widget.Config {
+	return widget.Config{URL: url, ClientJS: static.ClientJS, Version: version}
+}
+
 func buildWidget(url, version string) ([]byte, error) {
 	var archive bytes.Buffer
-	err := widget.Build(&archive, widget.Config{URL: url, ClientJS: static.ClientJS, Version: version})
+	err := widget.Build(&archive, widgetConfig(url, version))
 	return archive.Bytes(), err
 }

@@ -1,307 +1,456 @@
 package sandbox
 
 import (
-	"encoding/json"
-	"fmt"
-	"mime"
+	"cmp"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// AmoNote is a note in a contact's card.
-type AmoNote struct {
-	ID        int64
-	Contact   int64
-	Author    int64 // a user
-	Text      string
-	CreatedAt time.Time
-}
+// amoHandler answers a request of a signed-in user; its error is written as a problem document.
+type amoHandler = func(w http.ResponseWriter, r *http.Request, user AmoUser) error
 
-// amoProblem is an error of amoCRM's API: a problem document.
-type amoProblem struct {
-	Status int
-	Detail string
-	Errors []amoFieldError // of the item at the same place in the request
-}
-
-type amoFieldError struct {
-	Item   int    `json:"-"`
-	Code   string `json:"code"`
-	Path   string `json:"path"`
-	Detail string `json:"detail"`
-}
-
-func (p amoProblem) Error() string { return p.Detail }
-
-func badRequest(detail string, errs ...amoFieldError) amoProblem {
-	return amoProblem{Status: http.StatusBadRequest, Detail: detail, Errors: errs}
-}
-
-func writeAmoProblem(w http.ResponseWriter, p amoProblem) {
-	type failed struct {
-		RequestID string          `json:"request_id"`
-		Errors    []amoFieldError `json:"errors"`
+// restRoutes are the parts of amoCRM's API that a widget of a telephony calls with the user's session.
+func (a *Amo) restRoutes(handle func(pattern string, h amoHandler)) {
+	for _, kind := range amoKinds {
+		at := "/api/v4/" + kind
+		handle("GET "+at, a.listEntities(kind))
+		handle("POST "+at, a.addEntities(kind))
+		handle("PATCH "+at, a.changeEntities(kind))
+		handle("GET "+at+"/{id}", a.getEntity(kind))
+		handle("GET "+at+"/notes", a.listNotes(kind))
+		handle("POST "+at+"/notes", a.addNotes(kind))
+		handle("GET "+at+"/{id}/notes", a.listNotes(kind))
+		handle("POST "+at+"/{id}/notes", a.addNotes(kind))
 	}
-	body := map[string]any{
-		"title":  http.StatusText(p.Status),
-		"type":   "https://tools.ietf.org/html/rfc9110#section-15",
-		"status": p.Status,
-		"detail": p.Detail,
+	handle("POST /api/v4/leads/complex", a.addComplex)
+	handle("GET /api/v4/tasks", a.listTasks)
+	handle("POST /api/v4/tasks", a.addTasks)
+	handle("GET /api/v4/account", a.getAccount)
+	handle("POST /api/v2/events", a.addEvents)
+	handle("POST /api/v2/events/{$}", a.addEvents)
+	handle("/api/", func(http.ResponseWriter, *http.Request, AmoUser) error {
+		return amoProblem{Status: http.StatusNotFound, Detail: "Not found"}
+	})
+}
+
+// amoQuery is what a list is asked for.
+type amoQuery struct {
+	text        string
+	with        []string
+	filter      map[string][]string // field → values
+	order       string
+	desc        bool
+	limit, page int
+}
+
+func readQuery(values url.Values, orders ...string) (amoQuery, error) {
+	q := amoQuery{text: values.Get("query"), filter: map[string][]string{}, limit: 50, page: 1}
+	if with := values.Get("with"); with != "" {
+		q.with = strings.Split(with, ",")
 	}
-	if len(p.Errors) > 0 {
-		byItem := []failed{}
-		for _, e := range p.Errors {
-			byItem = append(byItem, failed{RequestID: strconv.Itoa(e.Item), Errors: []amoFieldError{e}})
-		}
-		body["validation-errors"] = byItem
-	}
-	writeAmo(w, p.Status, "application/problem+json", body)
-}
-
-func writeAmo(w http.ResponseWriter, status int, kind string, body any) {
-	w.Header().Set("Content-Type", kind)
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the browser went away: nobody is left to tell
-}
-
-const halJSON = "application/hal+json"
-
-// readAmo reads a JSON body into v.
-func readAmo(r *http.Request, v any) error {
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return amoProblem{Status: http.StatusUnsupportedMediaType, Detail: "Content-Type must be application/json"}
-	}
-	if err := json.NewDecoder(r.Body).Decode(v); err != nil {
-		return badRequest("Invalid JSON: " + err.Error())
-	}
-	return nil
-}
-
-// amoContact is a contact as it is kept.
-type amoContact struct {
-	AmoContact
-	updated time.Time
-}
-
-// matches is the CRM's search: a substring of any field, numbers also without their punctuation.
-func (c amoContact) matches(query string) bool {
-	number := amoDigits(query)
-	for _, phone := range c.Phones {
-		if strings.Contains(phone, query) || len(number) >= 3 && strings.Contains(amoDigits(phone), number) {
-			return true
-		}
-	}
-	query = strings.ToLower(query)
-	return strings.Contains(strings.ToLower(c.Name), query) || strings.Contains(strings.ToLower(c.Company), query)
-}
-
-func (c amoContact) body(account int64) map[string]any {
-	var fields any // null, as the real one, when nothing is filled in
-	if len(c.Phones) > 0 {
-		values := []map[string]any{}
-		for _, phone := range c.Phones {
-			values = append(values, map[string]any{"value": phone, "enum_id": 1, "enum_code": "WORK"})
-		}
-		fields = []map[string]any{{
-			"field_id": 1, "field_name": "Телефон", "field_code": "PHONE", "field_type": "multitext", "values": values,
-		}}
-	}
-	first, last, _ := strings.Cut(c.Name, " ")
-	return map[string]any{
-		"id": c.ID, "name": c.Name, "first_name": first, "last_name": last,
-		"responsible_user_id": c.Responsible, "group_id": 0, "created_by": c.Responsible, "updated_by": c.Responsible,
-		"created_at": c.updated.Unix(), "updated_at": c.updated.Unix(),
-		"is_deleted": false, "is_unsorted": false, "closest_task_at": nil,
-		"custom_fields_values": fields, "account_id": account,
-		"_links":    amoSelf(fmt.Sprintf("/api/v4/contacts/%d", c.ID)),
-		"_embedded": map[string]any{"tags": []any{}, "companies": []any{}},
-	}
-}
-
-func amoSelf(href string) map[string]any {
-	return map[string]any{"self": map[string]any{"href": href}}
-}
-
-func amoDigits(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < '0' || r > '9' {
-			return -1
-		}
-		return r
-	}, s)
-}
-
-func (a *Amo) listContacts(w http.ResponseWriter, r *http.Request, _ AmoUser) error {
-	query := r.URL.Query()
-	limit, page := 50, 1
-	for name, to := range map[string]*int{"limit": &limit, "page": &page} {
-		if !query.Has(name) {
+	errs := []amoFieldError{}
+	for name, to := range map[string]*int{"limit": &q.limit, "page": &q.page} {
+		if !values.Has(name) {
 			continue
 		}
-		n, err := strconv.Atoi(query.Get(name))
+		n, err := strconv.Atoi(values.Get(name))
 		if err != nil || n < 1 || n > 250 {
-			return badRequest("Request validation failed", amoFieldError{Code: "InvalidType", Path: name, Detail: "must be from 1 to 250"})
+			errs = append(errs, amoFieldError{Request: "0", Code: "InvalidType", Path: name, Detail: "must be from 1 to 250"})
 		}
 		*to = n
 	}
-	found := []map[string]any{}
-	more := false
-	a.mu.Lock()
-	skip := (page - 1) * limit
-	for _, c := range a.contacts {
-		if !c.matches(query.Get("query")) {
-			continue
+	for name, given := range values {
+		field, isFilter := strings.CutPrefix(name, "filter[")
+		if isFilter { // filter[id]=1, filter[id][]=1 and filter[id][0]=1 say the same
+			field, _, _ = strings.Cut(field, "]")
+			q.filter[field] = append(q.filter[field], given...)
 		}
-		if skip > 0 {
-			skip--
-			continue
-		}
-		if len(found) == limit {
-			more = true
-			break
-		}
-		found = append(found, c.body(a.cfg.Account))
-	}
-	a.mu.Unlock()
-	if len(found) == 0 {
-		w.WriteHeader(http.StatusNoContent)
-		return nil
-	}
-	links := amoSelf(r.URL.RequestURI())
-	if more {
-		query.Set("page", strconv.Itoa(page+1))
-		links["next"] = map[string]any{"href": "/api/v4/contacts?" + query.Encode()}
-	}
-	writeAmo(w, http.StatusOK, halJSON, map[string]any{
-		"_page": page, "_links": links, "_embedded": map[string]any{"contacts": found},
-	})
-	return nil
-}
-
-func (a *Amo) getContact(w http.ResponseWriter, r *http.Request, _ AmoUser) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	c, err := a.contact(r.PathValue("id"))
-	if err != nil {
-		return err
-	}
-	writeAmo(w, http.StatusOK, halJSON, c.body(a.cfg.Account))
-	return nil
-}
-
-// contact finds a contact by its id. The caller holds the lock.
-func (a *Amo) contact(id string) (amoContact, error) {
-	n, err := strconv.ParseInt(id, 10, 64)
-	i := slices.IndexFunc(a.contacts, func(c amoContact) bool { return c.ID == n })
-	if err != nil || i < 0 {
-		return amoContact{}, amoProblem{Status: http.StatusNotFound, Detail: "Entity not found"}
-	}
-	return a.contacts[i], nil
-}
-
-func (a *Amo) addContacts(w http.ResponseWriter, r *http.Request, user AmoUser) error {
-	var items []struct {
-		Name   string `json:"name"`
-		Fields []struct {
-			Code   string `json:"field_code"`
-			Values []struct {
-				Value string `json:"value"`
-			} `json:"values"`
-		} `json:"custom_fields_values"`
-	}
-	if err := readAmo(r, &items); err != nil {
-		return err
-	}
-	if len(items) == 0 || len(items) > 250 {
-		return badRequest("From 1 to 250 contacts are taken at once")
-	}
-	added := []map[string]any{}
-	a.mu.Lock()
-	for i, item := range items {
-		c := AmoContact{ID: a.nextID(), Name: strings.TrimSpace(item.Name), Responsible: user.ID}
-		for _, field := range item.Fields {
-			for _, v := range field.Values {
-				if field.Code == "PHONE" && v.Value != "" {
-					c.Phones = append(c.Phones, v.Value)
-				}
+		if field, ok := strings.CutPrefix(name, "order["); ok {
+			q.order, q.desc = strings.TrimSuffix(field, "]"), given[0] == "desc"
+			if !slices.Contains(orders, q.order) || given[0] != "asc" && given[0] != "desc" {
+				errs = append(errs, amoFieldError{Request: "0", Code: "NotSupportedChoice", Path: name, Detail: "The value you selected is not a valid choice."})
 			}
 		}
-		a.contacts = append(a.contacts, amoContact{AmoContact: c, updated: time.Now()})
-		added = append(added, map[string]any{
-			"id": c.ID, "request_id": strconv.Itoa(i), "_links": amoSelf(fmt.Sprintf("/api/v4/contacts/%d", c.ID)),
-		})
 	}
-	a.mu.Unlock()
-	writeAmo(w, http.StatusOK, halJSON, map[string]any{"_embedded": map[string]any{"contacts": added}})
-	return nil
+	return q, invalid(errs)
 }
 
-func (a *Amo) listNotes(w http.ResponseWriter, r *http.Request, _ AmoUser) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	c, err := a.contact(r.PathValue("id"))
-	if err != nil {
-		return err
-	}
-	found := []map[string]any{}
-	for _, n := range a.notes {
-		if n.Contact == c.ID {
-			found = append(found, map[string]any{
-				"id": n.ID, "entity_id": n.Contact, "created_by": n.Author, "created_at": n.CreatedAt.Unix(),
-				"note_type": "common", "params": map[string]any{"text": n.Text},
-			})
-		}
-	}
-	if len(found) == 0 {
+// accepts tells whether a filter, if it is set, has a value.
+func (q amoQuery) accepts(field string, value int64) bool {
+	wanted, ok := q.filter[field]
+	return !ok || slices.Contains(wanted, strconv.FormatInt(value, 10))
+}
+
+// writeList writes the page of a list that was asked for; an empty one is 204 and no body.
+func writeList(w http.ResponseWriter, r *http.Request, q amoQuery, name string, items []map[string]any) {
+	from := min((q.page-1)*q.limit, len(items))
+	to := min(from+q.limit, len(items))
+	if from == to {
 		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	links := amoSelf(r.URL.RequestURI())
+	if to < len(items) {
+		next := r.URL.Query()
+		next.Set("page", strconv.Itoa(q.page+1))
+		links["next"] = map[string]any{"href": r.URL.Path + "?" + next.Encode()}
+	}
+	writeAmo(w, http.StatusOK, halJSON, map[string]any{
+		"_page": q.page, "_links": links, "_embedded": map[string]any{name: items[from:to]},
+	})
+}
+
+func (a *Amo) listEntities(kind string) amoHandler {
+	return func(w http.ResponseWriter, r *http.Request, user AmoUser) error {
+		q, err := readQuery(r.URL.Query(), "id", "updated_at", "created_at")
+		if err != nil {
+			return err
+		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		items := []map[string]any{}
+		for _, e := range a.find(user, kind, q) {
+			items = append(items, a.body(e, q.with))
+		}
+		writeList(w, r, q, kind, items)
 		return nil
 	}
-	writeAmo(w, http.StatusOK, halJSON, map[string]any{"_page": 1, "_embedded": map[string]any{"notes": found}})
-	return nil
 }
 
-func (a *Amo) addNotes(w http.ResponseWriter, r *http.Request, user AmoUser) error {
-	var items []struct {
-		Type   string `json:"note_type"`
-		Params struct {
-			Text *string `json:"text"`
-		} `json:"params"`
-	}
-	if err := readAmo(r, &items); err != nil {
-		return err
-	}
-	if len(items) == 0 || len(items) > 250 {
-		return badRequest("From 1 to 250 notes are taken at once")
-	}
-	var bad []amoFieldError
-	for i, item := range items {
-		if item.Type != "common" {
-			bad = append(bad, amoFieldError{Item: i, Code: "NotSupportedChoice", Path: "note_type", Detail: "The value you selected is not a valid choice."})
-		}
-		if item.Params.Text == nil || *item.Params.Text == "" {
-			bad = append(bad, amoFieldError{Item: i, Code: "FieldMissing", Path: "params.text", Detail: "This field is missing."})
+// find returns what a user may see of what is asked for. The caller holds the lock.
+func (a *Amo) find(user AmoUser, kind string, q amoQuery) []*amoEntity {
+	var found []*amoEntity
+	for _, e := range a.entities[kind] {
+		if user.may(user.right(kind).View, e.Responsible) && (q.text == "" || e.matches(q.text)) &&
+			q.accepts("id", e.ID) && q.accepts("responsible_user_id", e.Responsible) {
+			found = append(found, e)
 		}
 	}
-	if bad != nil {
-		return badRequest("Request validation failed", bad...)
+	if q.order == "" {
+		return found
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	c, err := a.contact(r.PathValue("id"))
+	slices.SortStableFunc(found, func(x, y *amoEntity) int {
+		by := cmp.Compare(x.ID, y.ID)
+		switch q.order {
+		case "updated_at":
+			by = x.updated.Compare(y.updated)
+		case "created_at":
+			by = x.created.Compare(y.created)
+		}
+		if q.desc {
+			return -by
+		}
+		return by
+	})
+	return found
+}
+
+func (a *Amo) getEntity(kind string) amoHandler {
+	return func(w http.ResponseWriter, r *http.Request, user AmoUser) error {
+		q, err := readQuery(r.URL.Query())
+		if err != nil {
+			return err
+		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		e, err := a.visible(user, kind, r.PathValue("id"))
+		if err != nil {
+			return err
+		}
+		writeAmo(w, http.StatusOK, halJSON, a.body(e, q.with))
+		return nil
+	}
+}
+
+func (a *Amo) addEntities(kind string) amoHandler {
+	return func(w http.ResponseWriter, r *http.Request, user AmoUser) error {
+		if user.right(kind).Add == "D" {
+			return forbidden()
+		}
+		items, errs, err := readItems(r, 250)
+		if err != nil {
+			return err
+		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		made := []*amoEntity{}
+		for _, in := range items {
+			e := &amoEntity{Kind: kind}
+			a.fill(e, in, user)
+			made = append(made, e)
+		}
+		if err := invalid(*errs); err != nil {
+			return err
+		}
+		for i, in := range items {
+			a.put(made[i], user)
+			a.linkEmbedded(made[i], in)
+		}
+		writeMade(w, kind, items, made)
+		return nil
+	}
+}
+
+// fill takes over what a write says of an entity. The caller holds the lock.
+func (a *Amo) fill(e *amoEntity, in amoIn, user AmoUser) {
+	if in.has("name") {
+		e.Name = strings.TrimSpace(in.text("name"))
+	}
+	if first, last := in.text("first_name"), in.text("last_name"); first+last != "" && !in.has("name") {
+		e.Name = strings.TrimSpace(first + " " + last)
+	}
+	if in.has("responsible_user_id") {
+		e.Responsible = in.number("responsible_user_id")
+		if _, ok := a.user(strconv.FormatInt(e.Responsible, 10)); !ok {
+			in.notOffered("responsible_user_id")
+		}
+	}
+	e.Responsible = cmp.Or(e.Responsible, user.ID)
+	for _, name := range []string{"created_by", "updated_by", "created_at", "updated_at", "loss_reason_id"} {
+		in.number(name)
+	}
+	if e.Kind == amoLeads {
+		a.fillLead(e, in)
+	}
+	for _, field := range in.list("custom_fields_values") {
+		field.fillInto(e)
+	}
+	a.checkEmbedded(in)
+}
+
+func (a *Amo) fillLead(e *amoEntity, in amoIn) {
+	if in.has("price") {
+		e.Price = in.number("price")
+	}
+	if in.has("status_id") {
+		e.Status = in.number("status_id")
+	}
+	e.Status = cmp.Or(e.Status, amoFirstStatus)
+	if pipeline := in.number("pipeline_id"); in.has("pipeline_id") && pipeline != amoPipeline {
+		in.notOffered("pipeline_id")
+	}
+}
+
+// fillInto sets one of the custom fields: the number or the address.
+func (in amoIn) fillInto(e *amoEntity) {
+	code, id := in.text("field_code"), in.number("field_id")
+	values := []string{}
+	for _, value := range in.list("values") {
+		if value.required("value") {
+			values = append(values, value.text("value"))
+		}
+		value.number("enum_id")
+		if enum := value.text("enum_code"); enum != "" && !slices.Contains([]string{"WORK", "WORKDD", "MOB", "FAX", "HOME", "PRIV", "OTHER"}, enum) {
+			value.notOffered("enum_code")
+		}
+	}
+	switch {
+	case e.Kind != amoContacts && e.Kind != amoCompanies:
+		in.notOffered("field_code")
+	case code == "PHONE" || id == 1:
+		e.Phones = values
+	case code == "EMAIL" || id == 2:
+		e.Emails = values
+	case code == "" && id == 0:
+		in.missing("field_id")
+	default:
+		in.notOffered("field_code")
+	}
+}
+
+// checkEmbedded looks whether the entities that a write names exist. The caller holds the lock.
+func (a *Amo) checkEmbedded(in amoIn) {
+	if !in.has("_embedded") {
+		return
+	}
+	embedded := in.object("_embedded")
+	for _, kind := range amoKinds {
+		for _, link := range embedded.list(kind) {
+			if id := link.number("id"); link.has("id") && a.entity(kind, id) == nil {
+				link.notOffered("id")
+			}
+		}
+	}
+}
+
+// linkEmbedded links an entity with those that a write names by id. The caller holds the lock.
+func (a *Amo) linkEmbedded(e *amoEntity, in amoIn) {
+	if !in.has("_embedded") {
+		return
+	}
+	embedded := in.object("_embedded")
+	for _, kind := range amoKinds {
+		for _, link := range embedded.list(kind) {
+			if other := a.entity(kind, link.number("id")); other != nil {
+				e.link(other)
+			}
+		}
+	}
+}
+
+// link links two entities, whichever of them keeps the link.
+func (e *amoEntity) link(other *amoEntity) {
+	switch {
+	case e.Kind == other.Kind || e.linksTo(other) || other.linksTo(e):
+	case other.Kind == amoCompanies:
+		e.Company = other.ID
+	case e.Kind == amoCompanies || other.Kind == amoContacts:
+		other.link(e)
+	case other.Kind == amoLeads:
+		e.Leads = append(e.Leads, other.ID)
+	case other.Kind == amoCustomers:
+		e.Customers = append(e.Customers, other.ID)
+	}
+}
+
+// put keeps a new entity. The caller holds the lock.
+func (a *Amo) put(e *amoEntity, user AmoUser) {
+	e.ID = a.nextID()
+	if e.Name == "" {
+		e.Name = strings.TrimSuffix(e.Kind, "s") + " #" + strconv.FormatInt(e.ID, 10)
+	}
+	e.Responsible = cmp.Or(e.Responsible, user.ID)
+	e.created = time.Now()
+	e.updated = e.created
+	a.entities[e.Kind] = append(a.entities[e.Kind], e)
+}
+
+func writeMade(w http.ResponseWriter, kind string, items []amoIn, made []*amoEntity) {
+	list := []map[string]any{}
+	for i, e := range made {
+		list = append(list, map[string]any{"id": e.ID, "request_id": items[i].request, "updated_at": e.updated.Unix(), "_links": amoSelf(e.path())})
+	}
+	writeAmo(w, http.StatusOK, halJSON, map[string]any{"_embedded": map[string]any{kind: list}})
+}
+
+func (a *Amo) changeEntities(kind string) amoHandler {
+	return func(w http.ResponseWriter, r *http.Request, user AmoUser) error {
+		items, errs, err := readItems(r, 250)
+		if err != nil {
+			return err
+		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		found, changed := []*amoEntity{}, []*amoEntity{}
+		for _, in := range items {
+			if !in.required("id") {
+				continue
+			}
+			e, err := a.visible(user, kind, strconv.FormatInt(in.number("id"), 10))
+			if err != nil {
+				return err
+			}
+			if !user.may(user.right(kind).Edit, e.Responsible) {
+				return forbidden()
+			}
+			after := *e
+			a.fill(&after, in, user)
+			found, changed = append(found, e), append(changed, &after)
+		}
+		if err := invalid(*errs); err != nil {
+			return err
+		}
+		for i, e := range found {
+			*e = *changed[i]
+			e.updated = time.Now()
+			a.linkEmbedded(e, items[i])
+		}
+		writeMade(w, kind, items, found)
+		return nil
+	}
+}
+
+// addComplex makes leads together with what belongs to them. Its answer is a bare array.
+func (a *Amo) addComplex(w http.ResponseWriter, r *http.Request, user AmoUser) error {
+	items, errs, err := readItems(r, 50)
 	if err != nil {
 		return err
 	}
-	added := []map[string]any{}
-	for i, item := range items {
-		n := AmoNote{ID: a.nextID(), Contact: c.ID, Author: user.ID, Text: *item.Params.Text, CreatedAt: time.Now()}
-		a.notes = append(a.notes, n)
-		added = append(added, map[string]any{"id": n.ID, "entity_id": c.ID, "request_id": strconv.Itoa(i)})
+	type deal struct{ lead, contact, company *amoEntity }
+	deals := []deal{}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, in := range items {
+		d := deal{lead: &amoEntity{Kind: amoLeads}}
+		a.fill(d.lead, in, user)
+		if in.has("_embedded") {
+			embedded := in.object("_embedded")
+			d.contact = a.part(embedded, amoContacts, user)
+			d.company = a.part(embedded, amoCompanies, user)
+		}
+		for _, part := range []*amoEntity{d.lead, d.contact, d.company} {
+			if part != nil && part.ID == 0 && user.right(part.Kind).Add == "D" {
+				return forbidden()
+			}
+		}
+		deals = append(deals, d)
 	}
-	a.push(amoPush{Kind: "note", Data: map[string]any{"contact": c.ID}}, nil)
-	writeAmo(w, http.StatusOK, halJSON, map[string]any{"_embedded": map[string]any{"notes": added}})
+	if err := invalid(*errs); err != nil {
+		return err
+	}
+	reply := []map[string]any{}
+	for i, d := range deals {
+		made := map[string]any{"contact_id": nil, "company_id": nil, "request_id": []string{items[i].request}, "merged": false}
+		a.put(d.lead, user)
+		made["id"] = d.lead.ID
+		for name, part := range map[string]*amoEntity{"contact_id": d.contact, "company_id": d.company} {
+			if part == nil {
+				continue
+			}
+			if part.ID == 0 {
+				a.put(part, user)
+			}
+			part.link(d.lead)
+			made[name] = part.ID
+		}
+		if d.contact != nil && d.company != nil {
+			d.contact.link(d.company)
+		}
+		reply = append(reply, made)
+	}
+	writeAmo(w, http.StatusOK, "application/json", reply)
+	return nil
+}
+
+// part is the one contact or company of a lead that is made: a new one, or one that is there. The caller holds
+// the lock.
+func (a *Amo) part(embedded amoIn, kind string, user AmoUser) *amoEntity {
+	list := embedded.list(kind)
+	if len(list) == 0 {
+		return nil
+	}
+	if len(list) > 1 {
+		embedded.fail(kind, "InvalidCount", "This collection should contain 1 element or less.")
+	}
+	in := list[0]
+	if in.has("id") {
+		return a.entity(kind, in.number("id"))
+	}
+	e := &amoEntity{Kind: kind}
+	a.fill(e, in, user)
+	return e
+}
+
+func (a *Amo) getAccount(w http.ResponseWriter, r *http.Request, user AmoUser) error {
+	body := map[string]any{
+		"id": a.cfg.Account, "name": a.cfg.Subdomain, "subdomain": a.cfg.Subdomain, "current_user_id": user.ID, "language": a.cfg.Lang,
+		"is_unsorted_on": true, "customers_mode": "segments", "_links": amoSelf("/api/v4/account"),
+	}
+	with := strings.Split(r.URL.Query().Get("with"), ",")
+	if slices.Contains(with, "is_api_filter_enabled") {
+		body["is_api_filter_enabled"] = true
+	}
+	if slices.Contains(with, "task_types") {
+		types := []map[string]any{}
+		for _, t := range a.taskTypes() {
+			types = append(types, map[string]any{"id": t.ID, "name": t.Name, "code": nil})
+		}
+		body["_embedded"] = map[string]any{"task_types": types}
+	}
+	writeAmo(w, http.StatusOK, halJSON, body)
 	return nil
 }

@@ -12,16 +12,18 @@ import (
 
 // AmoNotification is an entry of the notification centre: amoCRM stores it and shows it in every tab of its user.
 type AmoNotification struct {
-	ID      int64       `json:"id"`
-	User    int64       `json:"user"`
-	Type    string      `json:"type"` // call, error
-	Header  string      `json:"header"`
-	Text    string      `json:"text"` // HTML, as it came
-	From    string      `json:"from,omitempty"`
-	To      string      `json:"to,omitempty"`
-	Date    int64       `json:"date"` // Unix seconds
-	Element *AmoElement `json:"element,omitempty"`
-	Server  bool        `json:"-"` // raised by POST /api/v2/events, not by a page
+	ID       int64       `json:"id"`
+	User     int64       `json:"user"`
+	Type     string      `json:"type"` // call, error
+	Header   string      `json:"header"`
+	Text     string      `json:"text"` // HTML, as it came
+	From     string      `json:"from,omitempty"`
+	To       string      `json:"to,omitempty"`
+	Duration string      `json:"duration,omitempty"` // mm:ss
+	Link     string      `json:"link,omitempty"`     // the recording
+	Date     int64       `json:"date"`               // Unix seconds
+	Element  *AmoElement `json:"element,omitempty"`
+	Server   bool        `json:"-"` // raised by POST /api/v2/events, not by a page
 }
 
 // AmoElement is the entity that a notification is about.
@@ -32,7 +34,7 @@ type AmoElement struct {
 
 // amoPush is what an open page is told as it happens.
 type amoPush struct {
-	Kind string // the event's name: notification, note
+	Kind string // the event's name: notification, note, online
 	Data any
 }
 
@@ -54,6 +56,17 @@ func (a *Amo) push(p amoPush, users []int64) {
 	}
 }
 
+// tellOnline tells all pages which users have a page open. The caller holds the lock.
+func (a *Amo) tellOnline() {
+	online := []int64{}
+	for _, user := range a.streams {
+		if !slices.Contains(online, user) {
+			online = append(online, user)
+		}
+	}
+	a.push(amoPush{Kind: "online", Data: online}, nil)
+}
+
 func (a *Amo) serveStream(w http.ResponseWriter, r *http.Request) {
 	user, ok := a.user(r.URL.Query().Get("user"))
 	if !ok {
@@ -63,10 +76,12 @@ func (a *Amo) serveStream(w http.ResponseWriter, r *http.Request) {
 	stream := make(chan amoPush, streamBuffer)
 	a.mu.Lock()
 	a.streams[stream] = user.ID
+	a.tellOnline()
 	a.mu.Unlock()
 	defer func() {
 		a.mu.Lock()
 		delete(a.streams, stream)
+		a.tellOnline()
 		a.mu.Unlock()
 	}()
 
@@ -164,10 +179,14 @@ func (a *Amo) addEvents(w http.ResponseWriter, r *http.Request, _ AmoUser) error
 			Date: time.Now().Unix(), Server: true,
 		}
 		reply := map[string]any{"element_id": nil, "element_type": nil, "uid": amoUUID(), "phone_number": item.Phone}
-		if c, ok := a.byPhone(item.Phone, 8); ok {
-			n.Text = "<p>" + html.EscapeString(c.Name) + "</p>"
-			n.Element = &AmoElement{ID: c.ID, Type: "contact"}
-			reply["element_id"], reply["element_type"] = c.ID, 1
+		if e := a.byPhone(item.Phone, 8); e != nil {
+			kind, number := "contact", 1
+			if e.Kind == amoCompanies {
+				kind, number = "company", 3
+			}
+			n.Text = "<p>" + html.EscapeString(e.Name) + "</p>"
+			n.Element = &AmoElement{ID: e.ID, Type: kind}
+			reply["element_id"], reply["element_type"] = e.ID, number
 		}
 		a.notify(n, recipients[i])
 		items = append(items, reply)
@@ -180,18 +199,21 @@ func (a *Amo) addEvents(w http.ResponseWriter, r *http.Request, _ AmoUser) error
 	return nil
 }
 
-// byPhone finds the oldest contact by the last digits of a number. The caller holds the lock.
-func (a *Amo) byPhone(phone string, last int) (amoContact, bool) {
+// byPhone finds by the last digits of a number: contacts before companies, the oldest first. The caller holds
+// the lock.
+func (a *Amo) byPhone(phone string, last int) *amoEntity {
 	tail := func(s string) string {
 		d := amoDigits(s)
 		return d[max(0, len(d)-last):]
 	}
-	for _, c := range a.contacts {
-		if slices.ContainsFunc(c.Phones, func(p string) bool { return tail(p) == tail(phone) }) {
-			return c, true
+	for _, kind := range []string{amoContacts, amoCompanies} {
+		for _, e := range a.entities[kind] {
+			if slices.ContainsFunc(e.Phones, func(p string) bool { return tail(p) == tail(phone) }) {
+				return e
+			}
 		}
 	}
-	return amoContact{}, false
+	return nil
 }
 
 // amoUUID returns a random UUID, version 4.

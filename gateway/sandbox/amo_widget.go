@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,8 +35,28 @@ type amoManifest struct {
 		Version  string   `json:"version"`
 		InitOnce bool     `json:"init_once"`
 		Locale   []string `json:"locale"`
+		Support  any      `json:"support"`
 	} `json:"widget"`
-	Locations []string `json:"locations"`
+	Locations []string        `json:"locations"`
+	Settings  amoWidgetFields `json:"settings"`
+}
+
+// amoWidgetFields are the fields of the settings window. The order in which they stand counts: the page gets them as
+// they are written.
+type amoWidgetFields struct {
+	written json.RawMessage
+	byCode  map[string]amoWidgetField
+}
+
+func (f *amoWidgetFields) UnmarshalJSON(data []byte) error {
+	f.written = bytes.Clone(data)
+	return json.Unmarshal(data, &f.byCode)
+}
+
+type amoWidgetField struct {
+	Name     string `json:"name"`
+	Type     string `json:"type"` // text, pass, users, users_lp, custom
+	Required bool   `json:"required"`
 }
 
 // newAmoWidget unpacks an archive and refuses what an upload would refuse.
@@ -84,18 +106,94 @@ func newAmoWidget(archive []byte) (*amoWidget, error) {
 	return w, nil
 }
 
-// listWidgets tells a page which widgets to load.
+// The states of an installation.
+const (
+	amoInstall       = "install" // uploaded, or switched off
+	amoInstalled     = "installed"
+	amoNotConfigured = "not_configured"
+)
+
+func (a *Amo) widgetRoutes(mux *http.ServeMux, handle func(pattern string, h amoHandler)) {
+	mux.HandleFunc("GET /widget/{code}/{file...}", a.serveWidgetFile)
+	handle("POST /ajax/widgets/list", a.listWidgets)
+	handle("POST /ajax/widgets/edit", a.editWidget)
+	handle("GET /ajax/v2/integrations/{client}/disposable_token", a.disposableToken)
+}
+
+// WidgetSettings returns the widget's saved settings by the manifest's field codes.
+func (a *Amo) WidgetSettings() map[string]any {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return maps.Clone(a.settings)
+}
+
+// WidgetStatus returns the state of the widget's installation: install (off), installed or not_configured.
+func (a *Amo) WidgetStatus() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.status
+}
+
+// listWidgets tells a page which widgets there are.
 func (a *Amo) listWidgets(w http.ResponseWriter, _ *http.Request, _ AmoUser) error {
 	list := []map[string]any{}
 	if a.widget != nil {
 		m := a.widget.manifest
 		list = append(list, map[string]any{
-			"code": amoWidgetCode, "path": "/widget/" + amoWidgetCode, "version": m.Widget.Version,
-			"init_once": m.Widget.InitOnce, "locale": m.Widget.Locale, "locations": m.Locations,
-			"client_uuid": a.cfg.ClientID, "settings": a.cfg.Settings,
+			"code": amoWidgetCode, "path": "/widget/" + amoWidgetCode, "version": m.Widget.Version, "support": m.Widget.Support,
+			"init_once": m.Widget.InitOnce, "locale": m.Widget.Locale, "locations": m.Locations, "fields": m.Settings.written,
+			"client_uuid": a.cfg.ClientID, "settings": a.WidgetSettings(), "status": a.WidgetStatus(),
 		})
 	}
 	writeAmo(w, http.StatusOK, "application/json", map[string]any{"widgets": list})
+	return nil
+}
+
+// editWidget saves the settings window. What is an object comes back as JSON in a string, as in the real one.
+func (a *Amo) editWidget(w http.ResponseWriter, r *http.Request, user AmoUser) error {
+	if !user.Admin {
+		return forbidden()
+	}
+	var body struct {
+		Code     string         `json:"code"`
+		Status   string         `json:"status"`
+		Settings map[string]any `json:"settings"`
+	}
+	if err := readAmo(r, &body); err != nil {
+		return err
+	}
+	if a.widget == nil || body.Code != amoWidgetCode {
+		return amoProblem{Status: http.StatusNotFound, Detail: "Widget not found"}
+	}
+	if !slices.Contains([]string{amoInstall, amoInstalled, amoNotConfigured}, body.Status) {
+		return badRequest("There is no status " + body.Status)
+	}
+	saved := map[string]any{}
+	for code, value := range body.Settings {
+		field, ok := a.widget.manifest.Settings.byCode[code]
+		if !ok { // the widget's own input in the form
+			continue
+		}
+		written, isText := value.(string)
+		if !isText {
+			data, err := json.Marshal(value)
+			if err != nil {
+				return err
+			}
+			written = string(data)
+		}
+		if field.Required && written == "" && body.Status == amoInstalled {
+			return badRequest("The field " + code + " is required")
+		}
+		saved[code] = written
+	}
+	a.mu.Lock()
+	a.status = body.Status
+	if body.Status == amoInstalled {
+		a.settings = saved
+	}
+	a.mu.Unlock()
+	writeAmo(w, http.StatusOK, "application/json", map[string]any{"status": body.Status, "settings": a.WidgetSettings()})
 	return nil
 }
 
@@ -124,12 +222,15 @@ func (a *Amo) disposableToken(w http.ResponseWriter, r *http.Request, user AmoUs
 		return amoProblem{Status: http.StatusNotFound, Detail: "Integration not found"}
 	}
 	now := time.Now()
-	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
+	claims := jwt.MapClaims{
 		"iss": a.origin(r), "aud": a.aud, "jti": amoUUID(),
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(amoTokenLife).Unix(),
-		"account_id": a.cfg.Account, "subdomain": a.cfg.Subdomain, "client_uuid": a.cfg.ClientID,
-		"user_id": user.ID, "is_admin": user.Admin,
-	}).SignedString([]byte(a.cfg.ClientSecret))
+		"account_id": a.cfg.Account, "subdomain": a.cfg.Subdomain, "client_uuid": a.cfg.ClientID, "user_id": user.ID,
+	}
+	if a.cfg.Platform != KommoPlatform { // the example in Kommo's documentation does not have it
+		claims["is_admin"] = user.Admin
+	}
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(a.cfg.ClientSecret))
 	if err != nil {
 		return err
 	}

@@ -1,36 +1,56 @@
 /* Calls by Ringcast: the widget that amoCRM and Kommo load. */
 define([
-  'jquery', 'lib/components/base/modal', './client.js?v=%VERSION%', './config.js?v=%VERSION%',
-  './js/session.js?v=%VERSION%', './js/settings/consent.js?v=%VERSION%', './js/text.js?v=%VERSION%',
-], function ($, Modal, client, config, Session, consent, text) {
+  'require', 'jquery', 'lib/components/base/modal', './client.js?v=%VERSION%', './config.js?v=%VERSION%', './js/session.js?v=%VERSION%',
+  './js/settings/address.js?v=%VERSION%', './js/text.js?v=%VERSION%',
+], function (require, $, Modal, client, config, Session, address, text) {
   'use strict';
+
+  const sheets = ['/style.css', '/css/card.css', '/css/result.css', '/css/list.css', '/css/settings.css'];
+  const savePatience = 8000; /* ms that a CRM that can wait does so for the gateway */
 
   /* The CRM may make the widget anew at any navigation, while this module stays: one connection in a tab. */
   let session = null;
+  let connected = ''; /* the gateway's address that the session was made with */
+  let opened = Promise.resolve(null); /* the settings window that was opened last */
+
+  const app = () => window.APP || window.AMOCRM;
+
+  /* They have no telephony in the CRM. */
+  const isFree = () => [true, 'Y'].includes((app().constant('user_rights') || {}).is_free_user);
 
   return function RingcastWidget() {
     const self = this;
 
-    /* The text at a path such as card.open, in the user's language. */
+    /* The text at a path such as card.open, in the user's language; the path where there is none. */
     const t = (key, values) => text.fill(self.i18n(key) || key, values);
 
-    const app = () => window.APP || window.AMOCRM;
+    /* Where the archive's files are: a developer's are elsewhere. */
+    const base = () => config.base || self.get_settings().path;
 
     const styles = () => {
-      const { path, version } = self.get_settings();
-      const href = path + '/style.css?v=' + version;
-      const linked = $('link').filter((i, link) => link.getAttribute('href') === href).length > 0;
-      if (!linked) $('<link rel="stylesheet" data-ringcast>').attr('href', href).appendTo('head');
+      const { version } = self.get_settings();
+      const linked = new Set($('link').get().map((link) => link.getAttribute('href')));
+      sheets
+        .map((sheet) => base() + sheet + '?v=' + version)
+        .filter((href) => !linked.has(href))
+        .forEach((href) => $('<link rel="stylesheet" data-ringcast>').attr('href', href).appendTo('head'));
+    };
+
+    const stop = () => {
+      if (session) session.stop();
+      session = null;
     };
 
     const start = () => {
+      connected = address.choose(self.get_settings(), config.url);
       session = new Session({
         app: app(),
         widget: self,
         t,
         ajax: (options) => Promise.resolve($.ajax(options)), /* jQuery 2's deferreds are not promises */
-        url: config.url,
+        url: connected,
         support: config.support || {},
+        base: base(),
         page: window,
         Client: client.Client,
         Modal,
@@ -38,18 +58,53 @@ define([
       session.start();
     };
 
+    /* Another address was saved meanwhile. */
+    const follow = () => {
+      if (address.choose(self.get_settings(), config.url) === connected) return;
+      stop();
+      start();
+    };
+
+    /* Whom the gateway did not know it may know now. A client that was not refused is left alone by that. */
+    const startAgain = () => {
+      if (session) session.client.start();
+    };
+
+    const open = ($body) => {
+      const loaded = new Promise((resolve) => {
+        require(['./js/settings/window.js?v=%VERSION%'], resolve);
+      });
+      opened = Promise.all([loaded, opened]).then(([SettingsWindow, before]) => {
+        if (before) before.close();
+        const unsaved = Boolean(before && before.unsaved);
+        const settings = new SettingsWindow({ $body, widget: self, app: app(), config, t, page: window, kept: startAgain, unsaved });
+        settings.draw();
+        return settings;
+      });
+    };
+
+    const isKommo = () => /(^|\.)kommo\.com$/.test(window.location.hostname);
+
+    /* At the first installation the form has no switch yet, and "active" is N as if it were switched off. */
+    const switchesOff = (active) => active === 'N' && self.get_install_status() === 'installed';
+
+    const pick = (kind) => () => {
+      if (session) session.list.pick(kind);
+    };
+
     this.callbacks = {
       /* Called again at every navigation. */
       render() {
         styles();
+        if (session) follow();
         if (session) session.attach();
         return true;
       },
 
       init() {
-        if (!session) start();
-        self.add_action('phone', ({ value }) => {
-          if (session) session.dialer.dial(value);
+        if (!session && !isFree()) start();
+        self.add_action('phone', ({ value, model }) => {
+          if (session) session.dialer.dial(value, { model });
         });
         return true;
       },
@@ -60,19 +115,35 @@ define([
 
       settings($body) {
         styles();
-        consent.draw($body, { ns: self.ns || '.ringcast', label: t('consent.text', { host: new URL(config.url).host }) });
+        open($body);
         return true;
       },
 
-      onSave() {
-        return true;
+      /* The CRM's settings are saved, whatever the gateway says to them. get_settings() has the old values still. */
+      onSave({ active, fields } = {}) {
+        if (switchesOff(active)) return true;
+        const saved = opened.then((settings) => settings && settings.save(fields));
+        if (!isKommo()) return true;
+        let timer;
+        const late = new Promise((resolve) => {
+          timer = setTimeout(resolve, savePatience);
+        });
+        return Promise.race([saved, late]).then(() => {
+          clearTimeout(timer);
+          return true;
+        });
       },
 
       destroy() {
-        if (session) session.stop();
-        session = null;
+        stop();
+        opened.then((settings) => settings && settings.close());
+        opened = Promise.resolve(null);
         $('link[data-ringcast]').remove();
       },
+
+      contacts: { selected: pick('contacts') },
+
+      leads: { selected: pick('leads') },
     };
 
     return this;

@@ -1,40 +1,8 @@
 'use strict';
 const test = require('node:test');
 const assert = require('node:assert/strict');
-const { load } = require('./amd.js');
-const { Clock, Client, translator, call, settle } = require('./fakes.js');
-
-const Desk = load('js/desk.js');
-const Announce = load('js/announce.js');
-const Status = load('js/status.js');
-
-const ivan = { id: '1', type: 'contact', name: 'Иван Петров', url: '/contacts/detail/1', company: null, leads: [], customers: [], responsible: null };
-
-const found = (...matches) => ({ state: matches.length ? 'found' : 'none', matches });
-
-const make = (over = {}) => {
-  const seen = { cards: new Map(), status: [], notes: [], results: [] };
-  const client = new Client();
-  const clock = new Clock();
-  const t = translator('en');
-  const notices = { incoming: async (who, to) => seen.notes.push([who, to]) };
-  const desk = new Desk({
-    client,
-    clock,
-    t,
-    deck: { show: (id, model) => seen.cards.set(id, model), close: (id) => seen.cards.delete(id) },
-    lookups: { find: async (number) => (number.endsWith('9005550111') ? found(ivan) : found()) },
-    announce: new Announce({ client, notices, clock, t, me: () => 'Anna', colleague: () => '', behaviour: { notify: 'both' } }),
-    results: { open: async (ended, who) => seen.results.push([ended.id, who]) },
-    status: new Status({ sdk: { setCallingStatus: (on) => seen.status.push(on) } }),
-    me: () => 'Anna',
-    colleague: () => '',
-    visible: () => true,
-    ...over,
-  });
-  desk.start();
-  return { desk, client, clock, seen };
-};
+const { call, settle } = require('./fakes.js');
+const { make, found, ivan } = require('./desk.fakes.js');
 
 test('a known caller: card, status, notification, result window', async () => {
   const { client, clock, seen } = make();
@@ -55,31 +23,33 @@ test('a known caller: card, status, notification, result window', async () => {
   client.tell('call.hold', call({ state: 'held' }));
   client.tell('call.unhold', call({ state: 'talking' }));
   client.tell('call.hangup', call({ state: 'ended', outcome: 'answered', talk_seconds: 65 }));
-  assert.deepEqual(seen.status, [false, true, false]);
+  assert.deepEqual(seen.status, [true, false]);
   assert.equal(seen.cards.get('c1').state, 'ended');
   await clock.pass(2000);
   assert.equal(seen.cards.size, 0);
   assert.deepEqual(seen.results.map(([id, who]) => [id, who.entity]), [['c1', ivan]]);
-  assert.deepEqual(client.claims.slice(2), ['result', 'result done']);
+  assert.deepEqual(client.claims.filter((claim) => claim.startsWith('result')), ['result', 'result done']);
 });
 
 test('an unknown caller is offered as a new contact, with the plus encoded', async () => {
   const { client, seen } = make();
   client.tell('call.dial', call({ phone: '+79990000000' }));
   await settle();
-  assert.equal(seen.cards.get('c1').link.href, '/contacts/add/?phone=%2B79990000000');
+  assert.equal(seen.cards.get('c1').link, null);
+  assert.deepEqual(seen.cards.get('c1').form, { name: '', number: '+7 999 000-00-00', deal: 'Call from +7 999 000-00-00', lead: true, href: '/contacts/add/?phone=%2B79990000000' });
   assert.equal(seen.notes[0][0].kind, 'unknown');
 });
 
 test('a search that failed offers no new contact: there may be one', async () => {
-  const { client, seen } = make({ lookups: { find: async () => ({ state: 'failed', matches: [] }) } });
+  const { client, seen } = make({ find: async () => ({ state: 'failed', matches: [] }) });
   client.tell('call.dial', call());
   await settle();
-  assert.deepEqual([seen.cards.get('c1').who.kind, seen.cards.get('c1').link], ['unclear', null]);
+  const { who, link, form } = seen.cards.get('c1');
+  assert.deepEqual([who.kind, link, form], ['unclear', null, null]);
 });
 
 test('a hidden number and a colleague are shown and never searched', async () => {
-  const { client, seen } = make({ lookups: { find: () => assert.fail('asked') } });
+  const { client, seen } = make({ find: () => assert.fail('asked') });
   client.tell('call.dial', call({ phone: null, phone_raw: '' }));
   client.tell('call.dial', call({ id: 'c2', direction: 'internal', phone: null, phone_raw: '102', peer: { user: '9', name: 'Boris', extension: '102' } }));
   await settle();
@@ -106,9 +76,9 @@ test('two calls are two cards, and the status ends with the last talk', () => {
   client.tell('call.hold', call({ state: 'held' }));
   client.tell('call.bridge', call({ id: 'c2', state: 'talking' }));
   client.tell('call.hangup', call({ id: 'c2', state: 'ended', outcome: 'answered' }));
-  assert.deepEqual(seen.status, [false, true]);
+  assert.deepEqual(seen.status, [true]);
   client.tell('call.hangup', call({ state: 'ended', outcome: 'answered' }));
-  assert.deepEqual(seen.status, [false, true, false]);
+  assert.deepEqual(seen.status, [true, false]);
 });
 
 test('another tab has the claim: no second notification, no second window', async () => {
@@ -119,7 +89,7 @@ test('another tab has the claim: no second notification, no second window', asyn
   client.tell('call.hangup', call({ state: 'ended', outcome: 'answered' }));
   await clock.pass(60000);
   assert.deepEqual([seen.notes, seen.results], [[], []]);
-  assert.deepEqual(client.claims, ['notify', 'result']);
+  assert.deepEqual(client.claims.filter((claim) => /^(notify|result)( |$)/.test(claim)), ['notify', 'result']);
 });
 
 test('the tab that had the claim was closed: another raises the notification while it still rings', async () => {
@@ -136,10 +106,11 @@ test('a hidden tab lets the visible one open the result window', async () => {
   const { client, clock } = make({ visible: () => false });
   client.tell('call.dial', call({ state: 'talking', direction: 'outbound' }));
   client.tell('call.hangup', call({ state: 'ended', outcome: 'answered', direction: 'outbound' }));
+  const asked = () => client.claims.includes('result');
   await clock.pass(999);
-  assert.deepEqual(client.claims, []);
+  assert.equal(asked(), false);
   await clock.pass(1);
-  assert.deepEqual(client.claims.slice(0, 1), ['result']);
+  assert.equal(asked(), true);
 });
 
 test('reloaded in the middle of a talk: the snapshot brings card and status back, with the time so far', () => {
@@ -147,7 +118,7 @@ test('reloaded in the middle of a talk: the snapshot brings card and status back
   const answered = new Date(clock.now() - 90000).toISOString();
   client.tell('', call({ state: 'talking', answered_at: answered }), false);
   client.emit('state', { name: 'live' });
-  assert.deepEqual(seen.status, [false, true]);
+  assert.deepEqual(seen.status, [true]);
   assert.equal(seen.cards.get('c1').since, clock.now() - 90000);
 });
 
@@ -164,13 +135,13 @@ test('refused or stopped: no card and no status is left behind', () => {
     const all = make();
     all.client.tell('call.dial', call({ state: 'talking' }));
     end(all);
-    assert.deepEqual([all.seen.cards.size, all.seen.status.at(-1)], [0, false]);
+    assert.deepEqual([all.seen.cards.size, all.seen.status.at(-1), all.clock.timers.length], [0, false, 0]);
   }
 });
 
 test('a contact made during the talk is found for the result window', async () => {
   let known = null;
-  const { client, clock, seen } = make({ lookups: { find: async () => (known ? found(known) : found()) } });
+  const { client, clock, seen } = make({ find: async () => (known ? found(known) : found()) });
   client.tell('call.dial', call({ state: 'talking' }));
   await settle();
   known = ivan;

@@ -9,7 +9,7 @@ const dictionary = (lang) => JSON.parse(fs.readFileSync(path.join(__dirname, '..
 const translator = (lang) => {
   const words = dictionary(lang);
   return (key, values = {}) =>
-    key.split('.').reduce((at, part) => at[part], words).replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
+    (key.split('.').reduce((at, part) => at[part], words) || key).replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
 };
 
 class Clock {
@@ -24,6 +24,15 @@ class Clock {
     const timer = { at: this.at + ms, fn };
     this.timers.push(timer);
     return () => (this.timers = this.timers.filter((other) => other !== timer));
+  }
+  every(ms, fn) {
+    let cancel;
+    const again = () => {
+      cancel = this.after(ms, again);
+      fn();
+    };
+    cancel = this.after(ms, again);
+    return () => cancel();
   }
   /* Lets ms pass: what falls due runs, and what it promised settles. */
   async pass(ms) {
@@ -51,6 +60,10 @@ class Client {
     this.sent = [];
     this.claims = [];
     this.cards = new Set(); /* calls said to be shown */
+    this.presence = new Map();
+    this.user = { id: '88888' };
+    this.onces = new Map(); /* key → the promise of what is to run in one tab */
+    this.mine = () => true; /* key → whether that is this one */
     this.refuse = {}; /* action or 'claim:what' → code */
   }
   on(name, fn) {
@@ -67,10 +80,16 @@ class Client {
     this.started = false;
   }
   call(to) {
-    return this.answer('call', to);
+    return this.command('call', to);
   }
-  hangup(id) {
-    return this.answer('hangup', id);
+  transfer(id, to, { attended = false } = {}) {
+    return this.command(attended ? 'consult' : 'transfer', id, to);
+  }
+  async once(key, fn) {
+    if (!this.mine(key)) return false;
+    this.onces.set(key, fn());
+    await this.onces.get(key);
+    return true;
   }
   claim(id, what, { done = false } = {}) {
     this.claims.push(what + (done ? ' done' : ''));
@@ -79,12 +98,13 @@ class Client {
   shown(id) {
     this.cards.add(id);
   }
-  answer(action, value) {
-    this.sent.push([action, value]);
+  command(action, ...values) {
+    this.sent.push([action, ...values]);
     return this.reply(action);
   }
   async reply(key) {
     if (this.refuse[key]) throw Object.assign(new Error(key), { code: this.refuse[key] });
+    return (this.replies || {})[key];
   }
   /* A call as the gateway would tell it, folded into calls first, as the real client does. */
   tell(event, call, live = true) {
@@ -95,10 +115,37 @@ class Client {
   }
 }
 
+['answer', 'hangup', 'hold', 'unhold', 'mute', 'unmute', 'complete', 'cancel', 'park'].forEach((action) => {
+  Client.prototype[action] = function (id) {
+    return this.command(action, id);
+  };
+});
+
 const call = (over = {}) => ({
   id: 'c1', version: 1, direction: 'inbound', phone: '+79005550111', phone_raw: '89005550111', line: '+74951234567',
   extension: '101', state: 'ringing', outcome: null, answered_by: null, peer: null, started_at: '2023-11-14T22:13:20.000Z',
   answered_at: null, ended_at: null, talk_seconds: 0, contact: null, recording: null, ...over,
 });
 
-module.exports = { dictionary, translator, Clock, Client, call, settle };
+/* What this browser keeps: tabs made with the same map share it. */
+class Store {
+  constructor(kept = new Map()) {
+    this.kept = kept;
+  }
+  get(key) {
+    return this.kept.has(key) ? JSON.parse(this.kept.get(key)) : null;
+  }
+  set(key, value) {
+    if (value === null) this.kept.delete(key);
+    else this.kept.set(key, JSON.stringify(value));
+  }
+  keys() {
+    return [...this.kept.keys()];
+  }
+  watch(key, fn) {
+    this.watched = { ...this.watched, [key]: fn };
+    return () => delete this.watched[key];
+  }
+}
+
+module.exports = { dictionary, translator, Clock, Client, Store, call, settle };

@@ -11,6 +11,31 @@ test('escape leaves nothing that HTML would act on', () => {
   assert.equal(text.escape(null), '');
 });
 
+test('plain is one line, without what reorders the text around it', () => {
+  for (const [given, line] of [
+    ['\u202egpj.exe\u202c', 'gpj.exe'], ['a\u2066b\u2069\u200f\u061c', 'ab'], [' a\r\n\tb\u0000c\u0085\u2028d ', 'a b c d'],
+    ['\ud83d', '\ufffd'], ['👨‍👩‍👧', '👨‍👩‍👧'], ['שלום', 'שלום'], [null, ''], [7, '7'],
+  ]) {
+    assert.equal(text.plain(given), line, JSON.stringify(given));
+  }
+});
+
+test('isolate keeps a name that runs to the left from turning what follows it', () => {
+  assert.equal(text.isolate('שלום'), '\u2068שלום\u2069');
+  assert.equal(text.isolate('\u202eمرحبا'), '\u2068مرحبا\u2069');
+  assert.equal(text.isolate('Иван'), 'Иван');
+});
+
+test('cut counts characters as people do', () => {
+  for (const [given, most, left] of [
+    ['abcdef', 4, 'abc…'], ['abcd', 4, 'abcd'], ['ab cdef', 4, 'ab…'], ['😀😀😀😀', 3, '😀😀…'], ['😀😀😀', 3, '😀😀😀'],
+    ['e\u0301e\u0301e\u0301', 2, 'e\u0301…'], ['', 3, ''], [undefined, 3, ''],
+  ]) {
+    assert.equal(text.cut(given, most), left, JSON.stringify(given));
+  }
+  assert.ok(text.cut('a' + '\u0301'.repeat(100000), 10).length < 100, 'a heap of marks is no character');
+});
+
 test('clock', () => {
   for (const [seconds, shown] of [[0, '00:00'], [65.9, '01:05'], [3661, '1:01:01'], [-3, '00:00']]) {
     assert.equal(text.clock(seconds), shown);
@@ -47,8 +72,41 @@ test('a clicked number is cleaned', () => {
 });
 
 test('the same telephone, however it is written', () => {
-  assert.ok(phone.same('+7 (900) 555-01-11', '89005550111'));
-  assert.ok(!phone.same('+79005550111', '+79005550112'));
-  assert.ok(!phone.same('5550111', '+79005550111'), 'a tail that is too short is another telephone');
-  assert.ok(!phone.same('', ''));
+  for (const [a, b, same] of [
+    ['+7 (900) 555-01-11', '89005550111', true],
+    ['+79005550111', '9005550111', true],
+    ['+79005550111', '+79005550112', false],
+    ['5550111', '+79005550111', false], /* a tail that is too short is another telephone */
+    ['', '', false],
+    ['+380 44 123-45-67', '044 123 45 67', true],
+    ['+380441234567', '44 1234567', true],
+    ['+47 22 12 34 56', '22123456', true],
+    ['+376 312 345', '00376312345', true],
+    ['+376 312 345', '312345', false],
+    ['312345', '312345', true],
+    ['+380441234567', '+17441234567', false], /* nine digits in common are chance where both have their country's code */
+  ]) {
+    assert.equal(phone.same(a, b), same, a + ' and ' + b);
+    assert.equal(phone.same(b, a), same, b + ' and ' + a);
+  }
+});
+
+test('one of several numbers in a field, with or without an extension', () => {
+  for (const [field, among] of [
+    ['8 (900) 555-01-11 доб. 12', true], ['+7 495 1, +7 900 555 01 11', true], ['+79005550111#7', true], ['+7 900 555-01-1', false], ['', false], [null, false],
+  ]) {
+    assert.equal(phone.among(field, '+79005550111'), among, String(field));
+  }
+});
+
+test('the digits that a search looks for are in all ways of writing a number', () => {
+  for (const [number, digits] of [['+79005550111', '9005550111'], ['89005550111', '9005550111'], ['+380441234567', '441234567'], ['0044 20 1234', '44201234']]) {
+    assert.equal(phone.query(number), digits, number);
+  }
+});
+
+test('what is searched: no extensions, no service codes', () => {
+  for (const [number, searched] of [['+79005550111', true], ['+376312345', true], ['123456', true], ['12345', false], ['*100500#', false], ['0000000001', false], [null, false]]) {
+    assert.equal(phone.searchable(number), searched, String(number));
+  }
 });

@@ -4,50 +4,131 @@ define(['./caller.js?v=%VERSION%'], function (caller) {
 
   const claimAgain = 6000; /* ms: by then the claim of a tab that was closed is free again */
   const patience = 1500; /* ms that a notification waits for the caller's name */
+  const recordingTime = 10000; /* ms that the one after a talk waits for the recording */
+
+  const mostSeen = 200;
+
+  const unasked = { state: 'failed', matches: [], chosen: null };
 
   return class Announce {
-    /* client {claim}   notices {incoming}   behaviour {notify}   clock   t   me () → name   colleague */
+    /* client {claim, on, calls}   notices {incoming, talked}   behaviour {notify}   clock   t   me () → name   colleague */
     constructor(parts) {
       Object.assign(this, parts);
-      this.waits = new Set(); /* cancels */
+      this.waits = new Set(); /* what ends a wait */
+      this.seen = new Set(); /* what was asked of this tab already: '<claim> <call>' */
     }
 
     /* A call that rings at the user. entry: {call, search, found}, call being what is known now. */
-    ringing(entry) {
-      this.raise(entry, true);
+    ringing(call, entry) {
+      if (!this.wants('ring') || call.direction !== 'inbound') return;
+      this.first(call.id, 'notify', {
+        again: claimAgain,
+        still: () => this.current(entry).state === 'ringing',
+        raise: async () => {
+          if (this.current(entry).outcome !== 'elsewhere') await this.notices.incoming(this.describe(entry), this.me());
+        },
+        entry,
+      });
     }
 
-    /* The call is over for this user. */
-    over() {}
+    /* The call is over for this user: announced if he talked. */
+    over(call, entry) {
+      if (!this.wants('end') || call.direction === 'internal' || call.outcome !== 'answered') return;
+      this.first(call.id, 'notify_end', {
+        again: recordingTime + claimAgain,
+        still: () => true,
+        raise: async () => {
+          const known = await this.recorded(entry);
+          if (!this.stopped) await this.notices.talked(known, this.describe(entry), this.me());
+        },
+        entry,
+      });
+    }
 
     stop() {
-      this.waits.forEach((cancel) => cancel());
+      this.stopped = true;
+      this.waits.forEach((end) => end());
       this.waits.clear();
     }
 
-    async raise(entry, again) {
-      const { id } = entry.call;
+    wants(when) {
+      return [when, 'both'].includes(this.behaviour.notify);
+    }
+
+    /* A call may ring or end here more than once: a connection was lost, or its recording becomes known. */
+    first(id, what, todo) {
+      const key = what + ' ' + id;
+      if (this.seen.has(key)) return;
+      this.seen.add(key);
+      if (this.seen.size > mostSeen) this.seen.delete(this.seen.values().next().value);
+      this.once(id, what, todo);
+    }
+
+    /* Claims, raises and confirms. When another tab has the claim, it is asked for once more, lest that tab was closed. */
+    async once(id, what, todo) {
       try {
-        await this.client.claim(id, 'notify');
+        await this.client.claim(id, what);
       } catch (err) {
-        if (again && err.code === 'taken') this.later(claimAgain, () => entry.call.state === 'ringing' && this.raise(entry, false));
+        if (err.code === 'taken' && todo.again) this.wait(todo.again, () => todo.still() && this.once(id, what, { ...todo, again: 0 }));
         return;
       }
-      await Promise.race([entry.found, new Promise((resolve) => this.later(patience, resolve))]);
+      await this.named(todo.entry);
+      if (this.stopped) return;
       try {
-        await this.notices.incoming(caller.describe(entry.call, entry.search, this.t, this.colleague), this.me());
-        await this.client.claim(id, 'notify', { done: true });
+        await todo.raise();
+        await this.client.claim(id, what, { done: true });
       } catch {
-        /* The card is there; a stored notification more or less is nothing to trouble the user with. */
+        /* The card was there; a stored notification more or less is nothing to trouble the user with. */
       }
     }
 
-    later(ms, fn) {
+    /* An entry without found is of a call that nobody was looked up for: that nobody is known says nothing. */
+    describe(entry) {
+      return caller.describe(entry.call, entry.found ? entry.search : unasked, this.t, this.colleague);
+    }
+
+    current({ call }) {
+      return this.client.calls.get(call.id) || call;
+    }
+
+    /* Resolves when the caller's name is known, or will not be in time. */
+    named({ found }) {
+      return new Promise((resolve) => {
+        const end = this.wait(patience, resolve);
+        Promise.resolve(found).then(() => {
+          end();
+          resolve();
+        });
+      });
+    }
+
+    /* Resolves to the call with its recording, or without if that does not become known in time. */
+    recorded(entry) {
+      if (this.current(entry).recording) return Promise.resolve(this.current(entry));
+      return new Promise((resolve) => {
+        const settle = () => {
+          off();
+          end();
+          resolve(this.current(entry));
+        };
+        const off = this.client.on('call', ({ call }) => call.id === entry.call.id && call.recording && settle());
+        const end = this.wait(recordingTime, settle, off);
+      });
+    }
+
+    /* Runs fn after ms; returns what ends the wait before, as stop does. */
+    wait(ms, fn, ended = () => {}) {
       const cancel = this.clock.after(ms, () => {
-        this.waits.delete(cancel);
+        this.waits.delete(end);
         fn();
       });
-      this.waits.add(cancel);
+      const end = () => {
+        this.waits.delete(end);
+        cancel();
+        ended();
+      };
+      this.waits.add(end);
+      return end;
     }
   };
 });

@@ -1,35 +1,61 @@
 /* Who is at the other end of a call, for people to read. */
-define(['./phone.js?v=%VERSION%'], function (phone) {
+define(['./phone.js?v=%VERSION%', './text.js?v=%VERSION%'], function (phone, text) {
   'use strict';
 
-  const cards = { contact: 'contacts', company: 'companies', lead: 'leads' };
+  const groups = { contact: 'contacts', company: 'companies', lead: 'leads', customer: 'customers' };
 
-  const cardOf = (contact) =>
-    contact.type in cards ? '/' + cards[contact.type] + '/detail/' + encodeURIComponent(contact.id) : null;
+  const cardOf = ({ type, id }) => (type in groups ? '/' + groups[type] + '/detail/' + encodeURIComponent(id) : null);
 
   /* The plus must be encoded, or the CRM reads a space. */
   const newCard = (number) => '/contacts/add/?phone=' + encodeURIComponent(number);
 
-  /* describe(call, search) → {kind, name, number, entity, href}
-     search   {state: 'looking' | 'found' | 'none' | 'failed', matches, chosen}
-     kind     'colleague', 'hidden', 'known', 'unknown', 'looking', 'unclear'
-     href     the entity's card, for an unknown number the form for a new one, or null */
+  const same = (a, b) => a.type === b.type && String(a.id) === String(b.id);
+
+  /* The gateway's contact as a match: what it is linked with is not known. */
+  const matchOf = (contact) => ({
+    ...contact, id: String(contact.id), name: text.plain(contact.name), company: null, leads: [], customers: [], responsible: null, partial: true,
+  });
+
+  /* Whom the gateway named, as the search knows him if it does. */
+  const namedBy = ({ contact }, matches) => contact && (matches.find((match) => same(match, contact)) || matchOf(contact));
+
+  /* describe(call, search, t, colleague) →
+       {kind, name, number, company, lead, responsible, entity, href, matches, chosen, remark}
+     search   {state: 'looking' | 'found' | 'none' | 'failed', matches, chosen}: whom the user's own search or he
+              himself has chosen comes before whom the gateway named, whom he may not be allowed to see
+     kind     'colleague', 'hidden', 'known', 'unknown', 'looking', 'unclear': could not be looked up
+     name     never '' ; number  as people write it, '' when it is the name
+     company, lead (the active one that was changed last), responsible  {id, name, …} or null; a name may be ''
+     entity   the chosen match or null, the same as chosen; href  its card, for an unknown number the form for a new
+              one, or null
+     remark   why it is not said who it is, where somebody might wait for that, or ''
+     Everything is one line without characters that reorder text; it is still to be escaped. */
   const describe = (call, search, t, colleague) => {
     const raw = call.phone || call.phone_raw;
-    const number = phone.pretty(raw);
+    const shown = text.plain(phone.shown(call));
+    const said = (kind, name, more) => ({
+      kind, name, number: name === shown ? '' : shown, company: null, lead: null, responsible: null, entity: null, href: null,
+      matches: [], chosen: null, remark: '', ...more,
+    });
+
     if (call.direction === 'internal') {
-      const extension = (call.peer && call.peer.extension) || raw;
-      const name = (call.peer && call.peer.name) || colleague(extension) || extension;
-      return { kind: 'colleague', name, number: extension ? t('card.extension', { extension }) : '', entity: null, href: null };
+      const { extension = raw, name } = call.peer || {};
+      return said('colleague', text.plain(name) || text.plain(colleague(extension)) || text.plain(extension) || t('card.hidden'), {
+        number: extension ? t('card.extension', { extension: text.plain(extension) }) : '',
+      });
     }
-    if (!raw) return { kind: 'hidden', name: t('card.hidden'), number: '', entity: null, href: null };
+    if (!raw) return said('hidden', t('card.hidden'));
 
-    const entity = call.contact || search.chosen;
-    if (entity) return { kind: 'known', name: entity.name || number, number, entity, href: cardOf(entity) };
-
+    const { matches } = search;
+    const chosen = search.chosen || namedBy(call, matches) || null;
+    if (chosen) {
+      const { company, leads, responsible } = chosen;
+      return said('known', chosen.name || shown, { company, lead: leads[0] || null, responsible, entity: chosen, href: cardOf(chosen), matches, chosen });
+    }
     const kind = { none: 'unknown', looking: 'looking' }[search.state] || 'unclear';
-    const name = call.name || number;
-    return { kind, name, number: call.name ? number : '', entity: null, href: kind === 'unknown' ? newCard(raw) : null };
+    return said(kind, text.plain(call.name) || shown, {
+      href: kind === 'unknown' ? newCard(raw) : null, remark: kind === 'unclear' ? t('caller.unclear') : '',
+    });
   };
 
   return { describe };

@@ -1,49 +1,227 @@
-/* The CRM's REST API, asked with the user's own session: he sees whom he may see. */
-define(['./phone.js?v=%VERSION%'], function (phone) {
+/* The CRM's REST API, asked with the user's own session: he sees whom he may see, and writes in his own name. */
+define(['./phone.js?v=%VERSION%', './crm/api.js?v=%VERSION%', './crm/entities.js?v=%VERSION%'], function (phone, Api, entities) {
   'use strict';
 
-  const numbers = (contact) =>
-    (contact.custom_fields_values || [])
-      .filter((field) => field.field_code === 'PHONE')
-      .flatMap((field) => field.values || [])
-      .map((value) => value.value);
+  const { CrmError } = Api;
+  const { groups } = entities;
 
-  const match = (contact) => ({
-    id: String(contact.id), type: 'contact', name: contact.name, url: '/contacts/detail/' + Number(contact.id),
-    company: null, leads: [], customers: [], responsible: null,
+  const patience = 5000; /* ms for a search, names and all */
+  const leastTime = 500;
+  const hitsAsked = 50; /* of each kind: the CRM looks through every field, so not every hit has the number */
+  const mostMatches = 10;
+  const mostNames = 100; /* of leads and the like, for all matches of a search */
+  const batch = 250; /* entities that the CRM gives at once */
+
+  const unique = (ids) => [...new Set(ids)];
+
+  const idsQuery = (ids) => 'limit=' + batch + ids.map((id) => '&filter[id][]=' + id).join('');
+
+  /* A new contact, as the CRM takes it: fields without a value it refuses. */
+  const person = ({ name, phone: value }) => ({
+    name: name || value, ...(value && { custom_fields_values: [{ field_code: 'PHONE', values: [{ value, enum_code: 'WORK' }] }] }),
   });
 
-  /* ajax takes jQuery.ajax's options and returns a promise. */
+  const firstId = (page, group) => ({ id: String(page._embedded[group][0].id) });
+
   return class Crm {
-    constructor({ ajax }) {
-      this.ajax = ajax;
+    /* ajax as for Api   app  the CRM's APP   clock {now}   t  translator */
+    constructor({ ajax, app, clock, t }) {
+      Object.assign(this, { app, clock, t });
+      this.api = new Api({ ajax, clock });
     }
 
-    /* Who has that number, best first. The CRM's search looks through every field of a contact, so a hit counts
-       only if one of its telephone numbers is this one. */
+    /* What every method rejects with: {message, status, fields, code}, see crm/api.js. */
+    static get CrmError() {
+      return CrmError;
+    }
+
+    /* Who has that number, as matches, best first:
+         {type: 'contact' | 'company', id, name, url, company: {id, name, url} | null,
+          leads: [{id, name, url}], customers: [{id, name, url}], responsible: {id, name} | null, partial}
+       Contacts come before companies, since it is a person who calls; then whoever was changed last, since that
+       is who somebody works with now. leads are those that are active; partial: not all of them are known. Names
+       of what a match is linked with are '' when the CRM did not tell. At most four requests. */
     async find(number) {
       if (!phone.searchable(number)) return [];
-      const page = await this.ajax({
-        url: '/api/v4/contacts',
-        data: { query: phone.tail(number) },
-        dataType: 'json',
-        timeout: 5000,
-      });
-      const hits = (page && page._embedded && page._embedded.contacts) || [];
-      return hits.filter((contact) => numbers(contact).some((value) => phone.same(value, number))).map(match);
+      const deadline = this.clock.now() + patience;
+      const answers = await Promise.allSettled([this.search('contact', number), this.search('company', number)]);
+      const hits = answers.flatMap((answer) => answer.value || []).slice(0, mostMatches);
+      const refusals = answers.filter(({ status }) => status === 'rejected').map(({ reason }) => reason);
+      const blind = refusals.length === 1 && refusals[0].code === 'forbidden'; /* he may see contacts only, or companies */
+      if (refusals.length && !hits.length && !blind) throw refusals[0];
+      return hits.length ? this.complete(hits, Math.max(leastTime, deadline - this.clock.now())) : [];
     }
 
-    /* Adds a note to an entity that find or the gateway named. */
-    addNote(entity, text) {
-      const group = { company: 'companies', lead: 'leads' }[entity.type] || 'contacts';
-      return this.ajax({
-        url: '/api/v4/' + group + '/' + encodeURIComponent(entity.id) + '/notes',
-        method: 'POST',
-        contentType: 'application/json',
-        data: JSON.stringify([{ note_type: 'common', params: { text } }]),
-        dataType: 'json',
-        timeout: 15000,
+    /* The CRM's search finds the digits in any field: a hit counts if one of its telephones is this one. */
+    async search(type, number) {
+      const query = 'query=' + phone.query(number) + '&with=leads,customers&limit=' + hitsAsked + '&order[updated_at]=desc';
+      const raws = await this.api.list(groups[type], query, patience);
+      return raws
+        .filter((raw) => entities.has(raw, number))
+        .sort((a, b) => b.updated_at - a.updated_at)
+        .map((raw) => ({ type, raw }));
+    }
+
+    /* A hit knows only ids of what it is linked with. Leads are asked for first: which of them are active
+       decides where a call belongs. */
+    async complete(hits, timeout) {
+      const all = (group) => unique(hits.flatMap(({ raw }) => entities.linksOf(raw, group)));
+      const own = entities.byId(hits.filter(({ type }) => type === 'company').map(({ raw }) => raw));
+      const asked = {
+        leads: all('leads').sort((a, b) => b - a).slice(0, mostNames), /* the newest */
+        companies: all('companies').filter((id) => !own.has(id)).slice(0, mostNames),
+        customers: all('customers').slice(0, mostNames),
+      };
+      const told = {};
+      const groupsAsked = Object.keys(asked).filter((group) => asked[group].length).slice(0, 2);
+      await Promise.all(groupsAsked.map(async (group) => {
+        try {
+          told[group] = await this.api.list(group, idsQuery(asked[group]), timeout);
+        } catch {
+          /* The match stands without it. */
+        }
+      }));
+      const known = {
+        leads: entities.byId(told.leads),
+        companies: new Map([...own, ...entities.byId(told.companies)]),
+        customers: entities.byId(told.customers),
+      };
+      const unknown = new Set(told.leads ? all('leads').filter((id) => !asked.leads.includes(id)) : all('leads'));
+      return hits.map((hit) => this.match(hit, known, unknown));
+    }
+
+    match({ type, raw }, known, unknown) {
+      const leads = entities.linksOf(raw, 'leads');
+      const company = entities.companyOf(raw);
+      const active = (lead) => lead && !lead.is_deleted && !entities.closed.has(lead.status_id);
+      return {
+        ...entities.brief(type, raw.id, raw.name),
+        type,
+        company: type === 'contact' && company ? entities.brief('company', company, entities.nameIn(known.companies, company)) : null,
+        leads: leads.map((id) => known.leads.get(id)).filter(active)
+          .sort((a, b) => b.updated_at - a.updated_at)
+          .map(({ id, name }) => entities.brief('lead', id, name)),
+        customers: entities.linksOf(raw, 'customers').map((id) => entities.brief('customer', id, entities.nameIn(known.customers, id))),
+        responsible: this.user(raw.responsible_user_id),
+        partial: leads.some((id) => unknown.has(id)),
+      };
+    }
+
+    user(id) {
+      if (!id) return null;
+      const manager = (this.app.constant('managers') || {})[id];
+      const users = (this.app.constant('account') || {}).users || {};
+      return { id: String(id), name: (manager && manager.title) || users[id] || '' };
+    }
+
+    /* Where the CRM puts a call with a match, {type, id, name, url}: its one active lead if it has no customer, its
+       one customer if it has no active lead, else the company or the contact itself. */
+    linked({ type, id, name, url, leads, customers, partial }) {
+      if (!partial && leads.length === 1 && !customers.length) return { type: 'lead', ...leads[0] };
+      if (!partial && customers.length === 1 && !leads.length) return { type: 'customer', ...customers[0] };
+      return { type, id, name, url };
+    }
+
+    /* Contacts or companies with their telephones, in the order of ids, 500 at most:
+       {type, id, name, url, company: {id, name, url} | null, phones: ['+7 900 …']}. Of leads it is byLeads. */
+    async phones(type, ids) {
+      if (type === 'lead') return this.byLeads(ids);
+      const raws = await this.byIds(groups[type], ids);
+      const companies = type === 'contact' ? await this.companies(raws.map(entities.companyOf)) : new Map();
+      return raws.map((raw) => this.reachable(type, raw, companies));
+    }
+
+    /* The contacts of leads, in the order of ids and each lead's main contact first; a lead without contacts gives
+       its company. As phones tells them, with lead: {id, name, url} besides. A lead that has neither, or that the
+       user may not see, gives nothing. At most six requests, mostly three. */
+    async byLeads(ids) {
+      const leads = await this.byIds(groups.lead, ids, '&with=contacts');
+      const contacts = entities.byId(await this.byIds(groups.contact, leads.flatMap((lead) => entities.linksOf(lead, 'contacts'))));
+      const bare = leads.filter((lead) => !entities.linksOf(lead, 'contacts').length);
+      const companies = await this.companies([...contacts.values(), ...bare].map(entities.companyOf));
+      return leads.flatMap((lead) => {
+        const links = ((lead._embedded || {}).contacts || []).slice().sort((a, b) => Boolean(b.is_main) - Boolean(a.is_main));
+        const people = links.filter(({ id }) => contacts.has(id)).map(({ id }) => this.reachable('contact', contacts.get(id), companies));
+        const company = links.length ? null : companies.get(entities.companyOf(lead));
+        const found = company ? [this.reachable('company', company, companies)] : people;
+        return found.map((entity) => ({ ...entity, lead: entities.brief('lead', lead.id, lead.name) }));
       });
+    }
+
+    reachable(type, raw, companies) {
+      const company = type === 'contact' && entities.companyOf(raw);
+      return {
+        ...entities.brief(type, raw.id, raw.name),
+        type,
+        company: company ? entities.brief('company', company, entities.nameIn(companies, company)) : null,
+        phones: entities.telephones(raw),
+      };
+    }
+
+    /* By id; what the CRM does not tell is missing. */
+    async companies(ids) {
+      return entities.byId(await this.byIds(groups.company, ids).catch(() => []));
+    }
+
+    /* Raw entities in the order of their ids: two requests at the most, and none for none. */
+    async byIds(group, ids, more = '') {
+      const wanted = unique(ids.map(Number).filter((id) => id > 0)).slice(0, 2 * batch);
+      if (!wanted.length) return [];
+      const raws = await this.api.list(group, idsQuery(wanted.slice(0, batch)) + more, patience);
+      const rest = wanted.slice(batch);
+      const others = rest.length ? await this.api.list(group, idsQuery(rest) + more, patience) : [];
+      const found = entities.byId([...raws, ...others].filter((raw) => !raw.is_deleted));
+      return wanted.filter((id) => found.has(id)).map((id) => found.get(id));
+    }
+
+    /* Resolves to the new contact as a match. */
+    async createContact({ name, phone: number }) {
+      const page = await this.api.post(groups.contact, [person({ name, phone: number })]);
+      const { id } = firstId(page, groups.contact);
+      const me = this.app.constant('user') || {};
+      return {
+        ...entities.brief('contact', id, name || number), type: 'contact',
+        company: null, leads: [], customers: [], responsible: this.user(me.id), partial: false,
+      };
+    }
+
+    /* A lead for a contact that is there, {id}, or a new one, {name, phone}. Resolves to {id, contactId, url, unsaved}:
+       unsaved is the CrmError with which the CRM refused the note, when the lead was made all the same, or null. */
+    async createLead({ name, contact, note }) {
+      const who = contact.id ? { id: Number(contact.id) } : person(contact);
+      const [made] = await this.api.post('leads/complex', [{ name, _embedded: { contacts: [who] } }]);
+      const { id, url } = entities.brief('lead', made.id);
+      const unsaved = note ? await this.addNote({ type: 'lead', id }, note).then(() => null, (err) => err) : null;
+      return { id, contactId: String(made.contact_id), url, unsaved };
+    }
+
+    /* Adds a note to an entity that find, linked or the gateway named. Resolves to {id}. */
+    async addNote(entity, text) {
+      const path = this.group(entity) + '/' + encodeURIComponent(entity.id) + '/notes';
+      return firstId(await this.api.post(path, [{ note_type: 'common', params: { text } }]), 'notes');
+    }
+
+    /* at: ms since 1970; type: of taskTypes; responsible: a user's id, without it the user himself. Resolves to {id}. */
+    async addTask(entity, { text, type, at, responsible }) {
+      const me = this.app.constant('user') || {};
+      const task = {
+        text, task_type_id: Number(type), complete_till: Math.floor(Number(at) / 1000),
+        entity_id: Number(entity.id), entity_type: this.group(entity), responsible_user_id: Number(responsible || me.id),
+      };
+      return firstId(await this.api.post('tasks', [task]), 'tasks');
+    }
+
+    group(entity) {
+      if (!(entity.type in groups)) throw new CrmError('no notes or tasks for a ' + entity.type, { code: 'invalid' });
+      return groups[entity.type];
+    }
+
+    /* The kinds of tasks of this account, [{id, name}]: at least the CRM's own two. */
+    taskTypes() {
+      const types = Object.values(this.app.constant('task_types') || {})
+        .map((type) => ({ id: Number(type.id), name: type.option || type.name || '' }))
+        .filter(({ id, name }) => id > 0 && name);
+      return types.length ? types : [{ id: 1, name: this.t('result.follow_up') }, { id: 2, name: this.t('result.meeting') }];
     }
   };
 });

@@ -1,64 +1,66 @@
 /* The deck: the user's call cards in a corner of the page, one for each call; it can be moved and folded. */
-define(['jquery', './text.js?v=%VERSION%'], function ($, text) {
+define(['jquery', './card.js?v=%VERSION%', './bell.js?v=%VERSION%', './icons.js?v=%VERSION%'], function ($, Card, Bell, icons) {
   'use strict';
 
-  const margin = 8; /* px that stay free around the deck */
-  const place = 'place'; /* where the user put it, in the store */
+  const place = 'place'; /* where the user put it, in the store: {right, bottom}, px from the corner */
+  const step = 24; /* px that an arrow key moves it by */
 
-  const icons = {
-    hangUp: '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 9c3.9 0 7.200 1.300 9.300 3.500.6.600.6 1.500 0 2.100l-1.700 1.700c-.5.500-1.300.6-1.900.2l-2.300-1.500c-.4-.3-.7-.8-.6-1.300l.1-1.400a12.600 12.600 0 0 0-5.800 0l.1 1.400c0 .5-.2 1-.6 1.300l-2.300 1.500c-.6.4-1.400.3-1.900-.2l-1.700-1.700c-.6-.6-.6-1.500 0-2.100C4.800 10.300 8.100 9 12 9z"/></svg>',
-    fold: '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M6 11h12v2H6z"/></svg>',
-  };
-
+  /* The frame is as large as the page and lets everything through; the deck stands in it at a distance from its
+     right and bottom that shrinks where there is no room, so that it is always inside. */
   const template =
-    '<section class="ringcast-card" role="status">' +
-    '<div class="ringcast-card__avatar"><span></span></div>' +
-    '<div class="ringcast-card__body">' +
-    '<div class="ringcast-card__label"><span class="ringcast-card__state"></span><time class="ringcast-card__clock"></time></div>' +
-    '<div class="ringcast-card__name"></div>' +
-    '<div class="ringcast-card__detail"></div>' +
-    '<div class="ringcast-card__line"></div>' +
-    '<a class="ringcast-card__link js-navigate-link"></a>' +
+    '<div class="ringcast ringcast-deck">' +
+    '<div class="ringcast-deck__box" hidden>' +
+    '<div class="ringcast-deck__bar">' +
+    '<span class="ringcast-deck__title" tabindex="0"></span>' +
+    '<button type="button" class="ringcast-tool ringcast-deck__fold" aria-expanded="true">' + icons.fold + '</button>' +
     '</div>' +
-    '<button type="button" class="ringcast-card__hangup">' + icons.hangUp + '</button>' +
-    '</section>';
+    '<div class="ringcast-deck__cards"></div>' +
+    '<div class="ringcast-sign" role="alert" hidden></div>' +
+    '</div>' +
+    '<div class="ringcast-deck__said" aria-live="polite"></div>' +
+    '</div>';
+
+  const arrows = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
   return class Deck {
-    /* dark  whether the user's theme is dark; ns  the widget's event namespace; store: see store.js. onHangUp(call id) is set by the desk */
-    constructor({ clock, t, ns, dark, store }) {
+    /* dark  whether the user's theme is dark; ns  the widget's event namespace; store: see store.js; alerts: see
+       alerts.js. actions, what the cards ask for (see card.js), is set by the desk. */
+    constructor({ clock, t, ns, dark, store, alerts }) {
       Object.assign(this, { clock, t, ns, store });
-      this.cards = new Map(); /* call id → {$card, since} */
-      this.$root = $('<div class="ringcast ringcast-deck">').toggleClass('ringcast_dark', dark).prop('hidden', true);
-      this.$bar = $('<div class="ringcast-deck__bar"><span class="ringcast-deck__title"></span><button type="button" class="ringcast-deck__fold">' + icons.fold + '</button></div>');
-      this.$cards = $('<div class="ringcast-deck__cards">');
-      this.$sign = $('<div class="ringcast-sign" role="alert" hidden>');
-      this.$bar.find('.ringcast-deck__title').text(t('card.title'));
-      this.$root.append(this.$bar, this.$cards, this.$sign);
-      this.$bar.find('button').attr('title', t('card.fold')).on('click', () => this.fold());
+      this.cards = new Map(); /* call id → Card */
+      this.words = Card.words(t);
+      this.$root = $(template).toggleClass('ringcast_dark', dark);
+      const part = (name) => this.$root.find(name);
+      this.$box = part('.ringcast-deck__box');
+      this.$bar = part('.ringcast-deck__bar');
+      this.$cards = part('.ringcast-deck__cards');
+      this.$sign = part('.ringcast-sign');
+      this.$said = part('.ringcast-deck__said');
+      this.$fold = part('.ringcast-deck__fold');
+      this.bell = new Bell({ alerts, t });
+      this.$fold.before(this.bell.$el).on('click', () => this.fold(!this.folded));
+      part('.ringcast-deck__title').text(t('card.title')).attr('aria-label', t('card.move')).on('keydown', (e) => this.nudge(e));
       this.$bar.on('pointerdown', (e) => this.grab(e));
+      this.fold(false);
       this.attach();
     }
 
     /* Puts the deck into the page, if the CRM's navigation took it out. */
     attach() {
       if (!document.body.contains(this.$root[0])) this.$root.appendTo(document.body);
-      this.move(this.remembered());
+      this.move(this.store.get(place));
     }
 
     show(id, model) {
-      const card = this.cards.get(id) || this.add(id);
-      const { $card } = card;
-      const { who } = model;
-      $card.attr('data-state', model.state).attr('data-kind', who.kind).attr('aria-label', model.label + ': ' + who.name);
-      $card.find('.ringcast-card__avatar span').text(who.entity || who.kind === 'colleague' ? text.initials(who.name) : '');
-      $card.find('.ringcast-card__state').text(model.label);
-      $card.find('.ringcast-card__name').text(who.name).attr('title', who.name);
-      $card.find('.ringcast-card__detail').text(who.number === who.name ? '' : who.number);
-      $card.find('.ringcast-card__line').text(model.line);
-      const $link = $card.find('.ringcast-card__link').prop('hidden', !model.link);
-      if (model.link) $link.attr('href', model.link.href).text(model.link.text);
-      $card.find('.ringcast-card__hangup').prop('hidden', !model.hangUp).attr({ title: model.hangUp, 'aria-label': model.hangUp });
-      card.since = model.since;
+      const card = this.cards.get(id);
+      if (card) {
+        card.update(model);
+        return;
+      }
+      const made = new Card({ id, t: this.t, words: this.words, clock: this.clock, actions: this.actions });
+      this.cards.set(id, made);
+      made.update(model);
+      this.$cards[0].append(made.element);
       this.refresh();
     }
 
@@ -66,8 +68,32 @@ define(['jquery', './text.js?v=%VERSION%'], function ($, text) {
       const card = this.cards.get(id);
       if (!card) return;
       this.cards.delete(id);
-      card.$card.remove();
+      card.destroy();
       this.refresh();
+    }
+
+    /* The clocks of all cards. */
+    tick() {
+      const now = this.clock.now();
+      this.cards.forEach((card) => card.tick(now));
+    }
+
+    /* Colleagues have come or gone. */
+    people() {
+      this.cards.forEach((card) => card.people());
+    }
+
+    /* Said to those who hear the page. */
+    say(words) {
+      this.$said.text(words);
+    }
+
+    /* Shows a card, whatever hides it. */
+    reveal(id) {
+      const card = this.cards.get(id);
+      if (!card) return;
+      this.fold(false);
+      card.focus();
     }
 
     /* A small sign, without any card, that nothing will ring here; null takes it away. */
@@ -78,93 +104,73 @@ define(['jquery', './text.js?v=%VERSION%'], function ($, text) {
 
     destroy() {
       this.release();
-      if (this.cancelTick) this.cancelTick();
+      this.cards.forEach((card) => card.destroy());
+      this.cards.clear();
       this.$root.remove();
-    }
-
-    add(id) {
-      const card = { $card: $(template), since: null };
-      card.$card.attr('data-call', id);
-      card.$card.find('.ringcast-card__hangup').on('click', () => this.onHangUp(id));
-      this.cards.set(id, card);
-      this.$cards.append(card.$card);
-      return card;
     }
 
     refresh() {
       const any = this.cards.size > 0;
       this.$bar.prop('hidden', !any);
-      this.$root.toggleClass('ringcast-deck_bare', !any).prop('hidden', !any && this.$sign.text() === '');
-      this.tick();
-      const talking = [...this.cards.values()].some((card) => card.since !== null);
-      if (talking && !this.cancelTick) this.cancelTick = this.clock.every(1000, () => this.tick());
-      if (!talking && this.cancelTick) {
-        this.cancelTick();
-        this.cancelTick = null;
-      }
-      this.keepInside();
+      this.$box.toggleClass('ringcast-deck__box_bare', !any).prop('hidden', !any && this.$sign.text() === '');
+      if (!any) this.say('');
     }
 
-    tick() {
-      const now = this.clock.now();
-      this.cards.forEach(({ $card, since }) => {
-        $card.find('.ringcast-card__clock').text(since === null ? '' : text.clock((now - since) / 1000));
-      });
-    }
-
-    fold() {
-      const folded = !this.$root.hasClass('ringcast-deck_folded');
-      this.$root.toggleClass('ringcast-deck_folded', folded);
-      this.$bar.find('button').attr('title', this.t(folded ? 'card.unfold' : 'card.fold'));
-      this.keepInside();
+    fold(folded) {
+      this.folded = folded;
+      const words = this.t(folded ? 'card.unfold' : 'card.fold');
+      this.$box.toggleClass('ringcast-deck__box_folded', folded);
+      this.$fold.attr({ title: words, 'aria-label': words, 'aria-expanded': String(!folded) });
+      if (folded) this.bell.toggle(false);
     }
 
     /* Moving: the bar is the handle. */
     grab(down) {
-      if ($(down.target).closest('button').length) return;
+      if ($(down.target).closest('button, .ringcast-bell').length) return;
       const e = down.originalEvent;
-      const box = this.$root[0].getBoundingClientRect();
-      const dx = e.clientX - box.left;
-      const dy = e.clientY - box.top;
+      const from = this.where();
       $(document)
-        .on('pointermove' + this.ns, ({ originalEvent: at }) => this.move({ left: at.clientX - dx, top: at.clientY - dy }))
+        .on('pointermove' + this.ns, ({ originalEvent: at }) =>
+          this.move({ right: from.right - (at.clientX - e.clientX), bottom: from.bottom - (at.clientY - e.clientY) }))
         .on('pointerup' + this.ns + ' pointercancel' + this.ns, () => this.release());
+      this.grabbed = true;
       down.preventDefault();
     }
 
     release() {
       $(document).off('pointermove' + this.ns + ' pointerup' + this.ns + ' pointercancel' + this.ns);
-      if (this.at) this.remember(this.at);
+      if (this.grabbed) this.settle();
+      this.grabbed = false;
     }
 
-    /* Places the deck's lower right corner, so that it grows upwards; null is the corner of the page. */
-    move(at) {
-      this.at = at;
-      if (!at) return;
-      const box = this.$root[0].getBoundingClientRect();
-      const right = 'right' in at ? at.right : window.innerWidth - at.left - box.width;
-      const bottom = 'bottom' in at ? at.bottom : window.innerHeight - at.top - box.height;
-      this.at = { right, bottom };
-      this.keepInside();
+    nudge(e) {
+      const arrow = arrows[e.key];
+      if (!arrow) return;
+      e.preventDefault();
+      const from = this.where();
+      this.move({ right: from.right + arrow[0] * step, bottom: from.bottom + arrow[1] * step });
+      this.settle();
     }
 
-    keepInside() {
-      if (!this.at) return;
-      const box = this.$root[0].getBoundingClientRect();
-      const clamp = (value, size, room) => Math.max(margin, Math.min(value, room - size - margin));
-      this.$root.css({
-        right: clamp(this.at.right, box.width, window.innerWidth),
-        bottom: clamp(this.at.bottom, box.height, window.innerHeight),
-      });
-    }
-
-    remember(at) {
+    /* Where it came to stand, which the page's edge may have decided, is where it is next time. */
+    settle() {
+      const at = this.where();
+      this.move(at);
       this.store.set(place, at);
     }
 
-    remembered() {
-      const at = this.store.get(place);
-      return at && Number.isFinite(at.right) && Number.isFinite(at.bottom) ? at : null;
+    where() {
+      const frame = this.$root[0].getBoundingClientRect();
+      const box = this.$box[0].getBoundingClientRect();
+      return { right: Math.round(frame.right - box.right), bottom: Math.round(frame.bottom - box.bottom) };
+    }
+
+    move(at) {
+      if (!at || !Number.isFinite(at.right) || !Number.isFinite(at.bottom)) return;
+      const px = (value) => Math.max(0, Math.round(value)) + 'px';
+      const { style } = this.$root[0];
+      style.setProperty('--ringcast-right', px(at.right));
+      style.setProperty('--ringcast-bottom', px(at.bottom));
     }
   };
 });

@@ -1,58 +1,94 @@
-/* The desk puts every call of the user where it belongs: a card, the CRM's notification, the calling status,
-   the result window. It decides; cards, notices and windows only show. */
-define(['./caller.js?v=%VERSION%', './phone.js?v=%VERSION%'], function (caller, phone) {
+/* The desk puts every call of the user where it belongs: a card, the CRM's notification, the calling status, the
+   result window. It decides; cards, notices and windows only show. */
+define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSION%'], function (phone, Marks, View) {
   'use strict';
 
   const linger = 2000; /* ms that a card still says how the call ended */
+  const lingerLonger = 5000; /* and that somebody was missed, or where the call is parked */
   const hiddenTab = 1000; /* ms by which a tab that nobody looks at lets others open the result window */
+  const beat = 1000; /* ms between two looks at the clocks, while there is a card */
+  const slept = 90000; /* ms without a look: a hidden tab's timers run at least once a minute */
+  const doubtful = 30000; /* ms without a connection after which nobody knows whether it still rings */
+  const hopeless = 300000; /* the same of a talk */
+  const searchAgain = 61000; /* ms; within a minute the answer is the same */
+  const unseen = 10000; /* ms that a dialled number waits for its call */
+  const proof = 5000; /* ms in which the client finds out whether its line has outlived a sleep */
 
   const nobody = () => ({ state: 'none', matches: [], chosen: null });
 
-  const talks = (call) => call.state === 'talking' || call.state === 'held';
+  const { talks, ringsHere } = View;
+
+  const numberOf = (call) => call.phone || call.phone_raw;
 
   return class Desk {
     /* client    the browser client            telephone the telephone that the cards command
-       deck      show(id, model), close(id)    results   open(call, caller)
-       lookups   find(number)                  announce  ringing(entry), over(entry)
+       deck      shows the cards               results   open(call, caller)
+       lookups   find, learned, forget, watch  announce  ringing(call, entry), over(call, entry)
        alerts    ring(call, who), silence(id)  status    tell(talking)
-       errors    explain(code), show(message)  behaviour the account's switches
-       clock     now, after                    t         translator
+       errors    explain(code, values, {of})   behaviour the account's switches
+       crm       createContact, createLead     opener    open(href)
+       store     see store.js                  wake      tells when the page sleeps and wakes
+       clock     now, after, every             t         translator
        me        () → the user's name          colleague extension → name or ''
        visible   () → whether this tab is looked at */
     constructor(parts) {
       Object.assign(this, parts);
-      this.entries = new Map(); /* call id → {call, search, found, since, cancel} */
+      this.entries = new Map(); /* call id → {call, search, found, since, held, busy, trouble, goneAt} */
       this.waits = new Set(); /* cancels of timers that belong to no card */
+      this.marks = new Marks({ store: this.store });
+      this.view = new View(parts);
+      this.placeholders = new Map(); /* call id → what takes away the card that held its place */
+      this.lostAt = null; /* since when nothing is known for sure */
+      this.signed = false; /* the sign of that is this desk's */
     }
 
     start() {
-      this.deck.onHangUp = (id) => this.command(() => this.telephone.hangup(id));
+      this.deck.actions = {
+        deed: (id, name, to) => this.command(id, name, to),
+        choose: (id, match) => this.choose(id, match),
+        create: (id, form) => this.create(id, form),
+        people: () => this.view.people(),
+      };
+      this.alerts.onOpen = (id) => this.deck.reveal(id);
       this.off = [
         this.client.on('call', (e) => this.onCall(e)),
         this.client.on('state', (state) => this.onState(state)),
+        this.client.on('presence', () => this.onPresence()),
+        this.lookups.watch((number, matches) => this.learned(number, matches)),
+        this.marks.watch(() => this.drawAll()),
       ];
+      this.wake.start({ sleep: () => this.status.tell(false), wake: () => this.awake() });
       this.reconcile();
     }
 
     stop() {
       this.off.forEach((off) => off());
+      this.wake.stop();
       this.clear();
       this.waits.forEach((cancel) => cancel());
       this.waits.clear();
-      this.tellCalling(false);
+      this.status.tell(false);
     }
 
-    async command(run) {
-      try {
-        await run();
-      } catch (err) {
-        this.errors.explain(err.code);
-      }
-    }
+    /* ---- What the client tells */
 
     onState({ name }) {
-      if (name === 'live') this.reconcile();
-      if (name === 'refused') this.clear(); /* nobody will tell how these calls end */
+      if (name === 'live') this.confirmed();
+      else if (name === 'refused' || name === 'stopped') this.clear(); /* nobody will tell how these calls end */
+      else if (this.lostAt === null) this.lostAt = this.clock.now();
+    }
+
+    confirmed() {
+      this.lostAt = null;
+      this.sign(false);
+      this.reconcile();
+      this.marks.keep(this.client.calls);
+    }
+
+    sign(on) {
+      if (on === this.signed) return;
+      this.signed = on;
+      this.deck.indicate(on ? this.t('link.indicator') : null);
     }
 
     clear() {
@@ -61,113 +97,172 @@ define(['./caller.js?v=%VERSION%', './phone.js?v=%VERSION%'], function (caller, 
 
     /* After a reload or a reset the client's calls are the truth: what is not among them ended unseen. */
     reconcile() {
-      this.entries.forEach((entry, id) => {
-        if (entry.call.state !== 'ended' && !this.client.calls.has(id)) this.drop(id);
-      });
+      this.forgetGone();
       this.client.calls.forEach((call) => {
         if (call.state !== 'ended' && !this.entries.has(call.id)) this.onCall({ call, live: false });
       });
       this.tellCalling();
     }
 
+    forgetGone() {
+      this.entries.forEach((entry, id) => {
+        if (entry.call.state !== 'ended' && !this.client.calls.has(id)) this.drop(id);
+      });
+    }
+
     onCall({ call, previous, live }) {
       const known = this.entries.get(call.id);
-      if (!known && call.state === 'ended') return this.ended({ call, search: nobody() }, live);
+      if (!known && call.state === 'ended') {
+        this.ended({ call, search: nobody() }, live);
+        return;
+      }
       const entry = known || this.open(call);
-      if (talks(call) && !talks(entry.call || {})) entry.since = this.talkingSince(call, live && previous);
+      if (this.placeholders.has(call.id)) this.placeholders.get(call.id)();
+      const before = entry.call || {};
       entry.call = call;
-      if (!known && call.direction === 'inbound' && call.state === 'ringing') this.announce.ringing(entry);
+      this.times(entry, before, live && Boolean(previous));
+      if (before.state !== call.state) entry.trouble = '';
+      if (entry.goneAt && call.state !== 'ended') this.revive(entry);
+      if (!known && call.direction === 'inbound' && call.state === 'ringing') this.announce.ringing(call, entry);
+      if (ringsHere(call)) this.ring(entry);
+      else this.alerts.silence(call.id);
+      if (live && talks(call) && before.state === 'ringing') this.show(entry);
       if (call.state === 'ended') this.ended(entry, live);
       else this.draw(entry);
+      this.beatWhileNeeded();
       this.tellCalling();
-      return undefined;
     }
+
+    onPresence() {
+      this.deck.people();
+      this.entries.forEach((entry) => entry.call.direction === 'internal' && this.draw(entry));
+    }
+
+    /* ---- A call's life */
 
     /* A call that this tab sees for the first time. */
     open(call) {
       const entry = this.lookUp(call);
       this.entries.set(call.id, entry);
-      entry.found.then(() => {
-        if (this.entries.get(call.id) === entry) this.draw(entry);
-      });
+      entry.found.then(() => this.entries.get(call.id) === entry && this.named(entry));
       return entry;
     }
 
-    /* Looks the caller up, unless the gateway knows him, he is a colleague, or he hides his number. found
-       resolves to the entry's search, and never rejects. */
+    /* The CRM did not say who it is: it is asked once more, when it may be. */
+    askAgain(entry) {
+      entry.cancelSearch = this.clock.after(searchAgain, async () => {
+        if (entry.search.state !== 'failed') return;
+        const { state, matches } = await this.lookups.find(numberOf(entry.call));
+        this.found(entry.search, state, matches);
+        this.redraw(entry);
+      });
+    }
+
+    /* Looks the caller up with the user's own rights, unless he is a colleague or hides his number. found resolves
+       to the entry's search, and never rejects. */
     lookUp(call) {
-      const entry = { search: nobody() };
-      const number = call.phone || call.phone_raw;
-      if (call.direction === 'internal' || call.contact || !phone.searchable(number)) {
+      const entry = { search: nobody(), trouble: '' };
+      const number = numberOf(call);
+      if (call.direction === 'internal' || !phone.searchable(number)) {
         entry.found = Promise.resolve(entry.search);
         return entry;
       }
       entry.search = { state: 'looking', matches: [], chosen: null };
-      entry.found = this.lookups.find(number).then(({ state, matches }) => Object.assign(entry.search, { state, matches, chosen: matches[0] || null }));
+      entry.found = this.lookups.find(number).then(({ state, matches }) => this.found(entry.search, state, matches));
       return entry;
     }
 
-    draw(entry) {
+    found(search, state, matches) {
+      return Object.assign(search, { state, matches, chosen: matches[0] || null });
+    }
+
+    named(entry) {
+      if (entry.search.state === 'failed') this.askAgain(entry);
+      if (ringsHere(entry.call)) this.ring(entry);
+      this.draw(entry);
+    }
+
+    /* It begins to talk, or to be held: now by this machine's clock, which need not agree with the server's, if that
+       was seen. How long a call is held the server does not tell: this browser remembers. */
+    times(entry, before, seen) {
       const { call } = entry;
-      const who = this.describe(entry);
-      this.deck.show(call.id, {
-        state: call.state,
-        direction: call.direction,
-        label: this.label(call),
-        who,
-        link: who.href && { href: who.href, text: this.t(this.linkText(who)) },
-        line: call.direction === 'inbound' && call.line ? this.t('card.line', { line: phone.pretty(call.line) }) : '',
-        since: talks(call) ? entry.since : null,
-        hangUp: call.state === 'ended' ? null : this.t(call.direction === 'inbound' && call.state === 'ringing' ? 'card.decline' : 'card.hang_up'),
-      });
-      this.client.shown(call.id); /* told once, when somebody can see it */
-    }
-
-    describe(entry) {
-      return caller.describe(entry.call, entry.search, this.t, this.colleague);
-    }
-
-    linkText(who) {
-      if (!who.entity) return 'card.create';
-      return { company: 'card.open_company', lead: 'card.open_lead' }[who.entity.type] || 'card.open';
-    }
-
-    label(call) {
-      if (call.state === 'ended') return this.t('outcome.' + (call.outcome || 'answered'), { name: (call.answered_by || {}).name });
-      if (call.state === 'ringing') return this.t({ inbound: 'card.incoming', outbound: 'card.outgoing' }[call.direction] || 'card.internal');
-      return this.t('card.' + call.state);
-    }
-
-    /* Seen live, the talk began now by this machine's clock, which need not agree with the server's. */
-    talkingSince(call, seen) {
       const now = this.clock.now();
-      const answered = Date.parse(call.answered_at);
-      return seen || Number.isNaN(answered) ? now : Math.min(now, answered);
+      if (talks(call) && !talks(before)) {
+        const answered = Date.parse(call.answered_at);
+        entry.since = seen || Number.isNaN(answered) ? now : Math.min(now, answered);
+      }
+      if (call.state !== 'held') {
+        if (before.state === 'held') this.marks.set(call.id, { held: null, consults: null });
+        entry.held = null;
+      } else if (before.state !== 'held') {
+        entry.held = this.marks.of(call.id).held || (seen ? now : null);
+        if (entry.held) this.marks.set(call.id, { held: entry.held });
+      }
+    }
+
+    ring(entry) {
+      this.alerts.ring(entry.call, this.view.who(entry), { title: this.view.label(entry.call), quiet: this.talking() });
+    }
+
+    /* The caller's card in the CRM, at the answer, where the account has chosen so and the user looks. */
+    show({ call, search, found }) {
+      if (!this.behaviour.open || !this.visible() || call.direction === 'internal') return;
+      this.client.once('open ' + call.id, async () => {
+        await found;
+        const { href, entity } = this.view.who({ call, search });
+        if (entity && this.visible()) this.opener.open(href);
+      }).catch(() => {});
     }
 
     ended(entry, live) {
       const { call } = entry;
+      this.endConsultation(call);
       if (live && call.outcome === 'answered' && call.direction !== 'internal') this.askResult(entry);
+      this.announce.over(call, entry);
       if (!this.entries.has(call.id)) return;
       if (call.outcome === 'elsewhere') {
         this.drop(call.id);
         return;
       }
+      if (!entry.goneAt) this.linger(entry);
+      entry.busy = null;
       this.draw(entry);
-      entry.cancel = entry.cancel || this.clock.after(linger, () => this.drop(call.id));
+    }
+
+    linger(entry) {
+      const { call, busy } = entry;
+      const missed = call.outcome === 'missed' || (call.outcome === 'cancelled' && call.direction === 'inbound');
+      const ms = missed || busy === 'park' || this.marks.of(call.id).slot ? lingerLonger : linger;
+      entry.goneAt = this.clock.now() + ms;
+      entry.cancel = this.clock.after(ms, () => this.drop(call.id));
     }
 
     drop(id) {
       const entry = this.entries.get(id);
-      if (entry && entry.cancel) entry.cancel();
+      if (!entry) return;
+      if (entry.cancel) entry.cancel();
+      if (entry.cancelSearch) entry.cancelSearch();
       this.entries.delete(id);
+      this.alerts.silence(id);
+      if (entry.call.state === 'ended') this.marks.forget(id);
       this.deck.close(id);
+      this.beatWhileNeeded();
       this.tellCalling();
     }
 
+    /* A queue tries its members again: the same call rings once more. */
+    revive(entry) {
+      entry.cancel();
+      Object.assign(entry, { goneAt: 0, said: '' });
+    }
+
+    talking() {
+      return [...this.entries.values()].some(({ call }) => talks(call));
+    }
+
     /* While true the CRM does not reload the page for a release of its own. */
-    tellCalling(talking = [...this.entries.values()].some((entry) => talks(entry.call || {}))) {
-      this.status.tell(talking);
+    tellCalling() {
+      this.status.tell(this.talking());
     }
 
     /* One tab asks for the result, and if it can be, the one that the user looks at. */
@@ -179,11 +274,63 @@ define(['./caller.js?v=%VERSION%', './phone.js?v=%VERSION%'], function (caller, 
         } catch {
           return;
         }
-        /* A new contact may have been made during the talk. */
-        const fresh = entry.search.chosen ? entry : { ...entry, ...this.lookUp(entry.call) };
+        const fresh = entry.search.chosen ? entry : { ...entry, ...this.lookAgain(entry.call) };
         await fresh.found;
-        await this.results.open(entry.call, this.describe(fresh));
+        await this.results.open(entry.call, this.view.who(fresh));
         this.client.claim(id, 'result', { done: true }).catch(() => {});
+      });
+    }
+
+    /* A new contact may have been made during the talk. */
+    lookAgain(call) {
+      this.lookups.forget(numberOf(call));
+      return this.lookUp(call);
+    }
+
+    /* ---- Time, and sleep */
+
+    /* Looks at the clocks while there is a card, and only then. */
+    beatWhileNeeded() {
+      const needed = this.entries.size > 0;
+      if (needed === Boolean(this.endBeat)) return;
+      if (needed) {
+        this.lastBeat = this.clock.now();
+        this.endBeat = this.clock.every(beat, () => this.onBeat());
+      } else {
+        this.endBeat();
+        this.endBeat = null;
+      }
+    }
+
+    onBeat() {
+      const now = this.clock.now();
+      const gap = now - this.lastBeat;
+      if (gap > slept || gap < -beat) this.overslept(this.lastBeat);
+      this.lastBeat = now;
+      this.doubt(now);
+      this.tellCalling();
+      this.deck.tick();
+    }
+
+    /* Somebody looks at the page again, or it runs again. */
+    awake() {
+      if (this.entries.size) this.onBeat();
+      if (this.client.state.name === 'live' && this.lostAt === null) this.reconcile();
+    }
+
+    /* The machine was asleep, and the client may not know yet that its line is dead. */
+    overslept(since) {
+      if (this.lostAt === null) this.lostAt = Math.min(since, this.clock.now() - doubtful);
+      this.later(proof, () => this.client.state.name === 'live' && this.confirmed());
+    }
+
+    /* Without a connection nobody tells how a call ends: what rings is soon not to be believed, a talk later. */
+    doubt(now) {
+      const unheard = this.lostAt === null ? 0 : now - this.lostAt;
+      this.entries.forEach(({ call, goneAt }, id) => {
+        const unsure = unheard >= (talks(call) ? hopeless : doubtful) && call.state !== 'ended';
+        if (unsure) this.sign(true);
+        if (unsure || (goneAt && now >= goneAt)) this.drop(id);
       });
     }
 
@@ -193,6 +340,139 @@ define(['./caller.js?v=%VERSION%', './phone.js?v=%VERSION%'], function (caller, 
         fn();
       });
       this.waits.add(cancel);
+    }
+
+    /* ---- What the agent asks for */
+
+    /* Promises whether it was done. to: of a transfer. */
+    async command(id, deed, to) {
+      const entry = this.entries.get(id);
+      if (!entry || entry.busy) return false;
+      const { call } = entry;
+      Object.assign(entry, { busy: deed, trouble: '' });
+      this.draw(entry);
+      try {
+        const reply = await this.telephone[deed](call, to);
+        this.done(id, deed, to, reply);
+        return true;
+      } catch (err) {
+        if (err.code === 'rejected' && deed === 'complete') this.marks.set(id, { consults: null });
+        entry.trouble = this.trouble(err.code);
+        this.errors.explain(err.code, { number: to || '' }, { of: deed });
+        return false;
+      } finally {
+        entry.busy = null;
+        this.redraw(entry);
+      }
+    }
+
+    /* What a call does not say of itself, this browser remembers. */
+    done(id, deed, to, reply) {
+      const mark = {
+        mute: { muted: true },
+        unmute: { muted: null },
+        consult: { consults: to },
+        complete: { consults: null },
+        cancel: { consults: null },
+        park: { slot: (reply && reply.slot) || null },
+      }[deed];
+      if (mark) this.marks.set(id, mark);
+    }
+
+    /* Who was asked has hung up, where that is a call of its own. */
+    endConsultation(call) {
+      this.entries.forEach((entry, id) => {
+        const { consults } = this.marks.of(id);
+        const to = (call.peer && call.peer.extension) || numberOf(call);
+        if (!consults || id === call.id || !(consults === to || phone.same(consults, to))) return;
+        this.marks.set(id, { consults: null });
+        this.redraw(entry);
+      });
+    }
+
+    trouble(code) {
+      const key = 'trouble.' + code;
+      const words = this.t(key);
+      return words && words !== key ? words : this.t('trouble.failed', { code });
+    }
+
+    /* The agent knows which of several it is: that is the best match from now on, in all tabs. */
+    choose(id, match) {
+      const entry = this.entries.get(id);
+      if (!entry) return;
+      const others = this.view.who(entry).matches.filter((other) => other !== match);
+      this.lookups.learned(numberOf(entry.call), [match, ...others]);
+    }
+
+    /* form {name, lead: the deal's name or null}. Rejects with the CRM's refusal. */
+    async create(id, { name, lead }) {
+      const { call } = this.entries.get(id);
+      const number = numberOf(call);
+      const match = lead
+        ? this.matchOf(name, lead, await this.crm.createLead({ name: lead, contact: { name, phone: number } }))
+        : await this.crm.createContact({ name, phone: number });
+      this.lookups.learned(number, [match]);
+    }
+
+    matchOf(name, lead, { id, contactId }) {
+      return {
+        type: 'contact', id: String(contactId), name, url: '/contacts/detail/' + contactId, company: null, customers: [],
+        leads: [{ id: String(id), name: lead, url: '/leads/detail/' + id }], responsible: { id: '', name: this.me() }, partial: false,
+      };
+    }
+
+    /* In this tab or another it became known who has a number. */
+    learned(number, matches) {
+      this.entries.forEach((entry) => {
+        if (entry.call.direction === 'internal' || !phone.same(numberOf(entry.call), number)) return;
+        this.found(entry.search, matches.length ? 'found' : 'none', matches).picked = true;
+        this.named(entry);
+      });
+    }
+
+    /* ---- What the cards show */
+
+    drawAll() {
+      this.entries.forEach((entry) => this.draw(entry));
+    }
+
+    /* It may have gone meanwhile. */
+    redraw(entry) {
+      if (this.entries.get(entry.call.id) === entry) this.draw(entry);
+    }
+
+    draw(entry) {
+      const { call } = entry;
+      const model = this.view.model(entry, this.marks.of(call.id));
+      this.deck.show(call.id, model);
+      this.say(entry, model);
+      this.client.shown(call.id); /* told once, when somebody can see it */
+    }
+
+    /* A number is being dialled: seen at once, before there is a call. Returns a function: given the call's id it
+       leaves the place to that call's card, given nothing it takes the sign away. */
+    dialling(number, { name = '' } = {}) {
+      const place = 'dialling ' + number;
+      this.deck.show(place, this.view.dialling(number, name));
+      return (call) => {
+        const away = () => {
+          this.placeholders.delete(call);
+          this.deck.close(place);
+        };
+        if (!call || this.client.calls.has(call)) {
+          away();
+          return;
+        }
+        this.placeholders.set(call, away);
+        this.later(unseen, away);
+      };
+    }
+
+    /* Who cannot see the card hears of a new call, and once more who it is. */
+    say(entry, { label, who }) {
+      if (!ringsHere(entry.call) || entry.said === who.name) return;
+      entry.said = who.name;
+      this.deck.say(label + ': ' + who.name);
     }
   };
 });

@@ -4,49 +4,59 @@ define(['./phone.js?v=%VERSION%'], function (phone) {
 
   const pause = 2000; /* ms in which the same number is not dialled again: a double click */
 
-  const explained = new Set([
-    'pbx_offline', 'not_registered', 'busy', 'rejected', 'not_permitted', 'bad_number', 'timeout', 'not_found', 'offline',
-  ]);
+  /* The name of the row or entity whose number was clicked. The CRM hands its model over in some places only; in
+     lists the name is an object. */
+  const nameOf = (model) => {
+    try {
+      const name = model.get('name');
+      return String((name && name.text) ?? name ?? '');
+    } catch {
+      return '';
+    }
+  };
 
   return class Dialer {
-    constructor({ client, errors, clock, t }) {
-      this.client = client;
-      this.errors = errors;
-      this.clock = clock;
-      this.t = t;
-      this.dialled = new Map(); /* number → when */
+    /* dialling(number, {name}) shows at once that it is dialled, and returns a function: given the call's id it leaves
+       the place to that call's card, given nothing it takes the sign away. */
+    constructor({ client, errors, clock, t, dialling }) {
+      Object.assign(this, { client, errors, clock, t, dialling });
+      this.dialled = new Map(); /* number → {at, outcome: a promise} */
     }
 
-    /* raw is the text that was clicked. Never throws: the CRM would show a "widget error". */
-    async dial(raw) {
-      const number = phone.clean(raw);
-      if (!number) return this.explain({ code: 'bad_number' }, raw);
+    /* raw is the text that was clicked, model what the CRM knows about where it stands. Promises {ok, call} or {ok: false,
+       code}, and never fails: the CRM would show a "widget error". quiet: the failure is not explained. */
+    async dial(raw, { quiet = false, model = null } = {}) {
+      const number = phone.clean(String(raw ?? '').normalize('NFKC')); /* ７ is a 7 */
+      const outcome = await (number ? this.once(number, model) : { ok: false, code: 'bad_number' });
+      if (!outcome.ok && !outcome.explained && !quiet) {
+        outcome.explained = true; /* a double click is told once */
+        this.errors.explain(outcome.code, { number: number || String(raw ?? '').trim() }, { of: 'dial' });
+      }
+      const { ok, code, call } = outcome;
+      return ok ? { ok, call } : { ok, code };
+    }
+
+    once(number, model) {
       const now = this.clock.now();
-      this.dialled.forEach((at, key) => now - at >= pause && this.dialled.delete(key));
-      if (this.dialled.has(number)) return undefined;
-      this.dialled.set(number, now);
-      return this.attempt(() => this.client.call(number), raw);
+      this.dialled.forEach(({ at }, key) => now - at >= pause && this.dialled.delete(key));
+      if (!this.dialled.has(number)) this.dialled.set(number, { at: now, outcome: this.place(number, model) });
+      return this.dialled.get(number).outcome;
     }
 
-    hangUp(call) {
-      return this.attempt(() => this.client.hangup(call), '');
-    }
-
-    async attempt(command, number) {
+    async place(number, model) {
+      const away = this.dialling(number, { name: nameOf(model) });
       try {
-        await command();
+        const { call } = await this.client.call(number);
+        away(call);
+        return { ok: true, call };
       } catch (err) {
-        this.explain(err, number);
+        away();
+        return { ok: false, code: this.unconnected(err) ? 'offline' : err.code || 'internal' };
       }
     }
 
     unconnected({ code }) {
       return code === 'stopped' || code === 'refused' || (code === 'timeout' && this.client.state.name !== 'live');
-    }
-
-    explain(err, number) {
-      const code = this.unconnected(err) ? 'offline' : err.code || 'internal';
-      this.errors.show(this.t('errors.' + (explained.has(code) ? code : 'failed'), { code, number }));
     }
   };
 });

@@ -1,26 +1,179 @@
-/* Who is calling, looked up once for all tabs of the user. */
+/* Who has a number, looked up once for all tabs of the user: the tab that holds the connection asks the CRM, and
+   tells the others. */
 define(['./phone.js?v=%VERSION%'], function (phone) {
   'use strict';
 
+  const fresh = 60000; /* ms that an answer is kept, also that there was none */
+  const mostKept = 100; /* numbers */
+  const silence = 2000; /* ms in which the leader says that it heard; then this tab asks the CRM itself */
+  const spread = 500; /* ms by which tabs differ in that, so that the first can tell the others */
+  const undecided = 150; /* the same where tabs have no leader: whoever is first asks for all */
+  const answering = 8000; /* ms in which a search that somebody has begun comes to an end */
+
+  const pause = 700; /* ms from one search to the next: the CRM takes seven requests a second, and a search is up to four */
+
+  /* What the tabs say to each other, key being phone.tail of the number:
+       {ask: key, number}       {busy: key}       {told: key, result}       {learned: key, number, result}       {forget: key} */
   return class Lookups {
-    /* crm {find}   client {state.leader}   channel  a BroadcastChannel, or null   clock */
-    constructor({ crm, client, channel, clock }) {
-      Object.assign(this, { crm, client, channel, clock });
+    /* crm {find}   client {state.leader, on}   channel  a BroadcastChannel of this user's tabs, or null   clock   random */
+    constructor({ crm, client, channel, clock, random = Math.random }) {
+      Object.assign(this, { crm, client, channel, clock, random });
+      this.kept = new Map(); /* key → {result, at}, the oldest first */
+      this.waiting = new Map(); /* key → {number, promise, resolve, cancel, searching} */
+      this.listeners = new Set();
+      this.turn = Promise.resolve(); /* one search after another */
+      this.free = 0; /* when the next may begin */
+      this.endPause = () => {};
+      this.off = client.on('state', ({ leader }) => leader === true && this.succeed());
+      if (channel) channel.onmessage = ({ data }) => this.hear(data);
     }
 
-    /* Resolves to {state: 'found' | 'none' | 'failed', matches}; never rejects. */
-    async find(number) {
-      if (!phone.searchable(number)) return { state: 'none', matches: [] };
-      try {
-        const matches = await this.crm.find(number);
-        return { state: matches.length ? 'found' : 'none', matches };
-      } catch {
-        return { state: 'failed', matches: [] };
-      }
+    /* Resolves to {state: 'found' | 'none' | 'failed', matches}; never rejects. For a minute the answer to the same
+       number is the same. */
+    find(number) {
+      if (!phone.searchable(number)) return Promise.resolve({ state: 'none', matches: [] });
+      const key = phone.tail(number);
+      const kept = this.recent(key);
+      if (kept) return Promise.resolve(kept);
+      if (!this.waiting.has(key)) this.begin(key, number);
+      return this.waiting.get(key).promise;
+    }
+
+    /* Somebody has just been put into the CRM: these are the number's matches from now on, in all tabs. */
+    learned(number, matches) {
+      const result = { state: matches.length ? 'found' : 'none', matches };
+      const key = phone.tail(number);
+      this.post({ learned: key, number, result });
+      this.learn(key, number, result);
+    }
+
+    /* The next find asks the CRM again, in whatever tab. */
+    forget(number) {
+      const key = phone.tail(number);
+      this.kept.delete(key);
+      this.post({ forget: key });
+    }
+
+    /* fn(number, matches) after learned, in this tab or another. Returns a function that ends it. */
+    watch(fn) {
+      this.listeners.add(fn);
+      return () => this.listeners.delete(fn);
     }
 
     stop() {
+      this.off();
+      this.endPause();
+      this.waiting.forEach((wait, key) => this.settle(key, { state: 'failed', matches: [] }));
       if (this.channel) this.channel.close();
+      this.channel = null;
+      this.listeners.clear();
+    }
+
+    begin(key, number) {
+      const wait = { number, cancel: () => {}, searching: false };
+      wait.promise = new Promise((resolve) => {
+        wait.resolve = resolve;
+      });
+      this.waiting.set(key, wait);
+      const { leader } = this.client.state;
+      if (!this.channel || leader === true) {
+        this.search(key);
+      } else {
+        this.post({ ask: key, number });
+        if (leader === false) this.patience(key, silence + spread * this.random());
+        else this.patience(key, undecided * this.random());
+      }
+    }
+
+    patience(key, ms) {
+      const wait = this.waiting.get(key);
+      wait.cancel();
+      wait.cancel = this.clock.after(ms, () => this.search(key));
+    }
+
+    /* The tab that led is gone, with what it was asked. */
+    succeed() {
+      [...this.waiting.keys()].forEach((key) => this.search(key));
+    }
+
+    search(key) {
+      const wait = this.waiting.get(key);
+      if (wait.searching) return;
+      wait.searching = true;
+      wait.cancel();
+      this.post({ busy: key });
+      this.turn = this.turn.then(() => this.paused()).then(() => this.waiting.get(key) === wait && this.ask(key, wait));
+    }
+
+    paused() {
+      const ms = this.free - this.clock.now();
+      if (ms <= 0) return undefined;
+      return new Promise((resolve) => {
+        this.endPause = this.clock.after(ms, resolve);
+      });
+    }
+
+    async ask(key, wait) {
+      this.free = this.clock.now() + pause;
+      this.post({ busy: key });
+      const result = await this.crm.find(wait.number).then(
+        (matches) => ({ state: matches.length ? 'found' : 'none', matches }),
+        () => ({ state: 'failed', matches: [] }),
+      );
+      if (this.waiting.get(key) !== wait) return; /* learned meanwhile, or stopped */
+      this.post({ told: key, result });
+      this.keep(key, result);
+    }
+
+    hear(said) {
+      if (said.ask) this.asked(said.ask, said.number);
+      if (said.busy) this.hold(said.busy);
+      if (said.told) this.keep(said.told, said.result);
+      if (said.learned) this.learn(said.learned, said.number, said.result);
+      if (said.forget) this.kept.delete(said.forget);
+    }
+
+    asked(key, number) {
+      const wait = this.waiting.get(key);
+      const { leader } = this.client.state;
+      const kept = leader !== false && this.recent(key);
+      if (kept) this.post({ told: key, result: kept });
+      else if (wait && wait.searching) this.post({ busy: key });
+      else if (leader === true) this.find(number);
+    }
+
+    hold(key) {
+      const wait = this.waiting.get(key);
+      if (wait && !wait.searching) this.patience(key, answering + spread * this.random());
+    }
+
+    learn(key, number, result) {
+      this.keep(key, result);
+      this.listeners.forEach((fn) => fn(number, result.matches));
+    }
+
+    keep(key, result) {
+      this.kept.delete(key);
+      this.kept.set(key, { result, at: this.clock.now() });
+      if (this.kept.size > mostKept) this.kept.delete(this.kept.keys().next().value);
+      this.settle(key, result);
+    }
+
+    settle(key, result) {
+      const wait = this.waiting.get(key);
+      if (!wait) return;
+      this.waiting.delete(key);
+      wait.cancel();
+      wait.resolve(result);
+    }
+
+    recent(key) {
+      const kept = this.kept.get(key);
+      return kept && this.clock.now() - kept.at < fresh ? kept.result : null;
+    }
+
+    post(message) {
+      if (this.channel) this.channel.postMessage(message);
     }
   };
 });

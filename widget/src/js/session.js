@@ -1,23 +1,13 @@
 /* One session: the connection of this tab to the gateway and everything that hangs on it. */
 define([
-  './desk.js?v=%VERSION%', './deck.js?v=%VERSION%', './crm.js?v=%VERSION%', './lookups.js?v=%VERSION%', './notices.js?v=%VERSION%',
+  './clock.js?v=%VERSION%', './desk.js?v=%VERSION%', './deck.js?v=%VERSION%', './crm.js?v=%VERSION%', './lookups.js?v=%VERSION%', './notices.js?v=%VERSION%',
   './announce.js?v=%VERSION%', './alerts.js?v=%VERSION%', './telephone.js?v=%VERSION%', './status.js?v=%VERSION%', './store.js?v=%VERSION%',
   './dialer.js?v=%VERSION%', './link.js?v=%VERSION%', './errors.js?v=%VERSION%', './result/results.js?v=%VERSION%', './list/list.js?v=%VERSION%',
-  './settings/access.js?v=%VERSION%', './settings/behaviour.js?v=%VERSION%',
-], function (Desk, Deck, Crm, Lookups, Notices, Announce, Alerts, Telephone, Status, Store, Dialer, Link, Errors, Results, List, access, behaviour) {
+  './settings/access.js?v=%VERSION%', './settings/behaviour.js?v=%VERSION%', './wake.js?v=%VERSION%', './opener.js?v=%VERSION%',
+], function (
+  clock, Desk, Deck, Crm, Lookups, Notices, Announce, Alerts, Telephone, Status, Store, Dialer, Link, Errors, Results, List, access, behaviour, Wake, Opener,
+) {
   'use strict';
-
-  const clock = {
-    now: () => Date.now(),
-    after(ms, fn) {
-      const id = setTimeout(fn, ms);
-      return () => clearTimeout(id);
-    },
-    every(ms, fn) {
-      const id = setInterval(fn, ms);
-      return () => clearInterval(id);
-    },
-  };
 
   /* The page may forbid it. */
   const localStorageOf = (page) => {
@@ -32,8 +22,9 @@ define([
     /* app     the CRM's APP object       widget  the CRM's widget object (self)
        t       translator                 ajax    jQuery.ajax as a promise
        url     the gateway's address      support {email, link, phone}: whom to ask, '' where not known
+       base    where the widget's files are
        page    window                     Client, Modal  the classes to use */
-    constructor({ app, widget, t, ajax, url, support, page, Client, Modal }) {
+    constructor({ app, widget, t, ajax, url, support, base, page, Client, Modal }) {
       const user = app.constant('user') || {};
       const account = app.constant('account') || {};
       const scope = 'ringcast.' + account.id + '.' + user.id + '.'; /* other users may sit at this browser, too */
@@ -49,20 +40,37 @@ define([
       const { client } = this;
       const store = new Store({ storage: localStorageOf(page), prefix: scope, page });
       const notices = new Notices({ notifications: app.notifications, clock, t });
-      const errors = new Errors({ notices, store, clock, t, support });
-      const crm = new Crm({ ajax, app });
+      const locks = page.navigator.locks || null;
+      const errors = new Errors({ notifications: app.notifications, store, locks, scope, clock, t, support });
+      const crm = new Crm({ ajax, app, clock, t });
       const telephone = new Telephone({ client });
+      const opener = new Opener({ app, page });
 
       this.lookups = new Lookups({ crm, client, channel: channel('lookups'), clock });
-      this.dialer = new Dialer({ client, errors, clock, t });
+      this.dialer = new Dialer({ client, errors, clock, t, dialling: (number, known) => this.desk.dialling(number, known) });
       this.alerts = new Alerts({ client, store, clock, t, page, behaviour: rules, visible });
       this.announce = new Announce({ client, notices, behaviour: rules, clock, t, me, colleague });
-      this.results = new Results({ Modal, crm, store, clock, t, dark, behaviour: rules });
-      this.list = new List({ client, dialer: this.dialer, errors, store, clock, t, dark, ns, widget, crm, behaviour: rules });
-      this.deck = new Deck({ clock, t, dark, ns, store });
-      this.link = new Link({ host: new URL(url).host, errors, notices, clock, t, indicate: (message) => this.deck.indicate(message) });
+      this.results = new Results({
+        Modal, page, crm, store, lookups: this.lookups, clock, t, dark, client, visible, locks, behaviour: rules, lang: app.lang_id, user: Number(user.id),
+        over: (is) => this.deck.$root.toggleClass('ringcast-deck_over', is),
+      });
+      this.list = new List({
+        client, dialer: this.dialer, errors, store, clock, t, dark, ns, widget, crm, app, behaviour: rules, locks, scope, base, visible,
+        opener,
+        quiet: () => this.results.windows.size === 0,
+        random: () => Math.random().toString(36).slice(2) + Math.random().toString(36).slice(2),
+      });
+      this.deck = new Deck({ clock, t, dark, ns, store, alerts: this.alerts });
+      this.link = new Link({
+        host: new URL(url).host, errors, notices, clock, t,
+        indicate: (message) => this.deck.indicate(message),
+        badge: (status) => widget.set_status && widget.set_status(status),
+        entitled: () => access.extensionsOf(widget.get_settings(), user.id).length > 0,
+      });
       this.desk = new Desk({
-        client, telephone, crm, clock, t, me, colleague, visible, errors, behaviour: rules,
+        client, telephone, crm, store, clock, t, me, colleague, visible, errors, behaviour: rules,
+        wake: new Wake({ page }),
+        opener,
         deck: this.deck,
         lookups: this.lookups,
         announce: this.announce,
@@ -74,6 +82,7 @@ define([
 
     start() {
       this.desk.start();
+      this.results.start();
       this.offs = [
         this.client.on('state', (state) => this.link.onState(state)),
         this.client.on('call', (change) => this.list.onCall(change)),

@@ -1,9 +1,8 @@
 /* APP (also AMOCRM): the parts of the CRM's global object that a telephony widget touches. */
-define(['jquery', 'app/session', 'app/notifications', 'app/probe'], function ($, session, notifications, probe) {
+define(['app/notifications', 'app/sdk', 'app/session'], function (notifications, parts, session) {
   'use strict';
 
   const { user, users } = session;
-  let calling = false;
 
   const managers = {};
   users.forEach(({ id, name, admin, theme }) => {
@@ -19,31 +18,24 @@ define(['jquery', 'app/session', 'app/notifications', 'app/probe'], function ($,
     },
     managers,
     groups: {},
-    task_types: {},
+    task_types: Object.fromEntries(session.task_types.map(({ id, name }) => [id, { id, name, option: name }])),
   };
 
   return {
     lang_id: session.lang,
     notifications,
-    data: { current_card: false, current_entity: '' },
+    sdk: parts.sdk,
+    widgets: parts.widgets,
+    data: { current_card: false, current_list: false, current_entity: '' },
     constant: (key) => constants[key],
-    isCard: function () {
+    isCard() {
       return Boolean(this.data.current_card);
     },
-    getBaseEntity: function () {
+    getBaseEntity() {
       return this.data.current_entity;
     },
-    getWidgetsArea: function () {
+    getWidgetsArea() {
       return this.data.area;
-    },
-    sdk: {
-      setCallingStatus(on) {
-        if (typeof on !== 'boolean') probe.errors.push('setCallingStatus takes a boolean, got ' + typeof on);
-        calling = Boolean(on);
-        probe.callingStatus.push(calling);
-        $('#calling').text(session.t.calling).prop('hidden', !calling);
-      },
-      getCallingStatus: () => calling,
     },
   };
 });

@@ -1,5 +1,6 @@
-/* What the server tells this page as it happens: the user's notifications, and that a card has a new note. */
-define(['jquery', 'app/session', 'app/notifications'], function ($, session, notifications) {
+/* What the server tells this page as it happens: the user's notifications, that a card has a new note, and which
+   users have a page open. */
+define(['jquery', 'app/session', 'app/notifications', 'app/sdk'], function ($, session, notifications, sdk) {
   'use strict';
 
   return {
@@ -9,7 +10,8 @@ define(['jquery', 'app/session', 'app/notifications'], function ($, session, not
         const note = JSON.parse(e.data);
         notifications.toast(note.type, note);
       });
-      stream.addEventListener('note', (e) => $(document).trigger('card:note', JSON.parse(e.data).contact));
+      stream.addEventListener('note', (e) => $(document).trigger('card:note', JSON.parse(e.data)));
+      stream.addEventListener('online', (e) => sdk.setOnline(JSON.parse(e.data)));
     },
   };
 });

@@ -38,7 +38,9 @@ define(['jquery'], function ($) {
     };
 
     $el.on('click', '.modal-body__close, .modal-body__actions .button-cancel', () => modal.destroy());
-    if (!given.disable_overlay_click) $el.on('click', '.modal-scroller', (e) => e.target === e.currentTarget && modal.destroy());
+    $el.on('click', '.modal-scroller', (e) => {
+      if (e.target === e.currentTarget && !given.disable_overlay_click) modal.destroy();
+    });
     $(document).on('keydown' + ns, (e) => {
       if (e.which === 27 && !given.disable_escape_keydown) modal.destroy();
       if (e.which === 13 && !given.disable_enter_keydown && !$(e.target).is('input, textarea, button, a')) $body.find('.js-modal-accept').trigger('click');

@@ -1,12 +1,18 @@
 /* Navigation without reloading. */
-define(['jquery', 'app/app', 'app/pages', 'app/session'], function ($, APP, pages, session) {
+define(['jquery', 'app/app', 'app/board', 'app/lists', 'app/cards', 'app/settings', 'app/session'], function ($, APP, board, list, cards, settings, session) {
   'use strict';
 
   const routes = [
-    { path: /^\/leads\/$/, area: 'llist', entity: 'leads', show: pages.leads },
-    { path: /^\/contacts\/list\/$/, area: 'clist', entity: 'contacts', show: pages.contacts },
-    { path: /^\/contacts\/detail\/(\d+)$/, area: 'ccard', entity: 'contacts', card: true, show: pages.contact },
-    { path: /^\/contacts\/add\/$/, area: 'ccard', entity: 'contacts', card: true, show: pages.add },
+    { path: /^\/leads\/$/, area: 'llist', entity: 'leads', show: board.leads },
+    { path: /^\/leads\/list\/$/, area: 'llist', entity: 'leads', show: list('leads') },
+    { path: /^\/contacts\/list\/$/, area: 'clist', entity: 'contacts', show: list('contacts') },
+    { path: /^\/companies\/list\/$/, area: 'clist', entity: 'companies', show: list('companies') },
+    { path: /^\/contacts\/detail\/(\d+)$/, area: 'ccard', entity: 'contacts', card: true, show: cards.contacts },
+    { path: /^\/companies\/detail\/(\d+)$/, area: 'comcard', entity: 'companies', card: true, show: cards.companies },
+    { path: /^\/leads\/detail\/(\d+)$/, area: 'lcard', entity: 'leads', card: true, show: cards.leads },
+    { path: /^\/customers\/detail\/(\d+)$/, area: 'cucard', entity: 'customers', card: true, show: cards.customers },
+    { path: /^\/contacts\/add\/$/, area: 'ccard', entity: 'contacts', card: true, show: cards.add },
+    { path: /^\/settings\/widgets\/$/, area: 'settings', entity: '', show: settings.page },
   ];
 
   let changed = $.noop;
@@ -16,7 +22,9 @@ define(['jquery', 'app/app', 'app/pages', 'app/session'], function ($, APP, page
     const [, id = 0] = location.pathname.match(route.path) || [];
     $(document).trigger('page:changed');
     $('.phone-menu').remove();
-    Object.assign(APP.data, { current_card: route.card ? { id: Number(id) } : false, current_entity: route.entity, area: route.area });
+    Object.assign(APP.data, {
+      current_card: route.card ? { id: Number(id) } : false, current_list: false, current_entity: route.entity, area: route.area, current_view: { $el: $('#page') },
+    });
     route.show(Number(id), router);
     changed(route.area);
   };
@@ -30,7 +38,7 @@ define(['jquery', 'app/app', 'app/pages', 'app/session'], function ($, APP, page
     /* onChange(area) after each page. */
     start(onChange) {
       changed = onChange;
-      pages.menu();
+      board.menu();
       window.addEventListener('popstate', show);
       $(document).on('click', 'a[href^="/"]', (e) => {
         const href = e.currentTarget.getAttribute('href');

@@ -7,7 +7,8 @@ define(['jquery', 'app/words'], function ($, words) {
 
   const session = {
     ...boot,
-    t: words[boot.lang],
+    kommo: boot.platform === 'kommo',
+    t: { ...words[boot.lang], ...(boot.platform === 'kommo' ? {} : words.amocrm[boot.lang]) },
 
     /* The same path for the same user. */
     href(path) {
@@ -18,6 +19,8 @@ define(['jquery', 'app/words'], function ($, words) {
     },
 
     userName: (id) => (boot.users.find((user) => user.id === id) || { name: '' }).name,
+
+    post: (url, body) => $.ajax({ url, method: 'POST', contentType: 'application/json', data: JSON.stringify(body), dataType: 'json' }),
   };
 
   $.ajaxPrefilter((options, original, xhr) => {

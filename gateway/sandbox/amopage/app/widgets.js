@@ -1,49 +1,9 @@
-/* Widgets: the class they inherit, and their life in a page that never reloads. */
-define(['jquery', 'app/app', 'app/session', 'app/actions', 'app/probe'], function ($, APP, session, actions, probe) {
+/* The life of widgets in a page that never reloads. */
+define(['jquery', 'app/app', 'app/session', 'app/actions', 'app/widget', 'app/probe'], function ($, APP, session, actions, Widget, probe) {
   'use strict';
 
-  const loaded = {}; /* code → {self, info} */
-
-  function Widget() {}
-
-  Widget.prototype = {
-    i18n(key) {
-      return key.split('.').reduce((at, part, i, parts) => {
-        if (at === undefined) throw new TypeError('i18n: no ' + key);
-        return at[part] === undefined && i === parts.length - 1 ? false : at[part];
-      }, this.langs);
-    },
-    set_lang(langs) {
-      this.langs = langs;
-    },
-    get_settings() {
-      return this.params;
-    },
-    set_settings(values) {
-      $.extend(this.params, values);
-    },
-    get_version() {
-      return this.params.version;
-    },
-    get_install_status() {
-      return 'installed';
-    },
-    set_status() {},
-    system() {
-      return { area: APP.getWidgetsArea(), amouser_id: session.user.id, amouser: APP.constant('user').login, amohash: '', domain: location.host, subdomain: session.subdomain, server: location.host };
-    },
-    add_action(type, fn) {
-      actions.register(type, this.params.widget_code, fn, this.langs.widget.call_action || this.langs.widget.name);
-    },
-    /* As jQuery.ajax, with the proof of who sits here in X-Auth-Token. */
-    $authorizedAjax(options) {
-      return $.ajax({
-        url: '/ajax/v2/integrations/' + this.params.oauth_client_uuid + '/disposable_token',
-        headers: { 'X-Requested-With': 'XMLHttpRequest' },
-        dataType: 'json',
-      }).then(({ token }) => $.ajax($.extend(true, {}, options, { headers: { 'X-Auth-Token': token } })));
-    },
-  };
+  const loaded = {}; /* code → {self, info, langs} */
+  const cached = 30 * 60 * 1000; /* ms that a browser takes the list of widgets from its own storage */
 
   /* As the real one: the prototype is replaced, so that what a widget put there before is lost. */
   const inherit = (Constructor) => {
@@ -68,22 +28,29 @@ define(['jquery', 'app/app', 'app/session', 'app/actions', 'app/probe'], functio
     actions.forget(code);
   };
 
-  const make = (info, Constructor, langs) => {
+  const instance = (info, { Constructor, langs }) => {
     inherit(Constructor);
     const self = new Constructor();
+    const active = info.status === 'installed' ? 'Y' : 'N';
     self.ns = '.widget:' + info.code;
     self.params = {};
     self.set_lang(langs);
     self.set_settings($.extend({}, info.settings, {
-      widget_code: info.code, path: info.path, images_path: info.path + '/images', version: info.version, status: 'installed',
-      active: 'Y', widget_active: 'Y', oauth_client_uuid: info.client_uuid,
+      widget_code: info.code, path: info.path, cdn_path: info.path, images_path: info.path + '/images', version: info.version, status: info.status,
+      active, widget_active: active, oauth_client_uuid: info.client_uuid, support: info.support,
     }));
+    return self;
+  };
+
+  const make = (info, parts) => {
+    const self = instance(info, parts);
     const { render, init, bind_actions } = self.callbacks || {};
     if (![render, init, bind_actions].every((fn) => typeof fn === 'function')) {
       probe.errors.push('dropped: render, init and bind_actions must be functions');
       return;
     }
     loaded[info.code] = { self, info };
+    actions.registerRows(info.code, self.langs.widget.name, self.callbacks);
     if (guarded('render', () => render.call(self))) {
       $(document).trigger('widget:' + info.code + ':loaded');
       if (guarded('init', () => init.call(self)) !== true) probe.errors.push('init must return true');
@@ -91,33 +58,79 @@ define(['jquery', 'app/app', 'app/session', 'app/actions', 'app/probe'], functio
     if (guarded('bind_actions', () => bind_actions.call(self)) !== true) probe.errors.push('bind_actions must return true');
   };
 
-  const fetchAndMake = (info) => {
+  const fetch = async (info) => {
     const lang = info.locale.includes(session.lang) ? session.lang : info.locale[0];
-    const failed = (err) => probe.errors.push('load: ' + err);
-    $.getJSON(info.path + '/i18n/' + lang + '.json?v=' + info.version).then((langs) => {
-      require([info.path + '/script.js?v=' + info.version], (Constructor) => guarded('new', () => make(info, Constructor, langs)), failed);
-    }, failed);
+    const langs = await Promise.resolve($.getJSON(info.path + '/i18n/' + lang + '.json?v=' + info.version));
+    const Constructor = await new Promise((done, fail) => require([info.path + '/script.js?v=' + info.version], done, fail));
+    return { Constructor, langs };
+  };
+
+  const failed = (err) => probe.errors.push('load: ' + (err.status || err));
+
+  const key = (area) => 'widgets:' + session.user.id + ':' + area;
+
+  const remembered = (area) => {
+    try {
+      const { at, list } = JSON.parse(localStorage.getItem(key(area)));
+      return Date.now() - at < cached ? list : null;
+    } catch {
+      return null;
+    }
+  };
+
+  /* The list of an area: from this browser's storage while that is young enough. */
+  const listed = async (area) => {
+    const there = remembered(area);
+    if (there) return there;
+    const { widgets: list } = await Promise.resolve(session.post('/ajax/widgets/list', { area }));
+    localStorage.setItem(key(area), JSON.stringify({ at: Date.now(), list }));
+    return list;
+  };
+
+  const forget = () => {
+    Object.keys(localStorage).filter((name) => name.startsWith(key(''))).forEach((name) => localStorage.removeItem(name));
   };
 
   const disabled = new Set();
 
+  const wanted = (info, area) => info.status === 'installed' && !disabled.has(info.code) && info.locations.some((at) => at === 'everywhere' || at.startsWith(area));
+
+  const loadOne = async (info) => {
+    const there = loaded[info.code];
+    if (there) {
+      guarded('render', () => there.self.callbacks.render.call(there.self));
+      return;
+    }
+    const parts = await fetch(info).catch(failed);
+    if (parts && !loaded[info.code]) guarded('new', () => make(info, parts));
+  };
+
   const widgets = {
+    listed,
+    forget,
+    guarded,
+
     /* At each change of area. A widget with init_once lives on and only renders again. */
-    load(area) {
+    async load(area) {
       probe.loads += 1;
       Object.keys(loaded).forEach((code) => loaded[code].info.init_once || destroy(code));
-      $.ajax({ url: '/ajax/widgets/list', method: 'POST', contentType: 'application/json', data: JSON.stringify({ area }), dataType: 'json' }).then((list) => {
-        list.widgets
-          .filter((info) => !disabled.has(info.code) && info.locations.some((at) => at === 'everywhere' || at.startsWith(area)))
-          .forEach((info) => {
-            const there = loaded[info.code];
-            if (there) guarded('render', () => there.self.callbacks.render.call(there.self));
-            else fetchAndMake(info);
-          });
-      });
+      const list = await listed(area).catch((err) => failed(err) && []);
+      list.filter((info) => wanted(info, area)).forEach(loadOne);
     },
 
-    /* As an administrator does in the settings. */
+    /* The widget as it runs here, or one that is made for its settings window only. */
+    async self(info) {
+      if (loaded[info.code]) return loaded[info.code].self;
+      return instance(info, await fetch(info));
+    },
+
+    running: (code) => Boolean(loaded[code]),
+
+    stop(code) {
+      if (loaded[code]) destroy(code);
+    },
+
+    /* As an administrator does in the settings, without saving anything. */
     setActive(code, active) {
       if (active) disabled.delete(code);
       else disabled.add(code);
@@ -129,7 +142,7 @@ define(['jquery', 'app/app', 'app/session', 'app/actions', 'app/probe'], functio
       if (active) widgets.load(APP.getWidgetsArea());
     },
 
-    /* Opens a widget's settings in the given element, as the settings window would. */
+    /* Calls a widget's callback for the settings window with any element. */
     openSettings: (code, $body) => loaded[code].self.callbacks.settings.call(loaded[code].self, $body),
   };
 

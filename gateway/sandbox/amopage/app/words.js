@@ -1,13 +1,50 @@
-/* What the page says, in the languages it speaks. */
+/* What the page says, in the languages it speaks; amocrm: where amoCRM says it otherwise than Kommo. */
 define({
   ru: {
-    leads: 'Сделки', contacts: 'Контакты', add: 'Новый контакт', contact: 'Контакт', name: 'Имя', phone: 'Телефон', company: 'Компания',
-    responsible: 'Ответственный', save: 'Сохранить', notes: 'Лента', noNotes: 'Здесь появятся примечания и звонки.', calling: 'Разговор',
-    widgetError: 'Ошибка виджета', missing: 'Такого контакта нет.', newLead: 'Первичный контакт', talks: 'Переговоры', decision: 'Принимают решение', currency: '₽',
+    leads: 'Сделки', list: 'Список', lead: 'Сделка', contacts: 'Контакты', contact: 'Контакт', companies: 'Компании', company: 'Компания', customer: 'Покупатель',
+    add: 'Новый контакт', settings: 'Настройки', integrations: 'Интеграции', name: 'Имя', phone: 'Телефон', responsible: 'Ответственный', stage: 'Этап', sum: 'Бюджет',
+    save: 'Сохранить', install: 'Установить', disable: 'Отключить', version: 'Версия', more: 'Ещё', selected: 'Выбрано:', yes: 'Да', no: 'Нет', task: 'Задача', listen: 'Слушать', active: 'Виджет включён', required: 'Заполните:',
+    notes: 'Лента', noNotes: 'Здесь появятся примечания и звонки.', calling: 'Разговор', widgetError: 'Ошибка виджета', missing: 'Такой карточки нет.',
+    incoming: 'Входящие заявки', newLead: 'Первичный контакт', talks: 'Переговоры', decision: 'Принимают решение', won: 'Успешно реализовано', lost: 'Закрыто и не реализовано',
+    adminsOnly: 'Настройки меняет только администратор.', notSaved: 'Не сохранилось.', notConfigured: 'Виджет не настроен: настройки не сохранены.', currency: '₽',
   },
   en: {
-    leads: 'Leads', contacts: 'Contacts', add: 'New contact', contact: 'Contact', name: 'Name', phone: 'Phone', company: 'Company',
-    responsible: 'Responsible', save: 'Save', notes: 'Feed', noNotes: 'Notes and calls will show here.', calling: 'In a call',
-    widgetError: 'Widget error', missing: 'There is no such contact.', newLead: 'First contact', talks: 'Negotiation', decision: 'Decision', currency: '€',
+    leads: 'Leads', list: 'List', lead: 'Lead', contacts: 'Contacts', contact: 'Contact', companies: 'Companies', company: 'Company', customer: 'Customer',
+    add: 'New contact', settings: 'Settings', integrations: 'Integrations', name: 'Name', phone: 'Phone', responsible: 'Responsible', stage: 'Stage', sum: 'Budget',
+    save: 'Save', install: 'Install', disable: 'Disable', version: 'Version', more: 'More', selected: 'Selected:', yes: 'Yes', no: 'No', task: 'Task', listen: 'Listen', active: 'The widget is on', required: 'Please fill in:',
+    notes: 'Feed', noNotes: 'Notes and calls will show here.', calling: 'In a call', widgetError: 'Widget error', missing: 'There is no such card.',
+    incoming: 'Incoming leads', newLead: 'First contact', talks: 'Negotiation', decision: 'Decision', won: 'Closed - won', lost: 'Closed - lost',
+    adminsOnly: 'Only an administrator may change settings.', notSaved: 'It was not saved.', notConfigured: 'The widget is not configured: nothing was saved.', currency: '€',
+  },
+  uk: {
+    leads: 'Угоди', list: 'Список', lead: 'Угода', contacts: 'Контакти', contact: 'Контакт', companies: 'Компанії', company: 'Компанія', customer: 'Покупець',
+    add: 'Новий контакт', settings: 'Налаштування', integrations: 'Інтеграції', name: 'Ім’я', phone: 'Телефон', responsible: 'Відповідальний', stage: 'Етап', sum: 'Бюджет',
+    save: 'Зберегти', install: 'Встановити', disable: 'Вимкнути', version: 'Версія', more: 'Ще', selected: 'Вибрано:', yes: 'Так', no: 'Ні', task: 'Завдання', listen: 'Слухати', active: 'Віджет увімкнено', required: 'Заповніть:',
+    notes: 'Стрічка', noNotes: 'Тут з’являться примітки та дзвінки.', calling: 'Розмова', widgetError: 'Помилка віджета', missing: 'Такої картки немає.',
+    incoming: 'Вхідні заявки', newLead: 'Перший контакт', talks: 'Переговори', decision: 'Приймають рішення', won: 'Успішно реалізовано', lost: 'Закрито і не реалізовано',
+    adminsOnly: 'Налаштування змінює лише адміністратор.', notSaved: 'Не збережено.', notConfigured: 'Віджет не налаштовано: нічого не збережено.', currency: '₴',
+  },
+  es: {
+    leads: 'Leads', list: 'Lista', lead: 'Lead', contacts: 'Contactos', contact: 'Contacto', companies: 'Compañías', company: 'Compañía', customer: 'Cliente',
+    add: 'Nuevo contacto', settings: 'Ajustes', integrations: 'Integraciones', name: 'Nombre', phone: 'Teléfono', responsible: 'Responsable', stage: 'Etapa', sum: 'Presupuesto',
+    save: 'Guardar', install: 'Instalar', disable: 'Desactivar', version: 'Versión', more: 'Más', selected: 'Seleccionados:', yes: 'Sí', no: 'No', task: 'Tarea', listen: 'Escuchar', active: 'El widget está activo', required: 'Complete:',
+    notes: 'Historial', noNotes: 'Aquí aparecerán las notas y las llamadas.', calling: 'En llamada', widgetError: 'Error del widget', missing: 'Esa ficha no existe.',
+    incoming: 'Leads entrantes', newLead: 'Contacto inicial', talks: 'Negociación', decision: 'Decisión', won: 'Ganado', lost: 'Perdido',
+    adminsOnly: 'Solo un administrador puede cambiar los ajustes.', notSaved: 'No se guardó.', notConfigured: 'El widget no está configurado: no se guardó nada.', currency: '€',
+  },
+  pt: {
+    leads: 'Leads', list: 'Lista', lead: 'Lead', contacts: 'Contatos', contact: 'Contato', companies: 'Empresas', company: 'Empresa', customer: 'Cliente',
+    add: 'Novo contato', settings: 'Configurações', integrations: 'Integrações', name: 'Nome', phone: 'Telefone', responsible: 'Responsável', stage: 'Etapa', sum: 'Orçamento',
+    save: 'Salvar', install: 'Instalar', disable: 'Desativar', version: 'Versão', more: 'Mais', selected: 'Selecionados:', yes: 'Sim', no: 'Não', task: 'Tarefa', listen: 'Ouvir', active: 'O widget está ativo', required: 'Preencha:',
+    notes: 'Histórico', noNotes: 'As notas e as chamadas aparecerão aqui.', calling: 'Em chamada', widgetError: 'Erro do widget', missing: 'Essa ficha não existe.',
+    incoming: 'Leads de entrada', newLead: 'Contato inicial', talks: 'Negociação', decision: 'Decisão', won: 'Ganho', lost: 'Perdido',
+    adminsOnly: 'Só um administrador pode mudar as configurações.', notSaved: 'Não foi salvo.', notConfigured: 'O widget não está configurado: nada foi salvo.', currency: 'R$',
+  },
+  amocrm: {
+    ru: { incoming: 'Неразобранное' },
+    en: { incoming: 'Unsorted' },
+    uk: { incoming: 'Нерозібране' },
+    es: { incoming: 'Sin clasificar' },
+    pt: { incoming: 'Não classificados' },
   },
 });

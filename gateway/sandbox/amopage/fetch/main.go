@@ -38,6 +38,16 @@ func libraries() []library {
 			sha256: "777158e89275e16bd51aec3ef714fbcb5dc45789e7078659933bc814916d7dec",
 			files:  map[string]string{"package/require.js": "requirejs/require.js"},
 		},
+		{
+			pkg:    "twig@0.8.9", // the version that amoCRM's pages have
+			sha256: "2979b9c754cb90e5cbcefddca0e04188ef3a01c41a05d8daa75d8369a9ec9e9f",
+			files:  map[string]string{"package/twig.js": "twig/twig.js", "package/LICENSE": "twig/LICENSE"},
+		},
+		{
+			pkg:    "underscore@1.9.1", // the version that amoCRM's pages have
+			sha256: "64e15c0c42a76a88d2b8e22d44e724ac20f544e4a88a8237739c2bc2fb370537",
+			files:  map[string]string{"package/underscore.js": "underscore/underscore.js", "package/LICENSE": "underscore/LICENSE"},
+		},
 	}
 }
 

@@ -1,120 +1,275 @@
-/* The result window: after a talk, who it was and how long, and a note for the contact's card. */
-define(['jquery', '../text.js?v=%VERSION%'], function ($, text) {
+/* Result windows: after a talk, one at a time, in one tab; what is typed survives a reload. */
+define([
+  'jquery', './drafts.js?v=%VERSION%', './form.js?v=%VERSION%', './links.js?v=%VERSION%', './refusals.js?v=%VERSION%', './save.js?v=%VERSION%',
+], function ($, Drafts, Form, links, refusals, Save) {
   'use strict';
 
-  const html =
-    '<div class="ringcast ringcast-result">' +
-    '<h2 class="ringcast-result__title"></h2>' +
-    '<div class="ringcast-result__who"><a target="_blank" rel="noopener"></a><span></span></div>' +
-    '<dl class="ringcast-result__facts"><dt></dt><dd></dd><dt></dt><dd></dd></dl>' +
-    '<label class="ringcast-result__note"><span></span><textarea rows="4"></textarea></label>' +
-    '<p class="ringcast-result__hint"></p>' +
-    '<p class="ringcast-result__error" role="alert"></p>' +
-    '<div class="ringcast-result__actions">' +
-    '<button type="button" class="ringcast-result__save"></button>' +
-    '<button type="button" class="ringcast-result__cancel"></button>' +
-    '</div>' +
-    '</div>';
+  const claimAgain = 6000; /* ms: by then the claim of a page that is gone is free again */
+  const claimTries = 3;
+  const hiddenTab = 1000; /* ms by which a tab that nobody looks at lets others open the windows */
+  const ns = '.ringcast-result';
+
+  const blank = (call, who, link) => ({
+    link, contact: who.kind === 'unknown' && who.name !== who.number ? call.name || '' : '', deal: '', note: '',
+    task: false, text: '', type: '', due: 'tomorrow', at: '',
+  });
 
   return class Results {
-    /* Modal is the CRM's lib/components/base/modal. */
-    constructor({ Modal, crm, store, clock, t, dark, behaviour }) {
-      Object.assign(this, { Modal, crm, store, clock, t, dark, behaviour });
+    /* Modal   the CRM's lib/components/base/modal   crm, lookups, store, clock, t, dark, behaviour: see session.js
+       client  on, claim, calls                      visible () → whether this tab is looked at
+       locks   navigator.locks, or null              page    window, for when it goes away
+       lang    of dates                              user    the id of whoever sits here
+       over(is)  whether the cards of calls are to lie over the CRM's windows */
+    constructor({ Modal, crm, lookups, store, clock, t, dark, lang, behaviour, client, visible, locks, page, user, over }) {
+      Object.assign(this, { Modal, crm, lookups, clock, t, dark, lang, behaviour, client, visible, locks, page, over });
+      this.drafts = new Drafts({ store, clock });
+      this.save = new Save({ crm, clock, t, user, lead: behaviour.lead });
+      this.windows = new Map(); /* call id → {draft, closed, form, modal, release}, open and to be opened */
       this.queue = Promise.resolve();
-      this.modal = null;
+      this.waits = new Set(); /* cancels */
       this.stopped = false;
     }
 
-    /* Opens the window, after those that are open already. Resolves when it is closed. */
-    open(call, who) {
-      const closed = this.queue.then(() => !this.stopped && new Promise((resolve) => this.draw(call, who, resolve)));
-      this.queue = closed;
-      return closed;
+    start() {
+      const flush = () => this.drafts.flush();
+      this.page.addEventListener('pagehide', flush);
+      this.offs = [
+        this.client.on('call', ({ call }) => {
+          this.update(call);
+          this.cover();
+        }),
+        this.client.on('state', ({ name }) => name === 'live' && this.resume()),
+        () => this.page.removeEventListener('pagehide', flush),
+      ];
     }
 
+    /* Opens the window of a talk, after those that are open already. Resolves when it is closed, or at once if
+       there is to be none. */
+    open(call, who) {
+      if (!this.wanted(call, who)) return Promise.resolve();
+      const link = links.first(who, (match) => this.crm.linked(match));
+      const done = { entity: null, contact: null, note: false, task: false, doubt: null };
+      return this.line({ call: { ...call }, who: { ...who }, form: blank(call, who, link), done, at: this.clock.now(), touched: false });
+    }
+
+    wanted(call, who) {
+      if (call.direction === 'internal' || call.outcome !== 'answered' || this.stopped) return false;
+      return { always: true, unknown: !who.entity, never: false }[this.behaviour.result];
+    }
+
+    /* Opens again what a reload cut: one tab of all of the user's does. */
+    resume() {
+      this.later(this.visible() ? 0 : hiddenTab, () => {
+        this.drafts.all().forEach((draft) => this.windows.has(draft.call.id) || this.reopen(draft.call.id, claimTries));
+      });
+    }
+
+    async reopen(id, tries) {
+      try {
+        await this.client.claim(id, 'result');
+      } catch (err) {
+        const forgotten = err.code === 'not_found'; /* by the gateway: nobody else will have it either */
+        if (!forgotten && tries > 1) this.later(claimAgain, () => this.reopen(id, tries - 1));
+        if (!forgotten) return;
+      }
+      const draft = this.drafts.get(id); /* another tab may have finished it meanwhile */
+      if (!draft || this.stopped) return;
+      const known = this.client.calls.get(id);
+      if (known && known.recording) draft.call.recording = known.recording;
+      if (await this.line(draft)) this.client.claim(id, 'result', { done: true }).catch(() => {});
+    }
+
+    /* The recording became known. */
+    update(call) {
+      const there = this.windows.get(call.id);
+      if (!there || !call.recording || there.draft.call.recording === call.recording) return;
+      there.draft.call.recording = call.recording;
+      this.drafts.keep(there.draft);
+      if (there.form) there.form.recording(call);
+    }
+
+    /* The drafts stay. */
     stop() {
       this.stopped = true;
-      if (this.modal) this.modal.destroy();
+      this.offs.forEach((off) => off());
+      this.drafts.flush();
+      this.waits.forEach((cancel) => cancel());
+      this.waits.clear();
+      this.windows.forEach(({ modal, release }) => {
+        if (modal) modal.destroy();
+        release();
+      });
+      this.windows.clear();
     }
 
-    draw(call, who, closed) {
-      const $window = this.fill($(html).toggleClass('ringcast_dark', this.dark), call, who);
-      this.modal = new this.Modal({
+    /* Puts a draft's window into the line. Promises whether it was shown here and closed. */
+    line(draft) {
+      const { id } = draft.call;
+      if (this.windows.has(id)) return this.windows.get(id).closed;
+      const there = { draft, form: null, modal: null, release() {} };
+      this.windows.set(id, there);
+      there.closed = this.hold(id).then((release) => {
+        if (!release) {
+          this.windows.delete(id);
+          return false;
+        }
+        there.release = release;
+        this.drafts.keep(draft);
+        const shown = this.queue.then(() => new Promise((closed) => this.stopped || this.draw(there, closed)));
+        this.queue = shown.catch(() => {}); /* the next window opens whatever became of this one */
+        return shown.then(() => {
+          release();
+          return true;
+        });
+      });
+      return there.closed;
+    }
+
+    /* A claim is the browser's, not the tab's, after a while: a lock says which tab has the window. Promises what
+       lets it go, or null. */
+    hold(id) {
+      if (!this.locks) return Promise.resolve(() => {});
+      return new Promise((resolve) => {
+        const granted = (lock) => (lock ? new Promise((release) => resolve(release)) : resolve(null));
+        this.locks.request('ringcast.result.' + id, { ifAvailable: true }, granted).catch(() => resolve(() => {}));
+      });
+    }
+
+    draw(there, closed) {
+      const { draft } = there;
+      there.closing = false; /* saved or given up */
+      const form = new Form({
+        clock: this.clock, t: this.t, dark: this.dark, lang: this.lang, types: this.crm.taskTypes(), save: this.save,
+        on: { input: () => this.typed(there), save: () => this.submit(there), cancel: () => there.modal.destroy(), again: () => this.search(there) },
+      });
+      there.form = form;
+      form.show(draft);
+      const keys = ns + '-' + this.clock.now();
+      there.modal = new this.Modal({
         class_name: 'modal-window',
         can_destroy: false, /* the CRM's navigation must not take a half-written note away */
+        disable_overlay_click: true, /* nor a click beside it */
+        disable_enter_keydown: true,
+        disable_escape_keydown: true, /* Esc in a call's card is not for this window: see below */
+        focus_element: '.ringcast-result__none', /* see focus */
         init: ($body) => {
-          $body.trigger('modal:loaded').html($window).trigger('modal:centrify').append('<span class="modal-body__close"></span>');
+          $body.trigger('modal:loaded').html(form.$root).trigger('modal:centrify')
+            .append('<span class="modal-body__close"><span class="icon icon-modal-close"></span></span>');
         },
         destroy: () => {
-          this.modal = null;
-          closed();
+          if (!this.stopped && !this.leave(there)) return false;
+          $(document).off(keys);
+          this.windows.delete(draft.call.id);
+          this.cover();
+          if (!this.stopped) closed();
           return true;
         },
       });
-      const { modal } = this;
-      $window.find('.ringcast-result__cancel').on('click', () => modal.destroy());
-      $window.find('.ringcast-result__save').on('click', () => this.save($window, who, modal));
-      /* A new contact is made in this very page: the window makes room for it. */
-      $window.find('.ringcast-result__hint a').on('click', () => modal.destroy());
-      $window.find('textarea').on('input', () => $window.find('.ringcast-result__error').text('')).trigger('focus');
-    }
-
-    fill($window, call, who) {
-      const t = this.t;
-      const facts = [
-        [t(call.direction === 'outbound' ? 'result.outgoing' : 'result.incoming'), who.number || who.name],
-        [t('result.duration'), text.clock(call.talk_seconds)],
-      ];
-      $window.find('.ringcast-result__title').text(t('result.title'));
-      const linked = Boolean(who.entity && who.href);
-      const $who = $window.find('.ringcast-result__who');
-      $who.find('a').prop('hidden', !linked).attr('href', who.href || '#').text(who.name);
-      $who.find('span').prop('hidden', linked).text(who.name);
-      facts.forEach(([name, value], i) => {
-        $window.find('dt').eq(i).text(name);
-        $window.find('dd').eq(i).text(value);
+      $(document).on('keydown' + keys, (e) => {
+        const elsewhere = $(e.target).closest('.ringcast').not(form.$root).length > 0;
+        if (e.which === 27 && !elsewhere && !e.isDefaultPrevented()) there.modal.destroy();
       });
-      const $note = $window.find('.ringcast-result__note').prop('hidden', !who.entity);
-      $note.find('span').text(t('result.note'));
-      $note.find('textarea').attr('placeholder', t('result.placeholder'));
-      $window.find('.ringcast-result__save').text(t('result.save')).prop('hidden', !who.entity);
-      $window.find('.ringcast-result__cancel').text(t(who.entity ? 'result.cancel' : 'result.close'));
-      this.hint($window.find('.ringcast-result__hint'), call, who);
-      return $window;
+      this.cover();
+      if (draft.done.doubt) form.wrong(this.refused(draft, { step: draft.done.doubt.step, error: { code: 'offline' } }));
+      if (this.idle()) form.focus();
     }
 
-    /* Without a contact there is nothing to attach a note to; say what becomes of the call. */
-    hint($hint, call, who) {
-      const t = this.t;
-      if (who.entity) {
-        $hint.prop('hidden', true);
-        return;
-      }
-      if (who.kind !== 'unknown') {
-        $hint.text(t('result.unclear'));
-        return;
-      }
-      $hint.text(t(call.direction === 'inbound' ? 'result.unsorted' : 'result.unknown') + ' ');
-      $('<a class="js-navigate-link">').attr('href', who.href).text(t('result.create')).appendTo($hint);
+    /* Nobody talks, and nobody writes elsewhere in the page: the window may take the keyboard. */
+    idle() {
+      const at = document.activeElement;
+      const writing = at && (at.isContentEditable || /^(input|textarea|select)$/i.test(at.tagName));
+      return !writing && !this.calling();
     }
 
-    async save($window, who, modal) {
-      const note = $window.find('textarea').val().trim();
-      const $save = $window.find('.ringcast-result__save');
-      const $error = $window.find('.ringcast-result__error').text('');
-      if (!note) {
-        $error.text(this.t('result.empty'));
-        return;
+    calling() {
+      return [...this.client.calls.values()].some((call) => call.state !== 'ended');
+    }
+
+    /* The cards of calls that ring or talk lie over a window: it may wait, they cannot. */
+    cover() {
+      this.over(this.windows.size > 0 && this.calling());
+    }
+
+    /* Whether the window may close now; if something was typed, the user is asked first. */
+    leave(there) {
+      const { draft, form } = there;
+      if (there.saving) return false;
+      if (draft.touched && !there.closing) {
+        if (form.asking()) form.$('back').trigger('click');
+        else form.ask((yes) => this.answered(there, yes));
+        return false;
       }
-      $save.prop('disabled', true).text(this.t('result.saving'));
+      this.drafts.drop(draft.call.id);
+      return true;
+    }
+
+    answered(there, yes) {
+      there.closing = yes;
+      if (yes) there.modal.destroy();
+      else there.form.focus();
+    }
+
+    typed(there) {
+      const { draft, form } = there;
+      form.refresh(draft);
+      if (!draft.done.doubt) form.foot('');
+      draft.form = form.read();
+      draft.touched = true;
+      this.drafts.soon(draft);
+    }
+
+    async submit(there) {
+      const { draft, form } = there;
+      if (there.saving || form.asking()) return;
+      draft.form = form.read();
+      const mistakes = Object.entries(this.save.mistakes(draft)).map(([field, key]) => ({ field, text: this.t(key) }));
+      form.wrong(mistakes);
+      if (mistakes.length) return;
+      there.saving = true;
+      form.busy(true);
       try {
-        await this.crm.addNote(who.entity, note);
-        modal.destroy();
-      } catch (xhr) {
-        const reason = xhr.status === 403 ? this.t('result.forbidden') : (xhr.responseJSON || {}).detail || this.t('result.offline');
-        $error.text(this.t('result.failed', { reason }));
-        $save.prop('disabled', false).text(this.t('result.save'));
+        await this.save.run(draft, () => this.drafts.keep(draft));
+        there.closing = true;
+      } catch (failure) {
+        form.busy(false);
+        form.refresh(draft);
+        form.wrong(this.refused(draft, failure));
       }
+      if (draft.done.entity) this.lookups.forget(draft.call.phone || draft.call.phone_raw); /* there is more to be found now */
+      there.saving = false;
+      if (there.closing) there.modal.destroy();
+    }
+
+    refused(draft, failure) {
+      return refusals(failure, { made: this.save.makes(draft), t: this.t });
+    }
+
+    /* The CRM did not say who called: it is asked again. */
+    async search(there) {
+      const { draft, form } = there;
+      const { call, who } = draft;
+      form.busy(true);
+      try {
+        const matches = await this.crm.find(call.phone || call.phone_raw);
+        const [best = null] = matches;
+        Object.assign(who, best ? { kind: 'known', name: best.name, entity: best, chosen: best, matches } : { kind: 'unknown', matches: [] });
+        draft.form = { ...form.read(), link: links.first(who, (match) => this.crm.linked(match)) };
+        this.drafts.keep(draft);
+        form.show(draft);
+        form.wrong([]);
+      } catch {
+        form.wrong([{ field: 'foot', text: this.t('result.unclear_still') }]);
+      }
+      form.busy(false);
+      form.refresh(draft);
+    }
+
+    later(ms, fn) {
+      const cancel = this.clock.after(ms, () => {
+        this.waits.delete(cancel);
+        fn();
+      });
+      this.waits.add(cancel);
     }
   };
 });

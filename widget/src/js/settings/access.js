@@ -20,23 +20,37 @@ define([], function () {
     }
   };
 
-  /* The field "extensions": the CRM gives an object, or the same as a JSON string. */
-  const extensions = (widget) => {
-    const value = (widget.get_settings() || {}).extensions;
+  /* The field "extensions": the CRM gives an object, user id → text, or the same as a JSON string. */
+  const extensions = (settings) => {
+    const value = (settings || {}).extensions;
     try {
-      return (typeof value === 'string' ? JSON.parse(value) : value) || {};
+      const map = typeof value === 'string' ? JSON.parse(value) : value;
+      return map && typeof map === 'object' ? map : {};
     } catch {
       return {};
     }
   };
 
+  /* '101, 102' is ['101', '102']. */
+  const split = (text) => String(text ?? '').split(/[\s,;]+/).filter(Boolean);
+
+  const extensionsOf = (settings, user) => split(extensions(settings)[user]);
+
   /* extension → the colleague's name or ''. Only for names that the gateway does not tell: settings may be half
      an hour old. */
   const colleagues = (widget, app) => (extension) => {
-    const owner = Object.entries(extensions(widget)).find(([, value]) => String(value).trim() === String(extension));
+    const owner = Object.entries(extensions(widget.get_settings())).find(([, text]) => split(text).includes(String(extension)));
     const manager = owner && (app.constant('managers') || {})[owner[0]];
     return (manager && manager.title) || '';
   };
 
-  return { tokens, colleagues };
+  /* Whether the user administers the CRM's account: only then the gateway takes extensions from him. */
+  const isAdmin = (app) => {
+    const rights = app.constant('user_rights') || {};
+    const user = app.constant('user') || {};
+    const manager = (app.constant('managers') || {})[user.id] || {};
+    return [rights.is_admin, manager.is_admin].some((is) => is === true || is === 'Y');
+  };
+
+  return { tokens, extensions, extensionsOf, split, colleagues, isAdmin };
 });

@@ -15,7 +15,7 @@ define([], function () {
   };
 
   /* Every field, whatever somebody has saved. */
-  return (settings) => {
+  const behaviour = (settings) => {
     const given = read((settings || {}).behaviour);
     const seconds = Math.round(Number(given.interval));
     const made = { interval: seconds >= interval.least && seconds <= interval.most ? seconds : interval.usual };
@@ -27,4 +27,6 @@ define([], function () {
     });
     return made;
   };
+
+  return Object.assign(behaviour, { choices, switches, interval });
 });

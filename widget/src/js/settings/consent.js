@@ -4,16 +4,17 @@ define(['jquery'], function ($) {
   'use strict';
 
   return {
-    draw($body, { ns, label }) {
-      const $field = $body.find('input[name="consent"]');
-      if (!$field.length || $body.find('.ringcast-consent').length) return;
-      const $box = $('<label class="ringcast ringcast-consent"><input type="checkbox"><span></span></label>');
-      $box.find('span').text(label);
-      $box
-        .find('input')
-        .prop('checked', $field.val() === 'yes')
-        .on('change' + ns, (e) => $field.val(e.target.checked ? 'yes' : '').trigger('change'));
-      $field.after($box);
+    /* privacy: the address of the privacy policy, or ''. Returns the element, with show(label). */
+    make({ t, value, privacy, changed }) {
+      const $box = $('<label class="ringcast-consent"><input type="checkbox"><span><span class="ringcast-consent__text"></span></span></label>');
+      $box.find('input').prop('checked', value === 'yes').on('change', (e) => changed(e.target.checked ? 'yes' : ''));
+      if (privacy) $('<a target="_blank" rel="noopener">').attr('href', privacy).text(t('consent.privacy')).appendTo($box.children('span')).before(' ');
+      return $box;
+    },
+
+    /* Says whom the data goes to. */
+    name($box, host, t) {
+      $box.find('.ringcast-consent__text').text(t('consent.text', { host }));
     },
   };
 });

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"ringcast/gateway/push"
+	"ringcast/widget"
+)
+
+// developWidget writes the loader and serves the folder until ctx ends.
+func (a *app) developWidget(ctx context.Context, f widgetFlags, account *widgetAccount) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.listen)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	base := urlOf(listener.Addr().String())
+	account.Source = os.DirFS(f.src)
+
+	var loader bytes.Buffer
+	if err := widget.WriteLoader(&loader, account.Config, base); err != nil {
+		return err
+	}
+	if err := os.WriteFile(f.out, loader.Bytes(), 0o644); err != nil { //nolint:gosec // it is to be uploaded
+		return err
+	}
+	server, err := a.developmentServer(ctx, account, base)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "%s: upload it once; the widget then comes from %s, which serves %s as it is\n", f.out, base, f.src)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	select {
+	case <-ctx.Done():
+		err = server.Close()
+		if end := <-served; !errors.Is(end, http.ErrServerClosed) {
+			err = errors.Join(err, end)
+		}
+		return err
+	case err := <-served:
+		return err
+	}
+}
+
+func (a *app) developmentServer(ctx context.Context, account *widgetAccount, base string) (*http.Server, error) {
+	logger, err := a.logger("info")
+	if err != nil {
+		return nil, err
+	}
+	origins, err := push.NewOrigins(account.origins)
+	if err != nil {
+		return nil, err
+	}
+	pages := origins.Pages(widget.NewDevelopment(account.Config, base), logger, func(r *http.Request) {
+		logger.Warn("a page of another origin was refused", "origin", r.Header.Get("Origin"))
+	})
+	return &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Access-Control-Allow-Private-Network", "true") // a page of the internet asks this machine
+			pages.ServeHTTP(w, r)
+		}),
+		ReadHeaderTimeout: 5 * time.Second,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}, nil
+}

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"ringcast/widget"
+)
+
+// rewrite changes files of an archive: a nil content takes one away.
+func rewrite(t *testing.T, file string, change map[string][]byte) string {
+	t.Helper()
+	zr, err := zip.OpenReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer zr.Close()
+	files := map[string][]byte{}
+	for _, f := range zr.File {
+		r, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if files[f.Name], err = io.ReadAll(r); err != nil {
+			t.Fatal(err)
+		}
+		_ = r.Close()
+	}
+	maps.Copy(files, change)
+	var out bytes.Buffer
+	w := zip.NewWriter(&out)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if files[name] == nil {
+			continue
+		}
+		f, err := w.Create(name)
+		if err == nil {
+			_, err = f.Write(files[name])
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	changed := filepath.Join(t.TempDir(), "widget.zip")
+	write(t, changed, out.String())
+	return changed
+}
+
+// packed makes the archive of an account and returns it and what was said.
+func packed(t *testing.T, yaml string, args ...string) (file, said string) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "widget.zip")
+	code, stdout, stderr := ringcast(t, append([]string{"widget", "-config", configFile(t, yaml), "-account", "acme", "-out", file}, args...)...)
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	return file, stdout
+}
+
+func TestWidgetIsForThePlatformOfTheDomain(t *testing.T) {
+	t.Parallel()
+	amo := withCRM("https://acme.amocrm.ru", "https://*.amocrm.ru", "")
+	kommo := strings.ReplaceAll(withCRM("https://acme.kommo.com", "https://*.kommo.com", ""), "acme.amocrm.ru", "acme.kommo.com")
+	for _, test := range []struct {
+		yaml string
+		args []string
+		want string
+	}{
+		{amo, nil, "for amocrm"}, {kommo, nil, "for kommo"}, {amo, []string{"-platform", "kommo"}, "for kommo"}, {kommo, []string{"-platform", "amocrm"}, "for amocrm"},
+	} {
+		file, said := packed(t, test.yaml, test.args...)
+		if !strings.Contains(said, test.want) {
+			t.Errorf("%q: it said %q", test.args, said)
+		}
+		platform := strings.TrimPrefix(test.want, "for ")
+		if code, _, stderr := ringcast(t, "widget", "-check", file, "-platform", platform); code != 0 {
+			t.Errorf("its own archive is refused: %s", stderr)
+		}
+	}
+	if code, _, stderr := ringcast(t, "widget", "-config", configFile(t, amo), "-account", "acme", "-platform", "bitrix"); code != 1 || !strings.Contains(stderr, "amocrm or kommo") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
+
+func TestWidgetCarriesWhatTheConfigSays(t *testing.T) {
+	t.Parallel()
+	yaml := strings.Replace(withCRM("https://acme.amocrm.ru", "https://*.amocrm.ru", ""), "client_id: c,",
+		`client_id: c, support: {email: help@example.com, link: "https://example.com/help", phone: "+7 495 123-45-67"}, privacy_url: "https://example.com/privacy",`, 1)
+	file, said := packed(t, yaml, "-locales", "en", "-version", "2.0.0")
+	zr, err := zip.OpenReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer zr.Close()
+	for name, wants := range map[string][]string{
+		"config.js":     {`"email":"help@example.com"`, `"phone":"+7 495 123-45-67"`, `privacy: "https://example.com/privacy"`},
+		"manifest.json": {`"version": "2.0.0"`, `"link": "https://example.com/help"`},
+		"i18n/en.json":  {`href=\"https://example.com/privacy\"`},
+	} {
+		f, err := zr.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := io.ReadAll(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range wants {
+			if !strings.Contains(string(data), want) {
+				t.Errorf("%s has no %s:\n%s", name, want, data)
+			}
+		}
+	}
+	if _, err := zr.Open("i18n/ru.json"); err == nil {
+		t.Error("a language is packed that was not asked for")
+	}
+	if strings.Contains(said, "manifest.support") || strings.Contains(said, "privacy-link") || !strings.Contains(said, "technical-account") {
+		t.Errorf("it said %q", said)
+	}
+}
+
+// TestWidgetCheckNamesRuleFileAndLine checks archives that somebody changed.
+func TestWidgetCheckNamesRuleFileAndLine(t *testing.T) {
+	t.Parallel()
+	file, _ := packed(t, withCRM("https://acme.amocrm.ru", "https://*.amocrm.ru", ""))
+	for rule, change := range map[string]map[string][]byte{
+		"js/phone.js:2: code.eval:":           {"js/phone.js": []byte("define([], function () {\n  return eval('1');\n});\n")},
+		"images/logo.png: images.missing:":    {"images/logo.png": nil},
+		"js/left.test.js: archive.leftover:":  {"js/left.test.js": []byte("x")},
+		"script.js: archive.missing:":         {"script.js": nil},
+		"style.css:1: css.global-selector:":   {"style.css": []byte("b { color: red; }\n")},
+		"manifest.json: archive.missing:":     {"manifest.json": nil},
+		"i18n/en.json:1: i18n.json:":          {"i18n/en.json": []byte("[]")},
+		"images/logo_min.png: images.format:": {"images/logo_min.png": []byte("x")},
+		"js/unused.js: archive.unused-file:":  {"js/unused.js": []byte("define([], () => 1);\n")},
+		"../outside.js: archive.path:":        {"../outside.js": []byte("x")},
+	} {
+		code, stdout, stderr := ringcast(t, "widget", "-check", rewrite(t, file, change))
+		if code != 1 || stdout != "" || !strings.Contains(stderr, rule) {
+			t.Errorf("%s: exit code %d, %q, %q", rule, code, stdout, stderr)
+		}
+	}
+	if code, _, stderr := ringcast(t, "widget", "-check", filepath.Join(t.TempDir(), "gone.zip")); code != 1 || !strings.Contains(stderr, "gone.zip") {
+		t.Errorf("exit code %d, %q", code, stderr)
+	}
+}
+
+// TestWidgetForPublishing asks for what is a notice otherwise.
+func TestWidgetForPublishing(t *testing.T) {
+	t.Parallel()
+	file, said := packed(t, withCRM("https://acme.amocrm.ru", "https://*.amocrm.ru", ""))
+	for _, rule := range []string{"technical-account", "manifest.support", "privacy-link"} {
+		if !strings.Contains(said, rule) {
+			t.Errorf("%s is not told: %q", rule, said)
+		}
+	}
+	code, stdout, stderr := ringcast(t, "widget", "-check", file, "-publish", "-published", file)
+	if code != 1 || stdout != "" {
+		t.Errorf("exit code %d, %q", code, stdout)
+	}
+	for _, rule := range []string{"technical-account", "manifest.support", "privacy-link", "manifest.changed"} {
+		if !strings.Contains(stderr, rule) {
+			t.Errorf("%s is not demanded: %q", rule, stderr)
+		}
+	}
+	out := filepath.Join(t.TempDir(), "widget.zip")
+	code, _, stderr = ringcast(t, "widget", "-config", configFile(t, withCRM("https://acme.amocrm.ru", "https://*.amocrm.ru", "")), "-account", "acme",
+		"-out", out, "-publish", "-technical-account", "acme.amocrm.ru", "-published", file, "-version", "0.9.0")
+	if code != 1 || !strings.Contains(stderr, "manifest.published") || strings.Contains(stderr, "technical-account") {
+		t.Errorf("exit code %d, %q", code, stderr)
+	}
+	if _, err := os.Stat(out); err == nil {
+		t.Error("an archive was written that would be refused")
+	}
+}
+
+func TestWidgetRulesArePrinted(t *testing.T) {
+	t.Parallel()
+	code, stdout, stderr := ringcast(t, "widget", "-rules")
+	if lines := strings.Count(stdout, "\n"); code != 0 || stderr != "" || lines != len(widget.Rules())+1 {
+		t.Errorf("exit code %d, %d lines, %q", code, lines, stderr)
+	}
+}

@@ -1,0 +1,223 @@
+package sandbox
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// taskTypes are the account's kinds of tasks.
+func (a *Amo) taskTypes() []AmoTaskType {
+	if a.cfg.TaskTypes != nil {
+		return a.cfg.TaskTypes
+	}
+	if a.cfg.Lang == "ru" {
+		return []AmoTaskType{{1, "Связаться"}, {2, "Встреча"}}
+	}
+	return []AmoTaskType{{1, "Follow-up"}, {2, "Meeting"}}
+}
+
+func (a *Amo) addTasks(w http.ResponseWriter, r *http.Request, user AmoUser) error {
+	if user.right("tasks").Add == "D" {
+		return forbidden()
+	}
+	items, errs, err := readItems(r, 250)
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	tasks := []AmoTask{}
+	for _, in := range items {
+		tasks = append(tasks, a.task(in, user))
+	}
+	if err := invalid(*errs); err != nil {
+		return err
+	}
+	made := []map[string]any{}
+	for i, t := range tasks {
+		t.ID = a.nextID()
+		a.tasks = append(a.tasks, t)
+		made = append(made, map[string]any{"id": t.ID, "request_id": items[i].request, "_links": amoSelf(fmt.Sprintf("/api/v4/tasks/%d", t.ID))})
+		a.touched(t.Kind, t.Entity)
+	}
+	writeAmo(w, http.StatusOK, halJSON, map[string]any{"_embedded": map[string]any{"tasks": made}})
+	return nil
+}
+
+// task reads one. The caller holds the lock.
+func (a *Amo) task(in amoIn, user AmoUser) AmoTask {
+	in.required("text")
+	in.required("complete_till")
+	in.flag("is_completed")
+	for _, name := range []string{"duration", "created_by", "created_at", "updated_at", "updated_by"} {
+		in.number(name)
+	}
+	t := AmoTask{
+		Text: in.text("text"), Till: time.Unix(in.number("complete_till"), 0), Type: cmp.Or(in.number("task_type_id"), 1),
+		Kind: in.text("entity_type"), Entity: in.number("entity_id"), Responsible: cmp.Or(in.number("responsible_user_id"), user.ID), Author: user.ID,
+	}
+	known := append([]AmoTaskType{{ID: 1}, {ID: 2}}, a.taskTypes()...)
+	if !slices.ContainsFunc(known, func(k AmoTaskType) bool { return k.ID == t.Type }) {
+		in.notOffered("task_type_id")
+	}
+	if _, ok := a.user(strconv.FormatInt(t.Responsible, 10)); !ok {
+		in.notOffered("responsible_user_id")
+	}
+	switch {
+	case !in.has("entity_type") && !in.has("entity_id"):
+	case !in.has("entity_type"):
+		in.missing("entity_type")
+	case !in.has("entity_id"):
+		in.missing("entity_id")
+	case !slices.Contains(amoKinds, t.Kind):
+		in.notOffered("entity_type")
+	default:
+		if _, err := a.visible(user, t.Kind, strconv.FormatInt(t.Entity, 10)); err != nil {
+			in.notOffered("entity_id")
+		}
+	}
+	return t
+}
+
+func (a *Amo) listTasks(w http.ResponseWriter, r *http.Request, user AmoUser) error {
+	q, err := readQuery(r.URL.Query(), "id", "complete_till", "created_at")
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	items := []map[string]any{}
+	for _, t := range a.tasks {
+		if kinds, ok := q.filter["entity_type"]; ok && !slices.Contains(kinds, t.Kind) {
+			continue
+		}
+		if !q.accepts("id", t.ID) || !q.accepts("entity_id", t.Entity) || !q.accepts("responsible_user_id", t.Responsible) ||
+			!q.accepts("task_type", t.Type) || !q.accepts("is_completed", 0) || !user.may(user.right("tasks").View, t.Responsible) {
+			continue
+		}
+		items = append(items, t.body(a.cfg.Account))
+	}
+	writeList(w, r, q, "tasks", items)
+	return nil
+}
+
+func (t AmoTask) body(account int64) map[string]any {
+	return map[string]any{
+		"id": t.ID, "text": t.Text, "complete_till": t.Till.Unix(), "task_type_id": t.Type, "entity_id": t.Entity, "entity_type": t.Kind,
+		"responsible_user_id": t.Responsible, "created_by": t.Author, "is_completed": false, "duration": 0, "result": []any{}, "account_id": account,
+		"_links": amoSelf(fmt.Sprintf("/api/v4/tasks/%d", t.ID)),
+	}
+}
+
+func (a *Amo) listNotes(kind string) amoHandler {
+	return func(w http.ResponseWriter, r *http.Request, user AmoUser) error {
+		q, err := readQuery(r.URL.Query(), "id", "updated_at")
+		if err != nil {
+			return err
+		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		items := []map[string]any{}
+		for _, n := range a.notes {
+			id := r.PathValue("id")
+			e, err := a.visible(user, kind, cmp.Or(id, strconv.FormatInt(n.Entity, 10)))
+			if err != nil && id != "" {
+				return err
+			}
+			if err == nil && n.Kind == kind && n.Entity == e.ID && q.accepts("id", n.ID) {
+				items = append(items, n.body())
+			}
+		}
+		writeList(w, r, q, "notes", items)
+		return nil
+	}
+}
+
+func (n AmoNote) body() map[string]any {
+	return map[string]any{
+		"id": n.ID, "entity_id": n.Entity, "created_by": n.Author, "created_at": n.CreatedAt.Unix(), "responsible_user_id": n.Author,
+		"note_type": n.Type, "params": map[string]any{"text": n.Text},
+	}
+}
+
+func (a *Amo) addNotes(kind string) amoHandler {
+	return func(w http.ResponseWriter, r *http.Request, user AmoUser) error {
+		items, errs, err := readItems(r, 250)
+		if err != nil {
+			return err
+		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		notes := []AmoNote{}
+		for _, in := range items {
+			n, err := a.note(in, user, kind, r.PathValue("id"))
+			if err != nil {
+				return err
+			}
+			notes = append(notes, n)
+		}
+		if err := invalid(*errs); err != nil {
+			return err
+		}
+		made := []map[string]any{}
+		for i, n := range notes {
+			n.ID, n.CreatedAt = a.nextID(), time.Now()
+			a.notes = append(a.notes, n)
+			made = append(made, map[string]any{"id": n.ID, "entity_id": n.Entity, "request_id": items[i].request})
+			a.touched(kind, n.Entity)
+		}
+		writeAmo(w, http.StatusOK, halJSON, map[string]any{"_embedded": map[string]any{"notes": made}})
+		return nil
+	}
+}
+
+// note reads one; id is the entity's where the path names it. The caller holds the lock.
+func (a *Amo) note(in amoIn, user AmoUser, kind, id string) (AmoNote, error) {
+	n := AmoNote{Kind: kind, Author: user.ID, Type: in.text("note_type")}
+	if id == "" {
+		in.required("entity_id")
+		id = strconv.FormatInt(in.number("entity_id"), 10)
+	}
+	for _, name := range []string{"created_by", "responsible_user_id", "created_at"} {
+		in.number(name)
+	}
+	params := in.object("params")
+	switch n.Type {
+	case "common":
+		if params.required("text") {
+			n.Text = params.text("text")
+		}
+	case "call_in", "call_out":
+		for _, name := range []string{"uniq", "source", "phone"} {
+			if params.required(name) {
+				params.text(name)
+			}
+		}
+		params.number("duration")
+		params.text("link")
+		n.Text = params.text("call_result")
+	default:
+		in.notOffered("note_type")
+	}
+	if len(*in.errs) > 0 {
+		return n, nil // they are told together
+	}
+	e, err := a.visible(user, kind, id)
+	if err != nil {
+		return n, err
+	}
+	if !user.may(user.right(kind).Edit, e.Responsible) {
+		return n, forbidden()
+	}
+	n.Entity = e.ID
+	return n, nil
+}
+
+// touched tells the open cards of an entity that it has something new. The caller holds the lock.
+func (a *Amo) touched(kind string, id int64) {
+	a.push(amoPush{Kind: "note", Data: map[string]any{"kind": kind, "id": id}}, nil)
+}

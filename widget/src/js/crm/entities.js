@@ -1,0 +1,33 @@
+/* The CRM's entities, from how its API tells them to how the widget's modules hand them on. */
+define(['../phone.js?v=%VERSION%', '../text.js?v=%VERSION%'], function (phone, text) {
+  'use strict';
+
+  /* type → its name in the API's paths and in the addresses of cards */
+  const groups = { contact: 'contacts', company: 'companies', lead: 'leads', customer: 'customers' };
+
+  const closed = new Set([142, 143]); /* won and lost, in every pipeline */
+
+  const url = (type, id) => '/' + groups[type] + '/detail/' + encodeURIComponent(id);
+
+  /* Names are one line without characters that reorder text, still to be escaped. */
+  const brief = (type, id, name = '') => ({ id: String(id), name: text.plain(name), url: url(type, id) });
+
+  const telephones = (raw) =>
+    (raw.custom_fields_values || [])
+      .filter((field) => field.field_code === 'PHONE')
+      .flatMap((field) => field.values || [])
+      .map((value) => String(value.value));
+
+  /* The ids of what a raw entity is linked with, in a group. */
+  const linksOf = (raw, group) => ((raw._embedded && raw._embedded[group]) || []).map((link) => link.id);
+
+  const companyOf = (raw) => linksOf(raw, 'companies')[0];
+
+  const has = (raw, number) => !raw.is_deleted && telephones(raw).some((value) => phone.among(value, number));
+
+  const byId = (raws) => new Map((raws || []).map((raw) => [raw.id, raw]));
+
+  const nameIn = (raws, id) => (raws.has(id) ? raws.get(id).name : '');
+
+  return { groups, closed, url, brief, telephones, linksOf, companyOf, has, byId, nameIn };
+});

@@ -1,0 +1,73 @@
+'use strict';
+const test = require('node:test');
+const assert = require('node:assert/strict');
+const { load } = require('./amd.js');
+const { translator, call } = require('./fakes.js');
+
+const caller = load('js/caller.js');
+const t = translator('en');
+
+const match = (id, name, over = {}) => ({
+  type: 'contact', id, name, url: '/contacts/detail/' + id, company: null, leads: [], customers: [], responsible: null, partial: false, ...over,
+});
+const found = (...matches) => ({ state: 'found', matches, chosen: matches[0] || null });
+const nobody = (state) => ({ state, matches: [], chosen: null });
+const describe = (over, search = nobody('none')) => caller.describe(call(over), search, t, (extension) => ({ 103: 'Vera' })[extension] || '');
+
+test('the number is shown as people write it, and dialled and linked as E.164', () => {
+  const who = describe({ phone_display: '8 (900) 555-01-11' });
+  assert.deepEqual([who.kind, who.name, who.number, who.href], ['unknown', '8 (900) 555-01-11', '', '/contacts/add/?phone=%2B79005550111']);
+  assert.equal(describe({ phone: '+78001112233', phone_display: undefined }).name, '+7 800 111-22-33');
+});
+
+test('a match with company, the newest lead and who is responsible', () => {
+  const company = { id: '7', name: 'Acme', url: '/companies/detail/7' };
+  const leads = [{ id: '11', name: 'Deal', url: '/leads/detail/11' }, { id: '12', name: 'Old', url: '/leads/detail/12' }];
+  const ivan = match('1', 'Ivan', { company, leads, responsible: { id: '9', name: 'Boris' } });
+  const who = describe({ phone_display: '8 900' }, found(ivan, match('2', 'Igor')));
+  assert.deepEqual(
+    [who.kind, who.name, who.number, who.company, who.lead, who.responsible.name, who.href, who.entity, who.matches.length],
+    ['known', 'Ivan', '8 900', company, leads[0], 'Boris', '/contacts/detail/1', ivan, 2],
+  );
+});
+
+test('whom the gateway named, with what the search knows of him', () => {
+  const contact = { id: '2', type: 'contact', name: 'Igor by the gateway', url: 'https://acme.amocrm.ru/contacts/detail/2' };
+  const igor = match('2', 'Igor', { responsible: { id: '9', name: 'Boris' } });
+  assert.equal(describe({ contact }, { state: 'found', matches: [match('1', 'Ivan'), igor], chosen: null }).chosen, igor);
+  const alone = describe({ contact }, nobody('looking'));
+  assert.deepEqual([alone.kind, alone.name, alone.href, alone.entity.partial], ['known', 'Igor by the gateway', '/contacts/detail/2', true]);
+  assert.equal(describe({ contact: { ...contact, type: 'javascript:x' } }).href, null);
+});
+
+test('the user’s own choice comes before whom the gateway named', () => {
+  const [ivan, igor] = [match('1', 'Ivan'), match('2', 'Igor')];
+  const contact = { id: '2', type: 'contact', name: 'Igor', url: '' };
+  assert.equal(describe({ contact }, { ...found(ivan, igor), chosen: ivan }).name, 'Ivan');
+});
+
+test('looking, failed, nobody: only nobody is offered as a new contact', () => {
+  const kinds = ['looking', 'failed', 'none'].map((state) => describe({}, nobody(state)));
+  assert.deepEqual(kinds.map(({ kind }) => kind), ['looking', 'unclear', 'unknown']);
+  assert.deepEqual(kinds.map(({ href }) => Boolean(href)), [false, false, true]);
+  assert.deepEqual(kinds.map(({ remark }) => remark), ['', 'The caller could not be looked up: the CRM did not answer.', '']);
+  assert.deepEqual([describe({ name: 'Mobile Moscow' }).name, describe({ name: 'x', phone_display: '8 900' }).number], ['Mobile Moscow', '8 900']);
+});
+
+test('a hidden number', () => {
+  const { kind, name, number, href } = describe({ phone: null, phone_raw: '', phone_display: '' });
+  assert.deepEqual([kind, name, number, href], ['hidden', 'Hidden number', '', null]);
+});
+
+test('a colleague: by the call, by the settings, by the extension', () => {
+  const internal = (peer, raw = '') => describe({ direction: 'internal', phone: null, phone_raw: raw, phone_display: raw, peer });
+  assert.deepEqual([internal({ user: '9', name: 'Boris', extension: '102' })].map(({ kind, name, number }) => [kind, name, number]), [['colleague', 'Boris', 'ext. 102']]);
+  assert.deepEqual([internal(null, '103').name, internal(null, '104').name, internal(null, '104').number], ['Vera', '104', 'ext. 104']);
+  assert.equal(internal(null).name, 'Hidden number');
+});
+
+test('names and numbers of strangers are one line that reorders nothing', () => {
+  const who = describe({ name: '\u202eIvan\nPetrov\u0007', phone_display: '\u202e8 900\u202c' });
+  assert.deepEqual([who.name, who.number], ['Ivan Petrov', '8 900']);
+  assert.equal(describe({ contact: { id: '1', type: 'contact', name: '\u2067x\u2069', url: '' } }).name, 'x');
+});

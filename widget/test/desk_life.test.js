@@ -1,0 +1,216 @@
+'use strict';
+const test = require('node:test');
+const assert = require('node:assert/strict');
+const { call, settle } = require('./fakes.js');
+const { make, found, ivan } = require('./desk.fakes.js');
+
+const olga = { ...ivan, id: '2', name: 'Olga', url: '/contacts/detail/2' };
+const talk = (over) => call({ state: 'talking', ...over });
+const rings = (seen) => seen.rung.map(([id]) => id);
+
+test('a command disables the card until it is answered; its failure is said there', async () => {
+  const { desk, client, seen } = make();
+  client.tell('call.dial', talk());
+  client.refuse = { hold: 'rejected' };
+  const asked = desk.command('c1', 'hold');
+  assert.equal(seen.cards.get('c1').busy, 'hold');
+  assert.equal(await desk.command('c1', 'mute'), false, 'one at a time');
+  assert.equal(await asked, false);
+  assert.deepEqual([seen.cards.get('c1').busy, seen.cards.get('c1').trouble], [null, 'The phone or the PBX refused this.']);
+  assert.deepEqual(seen.errors, ['hold rejected']);
+  client.tell('call.hold', talk({ state: 'held' }));
+  assert.equal(seen.cards.get('c1').trouble, '', 'what the call came to counts');
+});
+
+test('a command that outlives its call draws no card', async () => {
+  const { desk, client, clock, seen } = make();
+  client.tell('call.dial', talk());
+  const asked = desk.command('c1', 'hangup');
+  client.tell('call.hangup', talk({ state: 'ended', outcome: 'elsewhere' }));
+  await asked;
+  await clock.pass(10000);
+  assert.equal(seen.cards.size, 0);
+});
+
+test('muted, asked aside and held since: remembered over a reload, forgotten with the call', async () => {
+  const { desk, client, clock, seen, store } = make();
+  client.tell('call.dial', talk());
+  await desk.command('c1', 'mute');
+  await desk.command('c1', 'consult', '102');
+  client.tell('call.hold', talk({ state: 'held' }));
+  const since = clock.now();
+  const again = make({ store });
+  await again.clock.pass(60000);
+  again.client.calls.set('c1', talk({ state: 'held' }));
+  again.client.emit('state', { name: 'live' });
+  const { muted, held, note, can } = again.seen.cards.get('c1');
+  assert.deepEqual([muted, held, note], [true, since, 'You are asking 102. The caller is waiting.']);
+  assert.deepEqual([can.complete, can.cancel, can.hold, can.transfer], [true, true, false, false]);
+  again.client.tell('call.unhold', talk());
+  assert.equal(again.seen.cards.get('c1').can.complete, false, 'the caller is back');
+  assert.equal(seen.cards.size, 1);
+  again.client.tell('call.hangup', talk({ state: 'ended', outcome: 'answered' }));
+  await again.clock.pass(2000);
+  assert.deepEqual(store.keys(), []);
+});
+
+test('who was asked has hung up: nobody is there to connect', async () => {
+  const { desk, client, seen } = make();
+  client.tell('call.dial', talk());
+  await desk.command('c1', 'consult', '102');
+  client.tell('call.hold', talk({ state: 'held' }));
+  client.tell('call.hangup', call({ id: 'c2', direction: 'internal', outgoing: true, phone: null, phone_raw: '102', state: 'ended', outcome: 'busy' }));
+  assert.equal(seen.cards.get('c1').can.complete, false);
+});
+
+test('one of several is chosen: in all tabs, for the links and the result window', async () => {
+  const { desk, client, clock, seen, lookups } = make({ find: async () => found(ivan, olga) });
+  client.tell('call.dial', talk());
+  await settle();
+  assert.deepEqual([seen.cards.get('c1').who.name, seen.cards.get('c1').matches.length], [ivan.name, 2]);
+  desk.choose('c1', olga);
+  assert.deepEqual(lookups.told, [['+79005550111', [olga, ivan]]]);
+  assert.equal(seen.cards.get('c1').link.href, '/contacts/detail/2');
+  client.tell('call.hangup', talk({ state: 'ended', outcome: 'answered' }));
+  await clock.pass(0);
+  assert.equal(seen.results[0][1].entity, olga);
+});
+
+test('the agent’s choice counts more than the contact that the gateway means', async () => {
+  const { desk, client, seen } = make({ find: async () => found(ivan, olga) });
+  client.tell('call.dial', talk({ contact: { id: '1', type: 'contact', name: 'Иван Петров', url: '' } }));
+  await settle();
+  desk.choose('c1', olga);
+  assert.equal(seen.cards.get('c1').who.name, 'Olga');
+});
+
+test('a new contact, with a deal or without, is told to all tabs; a refusal goes back to the form', async () => {
+  for (const [lead, made] of [[null, { name: 'New', phone: '+79990000000' }], ['Deal', { name: 'Deal', contact: { name: 'New', phone: '+79990000000' } }]]) {
+    const { desk, client, seen, lookups } = make();
+    client.tell('call.dial', talk({ phone: '+79990000000' }));
+    await settle();
+    await desk.deck.actions.create('c1', { name: 'New', lead });
+    assert.deepEqual(seen.made, [made]);
+    const [[number, [match]]] = lookups.told;
+    assert.deepEqual([number, match.id, match.name, match.url], ['+79990000000', '7', 'New', '/contacts/detail/7']);
+    assert.deepEqual([seen.cards.get('c1').who.kind, seen.cards.get('c1').form], ['known', null]);
+  }
+  const refusal = Object.assign(new Error('no'), { code: 'forbidden' });
+  const { desk, client } = make({ crm: { createLead: () => Promise.reject(refusal) } });
+  client.tell('call.dial', talk({ phone: '+79990000000' }));
+  await assert.rejects(desk.deck.actions.create('c1', { name: 'New', lead: 'Deal' }), refusal);
+});
+
+test('the CRM did not answer: it is asked once more, after a minute', async () => {
+  let asked = 0;
+  const { client, clock, seen } = make({ find: async () => ((asked += 1) > 1 ? found(ivan) : { state: 'failed', matches: [] }) });
+  client.tell('call.dial', talk());
+  await clock.pass(60000);
+  assert.equal(asked, 1);
+  await clock.pass(1000);
+  assert.deepEqual([asked, seen.cards.get('c1').who.name], [2, ivan.name]);
+});
+
+test('it rings for who calls, and not for whom one calls; silence at the answer, elsewhere and at the end', () => {
+  const { client, seen } = make();
+  client.tell('call.dial', call());
+  client.tell('call.dial', call({ id: 'c2', direction: 'outbound', outgoing: true }));
+  client.tell('call.dial', call({ id: 'c3', direction: 'internal', outgoing: true, phone: null, phone_raw: '102' }));
+  assert.deepEqual(rings(seen), ['c1']);
+  client.tell('call.bridge', talk());
+  client.tell('call.dial', call({ id: 'c4' }));
+  assert.deepEqual(seen.rung.at(-1).slice(0, 1).concat(seen.rung.at(-1)[2]), ['c4', true], 'quietly beside a talk');
+  client.tell('call.bridge', call({ id: 'c4', state: 'ended', outcome: 'elsewhere' }));
+  assert.ok(seen.silenced.includes('c1') && seen.silenced.includes('c4'));
+});
+
+test('the caller’s card opens at the answer, if that is wanted and somebody looks', async () => {
+  for (const [open, looks, live, want] of [[true, true, true, ['/contacts/detail/1']], [false, true, true, []], [true, false, true, []], [true, true, false, []]]) {
+    const { client, seen } = make({ behaviour: { open }, visible: () => looks });
+    client.tell('call.dial', call());
+    client.tell('call.bridge', talk(), live);
+    await settle();
+    assert.deepEqual(seen.opened, want);
+  }
+});
+
+test('asleep: what ended meanwhile is gone at once, whatever timers say', async () => {
+  const { client, clock, seen } = make();
+  client.tell('call.dial', call());
+  client.tell('call.hangup', call({ state: 'ended', outcome: 'missed' }));
+  client.tell('call.dial', call({ id: 'c2' }));
+  clock.at += 20000; /* and no timer has run */
+  client.calls.delete('c2');
+  seen.wake.wake();
+  assert.equal(seen.cards.size, 0);
+});
+
+test('no connection: ringing goes after half a minute, a talk after five, and both come back', async () => {
+  const { client, clock, seen } = make();
+  client.tell('call.dial', call());
+  client.tell('call.bridge', talk({ id: 'c2' }));
+  client.emit('state', { name: 'retrying' });
+  await clock.pass(29000);
+  assert.equal(seen.cards.size, 2);
+  await clock.pass(2000);
+  assert.deepEqual([[...seen.cards.keys()], seen.sign, seen.status.at(-1)], [['c2'], 'No connection to telephony', true]);
+  await clock.pass(270000);
+  assert.deepEqual([seen.cards.size, seen.status.at(-1)], [0, false]);
+  client.emit('state', { name: 'live' });
+  assert.deepEqual([seen.cards.size, seen.sign, seen.status.at(-1)], [2, null, true]);
+});
+
+test('the machine slept: nothing is believed until the line has proved itself', async () => {
+  const { client, clock, seen } = make();
+  client.tell('call.dial', call());
+  clock.at += 3600000;
+  await clock.pass(1000);
+  assert.deepEqual([seen.cards.size, seen.sign], [0, 'No connection to telephony']);
+  client.state = { name: 'live' };
+  await clock.pass(5000);
+  assert.deepEqual([seen.cards.size, seen.sign], [1, null]);
+});
+
+test('the page is frozen in a talk: the status is not left on', () => {
+  const { client, seen } = make();
+  client.tell('call.dial', talk());
+  seen.wake.sleep();
+  assert.equal(seen.status.at(-1), false);
+  seen.wake.wake();
+  assert.equal(seen.status.at(-1), true);
+});
+
+test('a dialled number is shown at once, until its call comes or it fails', async () => {
+  const { desk, client, clock, seen } = make();
+  const away = desk.dialling('+79005550111', { name: 'Ivan' });
+  assert.deepEqual([...seen.cards.values()].map(({ label, who }) => [label, who.name]), [['Dialling…', 'Ivan']]);
+  away('c9');
+  assert.equal(seen.cards.size, 1, 'the call has not been seen yet');
+  client.tell('call.dial', call({ id: 'c9', direction: 'outbound' }));
+  assert.deepEqual([...seen.cards.keys()], ['c9']);
+  desk.dialling('102')();
+  assert.deepEqual([...seen.cards.keys()], ['c9']);
+  desk.dialling('103')('never seen');
+  await clock.pass(10000);
+  assert.deepEqual([...seen.cards.keys()], ['c9']);
+});
+
+test('a queue tries its member again while the card still says that he missed it', async () => {
+  const { client, clock, seen } = make();
+  client.tell('call.dial', call());
+  client.tell('call.hangup', call({ state: 'ended', outcome: 'missed' }));
+  await clock.pass(1000);
+  client.tell('call.dial', call());
+  await clock.pass(30000);
+  assert.deepEqual([seen.cards.get('c1').state, rings(seen).length > 1], ['ringing', true]);
+});
+
+test('nothing runs when there is no call', async () => {
+  const { desk, client, clock } = make();
+  client.tell('call.dial', call());
+  assert.ok(clock.timers.length > 0);
+  client.tell('call.hangup', call({ state: 'ended', outcome: 'missed' }));
+  await clock.pass(70000);
+  assert.equal(clock.timers.length, 0);
+  desk.stop();
+});
