@@ -17,8 +17,7 @@ const doubleClick = 5 * time.Second
 
 // placeCall dials from the first of the user's extensions, or that of them which the command names.
 func (g *Gateway) placeCall(ctx context.Context, o *owner, cmd Command, user User) (Reply, error) {
-	account, _ := g.cfg.Directory.Account(cmd.Account)
-	to, err := dialable(cmd.To, account.Region)
+	to, err := g.dialable(cmd.Account, cmd.To)
 	if err != nil {
 		return Reply{}, err
 	}
@@ -123,8 +122,13 @@ func (c *click) wait(ctx context.Context) (Reply, error) {
 }
 
 // dialable cleans a number that somebody clicked: "+", digits, and the * and # of service codes. Pages and address
-// books put spaces and hyphens of all kinds between them, and marks for the direction of writing around.
-func dialable(text, region string) (Number, error) {
+// books put spaces and hyphens of all kinds between them, and marks for the direction of writing around. An extension
+// of the directory stays as it is written there: without its hyphen it may be somebody else's.
+func (g *Gateway) dialable(account, text string) (Number, error) {
+	known, _ := g.cfg.Directory.Account(account)
+	if _, ok := g.cfg.Directory.ByExtension(account, text); ok {
+		return ParseNumber(text, known.Region), nil
+	}
 	clean := strings.Map(func(r rune) rune {
 		switch {
 		case r >= '0' && r <= '9', r == '*', r == '#', r == '+':
@@ -139,7 +143,7 @@ func dialable(text, region string) (Number, error) {
 	if strings.Contains(clean, "!") || strings.LastIndex(clean, "+") > 0 || digits == "" || len(clean) > 32 {
 		return Number{}, Errorf(CodeBadNumber, "%.64q is not a number that can be dialled", text)
 	}
-	return ParseNumber(clean, region), nil
+	return ParseNumber(clean, known.Region), nil
 }
 
 // dialKey names a dial for the PBX: the same for the same command, another for any other.

@@ -43,6 +43,26 @@ func TestDialIsFromTheFirstExtensionUnlessAnotherIsNamed(t *testing.T) {
 	})
 }
 
+func TestExtensionOfTheDirectoryIsDialledAsItIsWritten(t *testing.T) {
+	t.Parallel()
+	g := &Gateway{cfg: Config{Directory: NewAccounts(Account{ID: "acme", Region: "RU", Users: []User{
+		{ID: "u1", Extensions: []string{"10-1", "1.01", "5", "*97"}},
+		{ID: "u2", Extensions: []string{"101"}},
+		{ID: "u3", Extensions: []string{"+7 999 111-22-33"}},
+	}})}}
+	for text, want := range map[string]Number{
+		"10-1": {Raw: "10-1"}, "1.01": {Raw: "1.01"}, "5": {Raw: "5"}, "*97": {Raw: "*97"}, "101": {Raw: "101"},
+		"10-2": {Raw: "102"}, // nobody's
+	} {
+		if got, err := g.dialable("acme", text); err != nil || got != want {
+			t.Errorf("%q is %+v, %v; want %+v", text, got, err, want)
+		}
+	}
+	if got, err := g.dialable("acme", "+7 999 111-22-33"); err != nil || got.E164 != "+79991112233" {
+		t.Errorf("a public number that is an extension is %+v, %v", got, err)
+	}
+}
+
 func TestDoubleClickIsOneCall(t *testing.T) {
 	withClicker(t, func(t *testing.T, b *bundle, pbx *fakePBX) {
 		pbx.hold = make(chan struct{})

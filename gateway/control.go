@@ -28,8 +28,7 @@ func (g *Gateway) control(ctx context.Context, o *owner, cmd Command) (Reply, er
 		return Reply{}, err
 	}
 	if x.action == "transfer" {
-		account, _ := g.cfg.Directory.Account(cmd.Account)
-		if x.to, err = dialable(cmd.To, account.Region); err != nil {
+		if x.to, err = g.dialable(cmd.Account, cmd.To); err != nil {
 			return Reply{}, err
 		}
 		if x.to.Raw == mine.Extension {

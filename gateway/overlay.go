@@ -46,14 +46,19 @@ type overlaid struct {
 	Email      string   `json:"email,omitempty"`
 	CallerID   string   `json:"caller_id,omitempty"`
 
-	rev uint64 // of the store
+	over bool   // of a team: the address and the number are the configuration's
+	rev  uint64 // of the store
 }
 
 func laidOver(u User) overlaid {
 	return overlaid{Name: u.Name, Extensions: u.Extensions, Email: u.Email, CallerID: u.CallerID}
 }
 
-func (o overlaid) user(id string) User {
+// user returns the user whom a configuration has as base, or as nobody.
+func (o overlaid) user(id string, base User) User {
+	if o.over {
+		return User{ID: id, Name: o.Name, Extensions: o.Extensions, Email: base.Email, CallerID: base.CallerID}
+	}
 	return User{ID: id, Name: o.Name, Extensions: o.Extensions, Email: o.Email, CallerID: o.CallerID}
 }
 
@@ -161,6 +166,28 @@ func (o *Overlay) write(ctx context.Context, key userKey, user overlaid) error {
 	return nil
 }
 
+// Overlaid says where an account is not as configured: whose entries in the configuration count for nothing, or for no
+// more than address and number; and who is in the directory without any. Both by id.
+func (o *Overlay) Overlaid(account string) (configured, added []string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	over := maps.Clone(o.users[account])
+	for _, u := range o.base[account].Users {
+		if _, ok := over[u.ID]; ok {
+			configured = append(configured, u.ID)
+			delete(over, u.ID)
+		}
+	}
+	for id, own := range over {
+		if !own.Removed {
+			added = append(added, id)
+		}
+	}
+	slices.Sort(configured)
+	slices.Sort(added)
+	return configured, added
+}
+
 // Account returns an account by its id: its users in the order of the configuration, then those added, by id.
 func (o *Overlay) Account(account string) (Account, bool) { return o.index.Load().Account(account) }
 
@@ -240,13 +267,13 @@ func (o *Overlay) overlay(a Account) Account {
 		case !ok:
 			users = append(users, u)
 		case !own.Removed:
-			users = append(users, own.user(u.ID))
+			users = append(users, own.user(u.ID, u))
 		}
 	}
 	configured := len(users)
 	for id, own := range over {
 		if !own.Removed {
-			users = append(users, own.user(id))
+			users = append(users, own.user(id, User{}))
 		}
 	}
 	slices.SortFunc(users[configured:], func(a, b User) int { return cmp.Compare(a.ID, b.ID) })

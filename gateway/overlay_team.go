@@ -15,10 +15,13 @@ type team struct {
 	Users map[string]teamMember `json:"users"`
 }
 
-// teamMember is a user, and the revision of the store with which he was written; 0: the value's own.
+// teamMember is a user, and the revision of the store with which he was written; 0: the value's own. Of most only name
+// and extensions are kept, and the rest is the configuration's as it is now; but who was put in or taken out one by one
+// before is whole.
 type teamMember struct {
 	overlaid
-	At uint64 `json:"at,omitempty"`
+	Whole bool   `json:"whole,omitempty"`
+	At    uint64 `json:"at,omitempty"`
 }
 
 // users are a team's, as the value of a revision has them.
@@ -26,6 +29,7 @@ func (t team) users(rev uint64) map[string]overlaid {
 	users := make(map[string]overlaid, len(t.Users))
 	for id, member := range t.Users {
 		user := member.overlaid
+		user.over = !member.Whole
 		if user.rev = member.At; member.At == 0 {
 			user.rev = rev
 		}
@@ -47,6 +51,9 @@ func (o *Overlay) readTeam(v Value) (t team) {
 // have the same extension or address then: change returns an error instead, and so does Update. It may be called again,
 // when another node has written meanwhile, and must not use the overlay. Update fails with CodeNotFound when there is no
 // such account, and with CodeTooLarge when the store would have too much to keep.
+//
+// It is about names and extensions: address and number of who is configured stay the configuration's. Who is taken out
+// of that later stays, by his name and extensions, until somebody takes them or him away.
 func (o *Overlay) Update(ctx context.Context, account string, change func(Account) ([]User, error)) error {
 	o.writing.Lock()
 	defer o.writing.Unlock()
@@ -96,13 +103,19 @@ func (o *Overlay) join(account string, before map[string]overlaid, users []User)
 	o.mu.Lock()
 	for id, user := range before {
 		if o.users[account][id].rev == user.rev {
-			t.Users[id] = teamMember{user, user.rev}
+			t.Users[id] = teamMember{user, !user.over, user.rev}
 		}
 	}
-	o.mu.Unlock()
 	for _, u := range users {
-		t.Users[u.ID] = teamMember{overlaid: laidOver(u)}
+		member := teamMember{overlaid: laidOver(u)}
+		if own, ok := o.users[account][u.ID]; ok && !own.over {
+			member.Whole = true
+		} else {
+			member.Email, member.CallerID = "", ""
+		}
+		t.Users[u.ID] = member
 	}
+	o.mu.Unlock()
 	return t
 }
 

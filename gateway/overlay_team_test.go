@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -87,6 +88,47 @@ func TestLaterOfTwoWritesOfAUserCounts(t *testing.T) {
 		synctest.Wait()
 		wantRoll(t, b, "u1:U1:401 u2:U2:202 u3:U3:403")
 	})
+}
+
+// Who was put in one by one has an address of his own, and it is his after a change of many as well.
+func TestChangeOfManyIsAboutNamesAndExtensions(t *testing.T) {
+	t.Parallel()
+	base := acme()
+	base.Users[0].Email = "u1@example.com"
+	store := newSharedStore()
+	o, _, stop := overlaying(t, store, base)
+	defer stop()
+	if err := o.Put(t.Context(), "acme", User{ID: "u2", Name: "Boris", Email: "own@example.com"}); err != nil {
+		t.Fatal(err)
+	}
+	change := func(a Account) ([]User, error) {
+		users := slices.Clone(a.Users)
+		for i := range users {
+			users[i].Extensions = []string{"20" + users[i].ID[1:]}
+		}
+		return users, nil
+	}
+	for range 2 { // the second time over the team's own value
+		if err := o.Update(t.Context(), "acme", change); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next := acme()
+	next.Users[0].Email, next.Users[1].Email = "new@example.com", "config@example.com"
+	o.SetAccounts(next)
+	again, _, stopAgain := overlaying(t, store, next)
+	defer stopAgain()
+	for _, d := range []*Overlay{o, again} {
+		wantRoll(t, d, "u1:Anna:201 u2:Boris:202 u3:Clara:203")
+		for id, want := range map[string]string{"u1": "new@example.com", "u2": "own@example.com"} {
+			if u, _ := d.User("acme", id); u.Email != want {
+				t.Errorf("%s has %q, want %q", id, u.Email, want)
+			}
+		}
+	}
+	if configured, added := o.Overlaid("acme"); strings.Join(configured, " ") != "u1 u2 u3" || len(added) > 0 {
+		t.Errorf("laid over are %v, added %v", configured, added)
+	}
 }
 
 // Two who save at once: the one comes first, and the other sees what that has left.

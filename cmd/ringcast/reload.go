@@ -45,10 +45,25 @@ func (n *node) reload(file string, env func(string) (string, bool)) error {
 	}
 	n.directory.SetAccounts(accounts...)
 	n.logger.Info("took the users of the config anew", "accounts", len(accounts), "users", users)
+	for _, a := range accounts {
+		n.tellOverlaid(a.ID)
+	}
 	if !reflect.DeepEqual(butUsers(cfg), butUsers(n.cfg)) {
 		n.logger.Warn("the config has other changes, which wait for the next start")
 	}
 	return nil
+}
+
+// tellOverlaid says whom the widget's settings or the admin API have changed, so that the config does not count.
+func (n *node) tellOverlaid(account string) {
+	const most = 20 // ids on a line
+	configured, added := n.directory.Overlaid(account)
+	if len(configured)+len(added) == 0 {
+		return
+	}
+	n.logger.Info("what was saved in the widget's settings or by the admin API outranks the config", "account", account,
+		"config_outranked", len(configured), "users", configured[:min(len(configured), most)],
+		"not_in_config", len(added), "others", added[:min(len(added), most)])
 }
 
 // butUsers is a config without what reload takes and what a run has changed.

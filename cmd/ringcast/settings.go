@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -73,13 +74,16 @@ type settingsAnswer struct {
 	Account string              `json:"account"`
 	Admin   bool                `json:"admin"`
 	Saved   bool                `json:"saved"`
+	Kept    bool                `json:"kept"` // what an administrator asks about is what the gateway holds
 	PBX     []gateway.PBXStatus `json:"pbx"`
 	Users   []settingsUser      `json:"users"`
 }
 
+// settingsUser is a user as the settings would have him, or have him now; Held is what the gateway holds of his.
 type settingsUser struct {
 	ID         string              `json:"id"`
 	Name       string              `json:"name"`
+	Held       []string            `json:"held"`
 	Extensions []settingsExtension `json:"extensions"`
 }
 
@@ -104,33 +108,34 @@ func (n *node) serveSettings(w http.ResponseWriter, r *http.Request, account Acc
 		return gateway.Errorf(gateway.CodeNotAdmin, "only an administrator of the CRM's account may save this; "+
 			"who else may, the configuration says in crm.admins")
 	}
-	users, err := n.takeSettings(r.Context(), who, in)
+	users, held, err := n.takeSettings(r.Context(), who, in)
 	if err != nil {
 		return err
 	}
 	report := n.gateway.AskTelephones(r.Context(), who.Account, extensionsOf(users, in))
 	writeJSON(w, http.StatusOK, settingsAnswer{
-		Account: who.Account, Admin: who.Admin, Saved: in.Save, PBX: report.PBX, Users: shownSettings(users, report.Telephones, account.tells()),
+		Account: who.Account, Admin: who.Admin, Saved: in.Save, Kept: who.Admin && sameExtensions(users, held), PBX: report.PBX,
+		Users: shownSettings(users, held, report.Telephones, account.tells()),
 	})
 	return nil
 }
 
 // takeSettings saves what an administrator wants saved, and returns the account's users as they are then: or, if he
-// only asks, as they would be. Who is no administrator sees himself.
-func (n *node) takeSettings(ctx context.Context, who amocrm.Identity, in settingsInput) (users []gateway.User, err error) {
+// only asks, as they would be; and as the gateway holds them now. Who is no administrator sees himself.
+func (n *node) takeSettings(ctx context.Context, who amocrm.Identity, in settingsInput) (users, held []gateway.User, err error) {
 	if !who.Admin {
 		if user, ok := n.directory.User(who.Account, who.User); ok {
 			users = []gateway.User{user}
 		}
-		return users, nil
+		return users, users, nil
 	}
 	if !in.Save {
 		account, ok := n.directory.Account(who.Account)
 		if !ok {
-			return nil, gateway.Errorf(gateway.CodeNotFound, "there is no account %q", who.Account)
+			return nil, nil, gateway.Errorf(gateway.CodeNotFound, "there is no account %q", who.Account)
 		}
 		users, _, err = in.applied(account.Users)
-		return users, err
+		return users, account.Users, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, settingsTime)
 	defer cancel()
@@ -141,10 +146,10 @@ func (n *node) takeSettings(ctx context.Context, who amocrm.Identity, in setting
 		return changes, err
 	})
 	if err != nil {
-		return nil, adminFailure(err)
+		return nil, nil, adminFailure(err)
 	}
 	n.logger.Info("widget's settings saved", "account", who.Account, "admin", who.User, "users", len(users), "changed", changed)
-	return users, nil
+	return users, users, nil
 }
 
 // tells says whether each PBX of an account could tell which extensions it has. One that only posts its events cannot.
@@ -165,11 +170,20 @@ func extensionsOf(users []gateway.User, in settingsInput) []string {
 	return append(first, others...)
 }
 
-// shownSettings says of each user's extensions how they are. Where not every PBX could tell, none is unknown.
-func shownSettings(users []gateway.User, states map[string]gateway.TelephoneState, all bool) []settingsUser {
+// sameExtensions compares users with those held, who come first among them and in the same order.
+func sameExtensions(users, held []gateway.User) bool {
+	return slices.EqualFunc(users, held, func(a, b gateway.User) bool { return slices.Equal(a.Extensions, b.Extensions) })
+}
+
+// shownSettings says of each user's extensions how they are. Where not every PBX could tell, none is unknown. Those held
+// come first among the users, in the same order.
+func shownSettings(users, held []gateway.User, states map[string]gateway.TelephoneState, all bool) []settingsUser {
 	shown := make([]settingsUser, len(users))
 	for i, u := range users {
-		shown[i] = settingsUser{ID: u.ID, Name: u.Name, Extensions: make([]settingsExtension, len(u.Extensions))}
+		shown[i] = settingsUser{ID: u.ID, Name: u.Name, Held: []string{}, Extensions: make([]settingsExtension, len(u.Extensions))}
+		if i < len(held) {
+			shown[i].Held = append(shown[i].Held, held[i].Extensions...)
+		}
 		for j, ext := range u.Extensions {
 			state := states[ext]
 			if !all {
@@ -181,10 +195,36 @@ func shownSettings(users []gateway.User, states map[string]gateway.TelephoneStat
 	return shown
 }
 
-// parseSettings reads the form of a request; what the values are worth applied finds out.
-func parseSettings(body []byte) (in settingsInput, err error) {
-	if err := json.Unmarshal(body, &in); err != nil {
+// parseSettings reads the form of a request; what the values are worth applied finds out. Extensions that are no text,
+// null too, are refused; a name that is none is passed over.
+func parseSettings(body []byte) (settingsInput, error) {
+	var raw struct {
+		Extensions map[string]json.RawMessage `json:"extensions"`
+		Names      map[string]json.RawMessage `json:"names"`
+		Save       bool                       `json:"save"`
+	}
+	in := settingsInput{Extensions: map[string]string{}, Names: map[string]string{}}
+	if err := json.Unmarshal(body, &raw); err != nil {
 		return in, gateway.Errorf(gateway.CodeInvalid, `the body is not {"extensions":{"88888":"101, 102"},"names":{"88888":"…"},"save":true}: %w`, err)
+	}
+	in.Save = raw.Save
+	bad := &settingsFaults{}
+	for _, id := range slices.Sorted(maps.Keys(raw.Extensions)) {
+		var value *string
+		if err := json.Unmarshal(raw.Extensions[id], &value); err != nil || value == nil {
+			bad.add("extensions", id, 0, `is to be a text such as "101, 102", or "" for none`)
+			continue
+		}
+		in.Extensions[id] = *value
+	}
+	for id, name := range raw.Names {
+		var value string
+		if json.Unmarshal(name, &value) == nil {
+			in.Names[id] = value
+		}
+	}
+	if len(bad.fields) > 0 {
+		return in, settingsProblem(bad.fields)
 	}
 	return in, nil
 }

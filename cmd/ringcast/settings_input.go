@@ -18,14 +18,15 @@ const (
 
 // settingsInput is what the widget's settings are, or are to be.
 type settingsInput struct {
-	Extensions map[string]string `json:"extensions"` // by the CRM's user id: "101, 102"
-	Names      map[string]string `json:"names"`      // likewise; "" or left out: as it was
-	Save       bool              `json:"save"`
+	Extensions map[string]string // by the CRM's user id: "101, 102"; "" takes all away
+	Names      map[string]string // likewise; "" or left out: as it was
+	Save       bool
 }
 
 // applied returns an account's users as the settings would have them, and those of them who are otherwise now. Users
-// whom the settings do not name stay as they are; a name of nobody's is passed over. It fails with CodeInvalid and a
-// field "extensions.88888" or "names.88888" for each thing that is wrong.
+// whom the settings do not name stay as they are; a name of nobody's is passed over, and one that is too long or has
+// control characters is made fit: it is no reason to refuse an extension. It fails with CodeInvalid and a field
+// "extensions.88888" for each thing that is wrong.
 func (in settingsInput) applied(now []gateway.User) (users, changes []gateway.User, err error) {
 	bad := &settingsFaults{}
 	users = slices.Clone(now)
@@ -35,19 +36,19 @@ func (in settingsInput) applied(now []gateway.User) (users, changes []gateway.Us
 	}
 	for _, id := range slices.Sorted(maps.Keys(in.Extensions)) { // by id, as the directory has those it adds
 		i, known := at[id]
+		if !known && !bad.newUser(id) {
+			continue
+		}
 		extensions := bad.extensions(id, in.Extensions[id])
 		if !known && len(extensions) == 0 {
 			continue
-		}
-		if err := checkUserName(in.Names[id]); err != nil {
-			bad.add("names", id, 0, err.Error())
 		}
 		if !known {
 			i = len(users)
 			users = append(users, gateway.User{ID: id, Name: id})
 		}
 		before, after := users[i], users[i]
-		after.Name, after.Extensions = cmp.Or(in.Names[id], before.Name), extensions
+		after.Name, after.Extensions = cmp.Or(fitUserName(in.Names[id]), before.Name), extensions
 		users[i] = after
 		if !known || after.Name != before.Name || !slices.Equal(after.Extensions, before.Extensions) {
 			changes = append(changes, after)
@@ -94,16 +95,19 @@ func (f *settingsFaults) add(field, user string, index int, reason string) {
 	f.fields = append(f.fields, gateway.FieldError{Index: index, Field: fmt.Sprintf("%s.%.64s", field, user), Reason: reason})
 }
 
+// newUser says whether somebody of that id may be added. (Who is there may have another: one of the configuration.)
+func (f *settingsFaults) newUser(id string) bool {
+	for _, parse := range []func(string) (string, error){parseUserID, parseAmoUser} {
+		if _, err := parse(id); err != nil {
+			f.add("extensions", id, 0, err.Error())
+			return false
+		}
+	}
+	return true
+}
+
 // extensions takes a user's value apart and holds it to what may be written about one.
 func (f *settingsFaults) extensions(id, value string) []string {
-	if _, err := parseUserID(id); err != nil {
-		f.add("extensions", id, 0, err.Error())
-		return nil
-	}
-	if _, err := parseAmoUser(id); err != nil {
-		f.add("extensions", id, 0, err.Error())
-		return nil
-	}
 	before := len(f.fields)
 	extensions := strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ';' || unicode.IsSpace(r) })
 	checkUserExtensions(extensions, func(i int, reason string) { f.add("extensions", id, i, reason) })

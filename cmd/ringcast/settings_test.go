@@ -210,14 +210,15 @@ func TestSettingsNameEachFieldThatIsWrong(t *testing.T) {
 		"an extension of AMI's lines": {`{"extensions":{"1":"105\u0000\r\nAction:"},"save":true}`, 400, gateway.CodeInvalid, "extensions.1[0] extensions.1[1]"},
 		"a long extension":            {`{"extensions":{"1":"` + strings.Repeat("1", 10_000) + `"},"save":true}`, 400, gateway.CodeInvalid, "extensions.1[0]"},
 		"101 extensions":              {`{"extensions":{"1":"` + digits(101) + `"},"save":true}`, 400, gateway.CodeInvalid, "extensions.1[0]"},
-		"a name with a line break":    {`{"extensions":{"1":"105"},"names":{"1":"Zoe\r\nX: y"},"save":true}`, 400, gateway.CodeInvalid, "names.1[0]"},
-		"a name of 10 kB":             {`{"extensions":{"1":"105"},"names":{"1":"` + strings.Repeat("x", 10_000) + `"},"save":true}`, 400, gateway.CodeInvalid, "names.1[0]"},
 		"a long user":                 {`{"extensions":{"` + strings.Repeat("1", 10_000) + `":"105"},"save":true}`, 400, gateway.CodeInvalid, "extensions." + strings.Repeat("1", 64) + "[0]"},
 		"a good one beside a bad one": {`{"extensions":{"1":"105","2":"?"},"save":true}`, 400, gateway.CodeInvalid, "extensions.2[0]"},
 		"no JSON":                     {`extensions[1]=105`, 400, gateway.CodeInvalid, ""},
 		"two documents":               {`{}{}`, 400, gateway.CodeInvalid, ""},
 		"a list":                      {`[{"save":true}]`, 400, gateway.CodeInvalid, ""},
-		"a number for an extension":   {`{"extensions":{"1":105},"save":true}`, 400, gateway.CodeInvalid, ""},
+		"a number for an extension":   {`{"extensions":{"1":105,"99999":"103"},"save":true}`, 400, gateway.CodeInvalid, "extensions.1[0]"},
+		"null":                        {`{"extensions":{"99999":null},"save":true}`, 400, gateway.CodeInvalid, "extensions.99999[0]"},
+		"a list of extensions":        {`{"extensions":{"88888":["101"],"99999":{}},"save":true}`, 400, gateway.CodeInvalid, "extensions.88888[0] extensions.99999[0]"},
+		"a list for the map":          {`{"extensions":[],"save":true}`, 400, gateway.CodeInvalid, ""},
 		"nothing":                     {``, 400, gateway.CodeInvalid, ""},
 		"a body that is too large":    {`{"names":{"1":"` + strings.Repeat("x", maxSettingsBody) + `"}}`, 413, gateway.CodeTooLarge, ""},
 	} {
@@ -244,6 +245,53 @@ func digits(n int) string {
 		all = append(all, fmt.Sprint(1000+i))
 	}
 	return strings.Join(all, ",")
+}
+
+// A name is whatever somebody is called in the CRM: no reason to refuse his extension.
+func TestSettingsMakeNamesFit(t *testing.T) {
+	t.Parallel()
+	p := start(t, "serve", "-config", configFile(t, crmAccounts))
+	long := strings.Repeat("я", maxUserName)
+	p.settings(asAdmin(t, "acme", 1), `{"extensions":{"1":"111","2":"112","3":"113","88888":"114","99999":"115"},"names":{"1":" Zoe\r\nX:\u202e y\t","2":"`+long+
+		`","3":7,"88888":"\u0000","99999":""},"save":true}`).taken(t)
+	p.wantUsers("acme", "88888:Anna:114 99999:Boris:115 1:Zoe X: y:111 2:"+long[:maxUserName]+":112 3:3:113")
+}
+
+// The CRM's form may be empty where the gateway has extensions: it hears of them, and what it does not send stays.
+func TestSettingsTellWhatIsHeld(t *testing.T) {
+	t.Parallel()
+	p := start(t, "serve", "-config", configFile(t, crmAccounts))
+	token := asAdmin(t, "acme", 1)
+	held := func(body, want string, kept bool) {
+		t.Helper()
+		got, _ := p.settings(token, body).taken(t)
+		var parts []string
+		for _, u := range got.Users {
+			parts = append(parts, u.ID+":"+strings.Join(u.Held, "+"))
+		}
+		if line := strings.Join(parts, " "); line != want || got.Kept != kept {
+			t.Errorf("%s: held is %s, kept %v", body, line, got.Kept)
+		}
+	}
+	held(`{}`, "88888:101 99999:102", true)
+	held(`{"extensions":{"99999":" 102 "},"names":{"99999":"Boris Ivanov"}}`, "88888:101 99999:102", true)
+	held(`{"extensions":{"88888":"105","77777":"106"}}`, "88888:101 99999:102 77777:", false)
+	held(`{"extensions":{"88888":""}}`, "88888:101 99999:102", false)
+	held(`{"extensions":{"88888":"105","77777":"106"},"save":true}`, "88888:105 99999:102 77777:106", true)
+	held(`{"extensions":{"88888":"105","77777":"106"}}`, "88888:105 99999:102 77777:106", true)
+	if a := p.settings(crmToken(t, "acme", 99999, nil), `{}`); !strings.Contains(a.body, `"kept":false`) || !strings.Contains(a.body, `"held":["102"]`) || strings.Contains(a.body, "105") {
+		t.Errorf("who is no administrator hears %s", a.body)
+	}
+}
+
+// Somebody who left the CRM has no field in its form; and an integrator may have called him what he liked.
+func TestSettingsTakeExtensionsFromWhoIsInNoForm(t *testing.T) {
+	t.Parallel()
+	p := start(t, "serve", "-config", configFile(t, strings.Replace(crmAccounts, `"99999"`, "boris", 1)))
+	token := asAdmin(t, "acme", 1)
+	p.settings(token, `{"extensions":{"1":"102"},"save":true}`).refused(t, http.StatusBadRequest, gateway.CodeInvalid)
+	p.settings(token, `{"extensions":{"boris":"","1":"102"},"save":true}`).taken(t)
+	p.wantUsers("acme", "88888:Anna:101 boris:Boris: 1:1:102")
 }
 
 // Two who save at once: what is kept is the one's or the other's, also when they give the same extensions away.

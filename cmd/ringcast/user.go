@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // What may be written about a user, by an operator or by an administrator of the CRM.
@@ -22,6 +23,28 @@ func checkUserName(name string) error {
 		return errors.New("has a control character in it")
 	}
 	return nil
+}
+
+// fitUserName makes a name what checkUserName takes, and nothing that turns around the text beside it.
+func fitUserName(name string) string {
+	name = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.Is(unicode.Bidi_Control, r):
+			return -1
+		case unicode.IsControl(r):
+			return ' '
+		}
+		return r
+	}, name)
+	name = strings.Join(strings.Fields(name), " ")
+	if len(name) <= maxUserName {
+		return name
+	}
+	end := maxUserName
+	for !utf8.RuneStart(name[end]) {
+		end--
+	}
+	return strings.TrimSpace(name[:end])
 }
 
 // checkUserExtensions says which of a user's extensions cannot be, and why.
