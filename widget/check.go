@@ -109,6 +109,7 @@ type file struct {
 	name string
 	data []byte
 	used bool
+	seen bool // as an image
 }
 
 func (f *file) lineOf(offset int) int { return lineOf(f.data, offset) }

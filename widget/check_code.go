@@ -14,7 +14,7 @@ import (
 // What code looks like that nobody wrote.
 const (
 	maxLine        = 500 // characters
-	maxLineTokens  = 40  // on average, of a file of more than minTokens
+	maxLineTokens  = 40  // names and signs, on average, of a file of more than minTokens
 	minTokens      = 100
 	maxEscapes     = 20 // \x41 in texts
 	shortNames     = 80 // per cent of a file's names that have one letter
@@ -28,12 +28,12 @@ var (
 		"google-libphonenumber", "intl_tel_input", "js-uuid", "chartjs", "quill"}
 	publicHosts = []string{"code.jquery.com", "ajax.googleapis.com", "fonts.googleapis.com", "fonts.gstatic.com", "www.gstatic.com",
 		"apis.google.com", "maps.googleapis.com", "ajax.aspnetcdn.com", "ajax.microsoft.com"}
-	callbacks = []string{"render", "init", "bind_actions", "settings", "onSave", "destroy"}
 
 	obfuscated   = regexp.MustCompile(`^_0x[0-9a-f]{3,}$`)
 	hexEscape    = regexp.MustCompile(`\\x[0-9a-fA-F]{2}`)
 	localAddress = regexp.MustCompile(`(?i)\b(https?|wss?)://(localhost|127\.\d+\.\d+\.\d+|\[::1\]|0\.0\.0\.0)\b`)
 	installer    = regexp.MustCompile(`(?i)(un)?install`)
+	httpMethod   = regexp.MustCompile(`(?i)^(get|post|put|patch|delete|head|options)$`)
 	oldKey       = regexp.MustCompile(`(?i)USER_HASH|#API_HASH#`)
 )
 
@@ -68,7 +68,7 @@ func (c *check) dials() bool {
 
 func (c *check) checkScripts() {
 	for name, s := range c.scripts {
-		r := &codeCheck{script: s, c: c, name: name}
+		r := &codeCheck{script: s, c: c, name: name, aliases: map[string]bool{}}
 		r.minified()
 		for i := range s.tokens {
 			r.at(i)
@@ -86,8 +86,9 @@ func (c *check) checkScripts() {
 // codeCheck holds one script against the rules.
 type codeCheck struct {
 	*script
-	c    *check
-	name string
+	c       *check
+	name    string
+	aliases map[string]bool // variables that are the CRM's object
 }
 
 func (r *codeCheck) found(rule string, i int, format string, args ...any) {
@@ -106,7 +107,7 @@ func (r *codeCheck) at(i int) {
 	}
 	switch r.text(i) {
 	case "console":
-		if r.isGlobal(i) && !(r.isMember(i+2) && r.isAny(i+2, "trace") && r.caught(i)) {
+		if (r.isGlobal(i) || r.isTakenOut(i)) && !(r.isMember(i+2) && r.isAny(i+2, "trace") && r.caught(i)) {
 			r.found("code.console", i, "take it out; only console.trace may stand where something was caught")
 		}
 	case "debugger":
@@ -118,7 +119,7 @@ func (r *codeCheck) at(i int) {
 			r.found("code.leftover", i, "alert stops the CRM's page: show a message in it")
 		}
 	case "eval", "execScript":
-		if r.isGlobal(i) {
+		if r.isGlobal(i) || r.isTakenOut(i) {
 			r.found("code.eval", i, "do without %s", r.text(i))
 		}
 	case "globalEval":
@@ -133,9 +134,28 @@ func (r *codeCheck) at(i int) {
 		}
 	case "APP", "AMOCRM":
 		r.appWrite(i)
+		if start := i; r.isGlobal(i) {
+			if r.isMember(i) {
+				start = i - 2
+			}
+			if r.kind(start-1) == js.EqToken && r.isAny(start-3, "const", "let", "var") && !r.isMember(i+2) {
+				r.aliases[r.text(start-2)] = true
+			}
+		}
+	case "dataType":
+		if r.kind(i+1) == js.ColonToken && r.literal(i+2) == "script" {
+			r.found("code.createElement-script", i, "name what is needed in define")
+		}
+	case "Worker", "SharedWorker":
+		if r.isGlobal(i) && r.isAny(i-1, "new") {
+			r.found("code.createElement-script", i, "do without a %s: nobody sees what it runs", r.text(i))
+		}
 	case "amohash", "api_key", "API_HASH":
 		r.found("code.oauth", i, "%s was for the API before OAuth: send the token of $authorizedAjax", r.text(i))
 	default:
+		if r.aliases[r.text(i)] {
+			r.appWrite(i)
+		}
 		r.elements(i)
 		r.synchronous(i)
 	}
@@ -165,23 +185,35 @@ func (r *codeCheck) caught(i int) bool {
 
 func (s *script) findCatches() []int {
 	var out []span
+	named := map[string][]span{}
+	for _, b := range s.bodies {
+		named[b.name] = append(named[b.name], b.span)
+	}
+	take := func(arg span) { // a function, or the name of one
+		name := s.text(arg.to - 1)
+		out = append(append(out, arg), named[name]...)
+		delete(named, name)
+	}
 	for i := range s.tokens {
+		open := s.call(i)
 		switch {
 		case s.isAny(i, "catch") && !s.isMember(i) && s.kind(i+1) == js.OpenBraceToken:
 			out = append(out, span{i + 1, s.end(i + 1)})
 		case s.isAny(i, "catch") && !s.isMember(i) && s.kind(i+1) == js.OpenParenToken:
 			out = append(out, s.block(s.end(i+1)+1))
-		case s.isAny(i, "catch", "fail") && s.isMember(i) && s.call(i) >= 0:
-			out = append(out, span{s.call(i), s.end(s.call(i))})
-		case s.isAny(i, "then") && s.isMember(i) && s.call(i) >= 0:
-			if args := s.arguments(s.call(i)); len(args) > 1 {
-				out = append(out, args[1])
+		case s.isAny(i, "catch", "fail") && s.isMember(i) && open >= 0:
+			for _, arg := range s.arguments(open) {
+				take(arg)
 			}
-		case s.isAny(i, "onRejected"):
-			for _, b := range s.bodies {
-				if b.name == "onRejected" {
-					out = append(out, b.span)
-				}
+		case s.isAny(i, "then") && s.isMember(i) && open >= 0:
+			if args := s.arguments(open); len(args) > 1 {
+				take(args[1])
+			}
+		case s.isAny(i, "addEventListener", "on") && open >= 0 && (s.literal(open+1) == "error" || s.literal(open+1) == "unhandledrejection"):
+			out = append(out, span{open, s.end(open)})
+		case s.isAny(i, "onRejected", "error", "onerror"):
+			if of, ok := s.bodyOf(i); ok {
+				out = append(out, of)
 			}
 		}
 	}
@@ -202,12 +234,13 @@ func (r *codeCheck) appWrite(i int) {
 		switch {
 		case (r.kind(end) == js.DotToken || r.kind(end) == js.OptChainToken) && r.isName(end+1):
 			end += 2
-		case r.kind(end) == js.OpenBracketToken:
+		case r.kind(end) == js.OpenBracketToken, r.kind(end) == js.OpenParenToken && r.isName(end-1) && end > i+1:
 			end = r.end(end) + 1
 		default:
 			wrote := isAssignment(r.kind(end)) && (end > i+1 || r.isMember(i)) ||
 				r.kind(end) == js.IncrToken || r.kind(end) == js.DecrToken || r.isAny(start-1, "delete", "++", "--") ||
-				r.isAny(start-2, "assign", "defineProperty", "defineProperties", "extend") && r.kind(start-1) == js.OpenParenToken
+				r.isAny(start-2, "assign", "defineProperty", "defineProperties", "setPrototypeOf", "extend") && r.kind(start-1) == js.OpenParenToken ||
+				r.isAny(start-4, "extend") && r.isAny(start-2, "true")
 			if wrote {
 				r.found("code.app-write", i, "leave the CRM's object as it is: it is only to be read")
 			}
@@ -218,7 +251,8 @@ func (r *codeCheck) appWrite(i int) {
 
 func isAssignment(kind js.TokenType) bool {
 	switch kind {
-	case js.EqToken, js.AddEqToken, js.SubEqToken, js.MulEqToken, js.DivEqToken, js.ModEqToken, js.ExpEqToken, js.AndEqToken, js.OrEqToken, js.NullishEqToken:
+	case js.EqToken, js.AddEqToken, js.SubEqToken, js.MulEqToken, js.DivEqToken, js.ModEqToken, js.ExpEqToken, js.AndEqToken, js.OrEqToken, js.NullishEqToken,
+		js.BitAndEqToken, js.BitOrEqToken, js.BitXorEqToken, js.LtLtEqToken, js.GtGtEqToken, js.GtGtGtEqToken:
 		return true
 	}
 	return false
@@ -242,6 +276,9 @@ func (r *codeCheck) elements(i int) {
 			}
 		}
 	case "getScript", "importScripts", "import":
+		if r.isAny(i, "import") && r.isMember(i) {
+			return
+		}
 		r.found("code.createElement-script", i, "name what is needed in define, not in %s", r.text(i))
 	case "write", "writeln":
 		if r.isMember(i) && r.isAny(i-2, "document") {
@@ -263,134 +300,40 @@ func (r *codeCheck) elements(i int) {
 func (r *codeCheck) synchronous(i int) {
 	switch strings.Trim(r.text(i), "\"'`") {
 	case "async":
-		value := r.kind(i+1) == js.ColonToken || r.kind(i+1) == js.EqToken
-		if value && (r.isAny(i+2, "false") || r.isAny(i+2, "!") && r.isAny(i+3, "1")) {
+		value := i + 1
+		if r.kind(value) == js.CloseBracketToken {
+			value++
+		}
+		if (r.kind(value) == js.ColonToken || r.kind(value) == js.EqToken) && r.isFalse(value+1) {
 			r.found("code.sync-ajax", i, "do not wait: take the answer when it comes")
 		}
 	case "open":
 		if open := r.call(i); open >= 0 && r.isMember(i) {
-			if args := r.arguments(open); len(args) > 2 && r.isAny(args[2].from, "false") {
+			args := r.arguments(open)
+			if len(args) > 2 && r.isFalse(args[2].from) && (httpMethod.MatchString(r.literal(args[0].from)) || r.isAny(args[0].from, "method", "type", "verb")) {
 				r.found("code.sync-ajax", i, "do not wait: take the answer when it comes")
 			}
 		}
 	}
 }
 
-// request tells whether a request is made at a token.
-func (r *codeCheck) request(i int) bool {
-	switch r.text(i) {
-	case "fetch", "ajax", "crm_post", "$authorizedAjax", "getJSON", "sendBeacon":
-		return r.call(i) >= 0
-	case "get", "post":
-		return r.isMember(i) && r.isAny(i-2, "$", "jQuery") && r.call(i) >= 0
-	case "XMLHttpRequest":
-		return r.isAny(i-1, "new")
+func (r *codeCheck) isFalse(i int) bool {
+	return r.isAny(i, "false", "0") || r.isAny(i, "!") && r.isAny(i+1, "1")
+}
+
+// isTakenOut tells whether a key is taken out of the page's own object: const { console: c } = window.
+func (r *codeCheck) isTakenOut(i int) bool {
+	const farthest = 40 // tokens
+	if r.kind(i+1) != js.ColonToken {
+		return false
+	}
+	for n := i; n < i+farthest && n < len(r.tokens); n++ {
+		if r.kind(n) == js.CloseBraceToken {
+			return r.kind(n+1) == js.EqToken && r.isAny(n+2, "window", "globalThis")
+		}
+		n = r.skip(n)
 	}
 	return false
-}
-
-// requests finds requests that are made many times: in a loop, or by a function that is called in one.
-func (r *codeCheck) requests() {
-	g := r.callGraph()
-	asks := make([]bool, len(r.bodies))
-	for asking := g.asking; len(asking) > 0; asking = asking[1:] {
-		if b := asking[0]; !asks[b] {
-			asks[b] = true
-			asking = append(asking, g.callers[b]...)
-		}
-	}
-	for i := range r.tokens {
-		if !r.looped[i] {
-			continue
-		}
-		if r.request(i) {
-			r.found("code.request-in-loop", i, "ask once for all, or one after the other as events come")
-		} else if b, ok := g.called[i]; ok && asks[b] {
-			r.found("code.request-in-loop", i, "%s makes a request: ask once for all, or one after the other as events come", r.text(i))
-		}
-	}
-}
-
-// callGraph is who calls whom among the named functions of a script, which are numbers into its bodies.
-type callGraph struct {
-	asking  []int         // those that make a request themselves
-	callers map[int][]int // who calls a function
-	called  map[int]int   // by token: which function is meant
-}
-
-func (r *codeCheck) callGraph() callGraph {
-	g := callGraph{callers: map[int][]int{}, called: map[int]int{}}
-	spans, named := make([]span, len(r.bodies)), map[string][]int{}
-	for b, of := range r.bodies {
-		spans[b] = of.span
-		if len(named[of.name]) < maxNamesakes {
-			named[of.name] = append(named[of.name], b)
-		}
-	}
-	inner := r.innermost(spans)
-	for i := range r.tokens {
-		in := inner[i]
-		if r.request(i) {
-			if in >= 0 {
-				g.asking = append(g.asking, in)
-			}
-			continue
-		}
-		if len(named[r.text(i)]) == 0 || !r.isName(i) || r.call(i) < 0 && !r.isHanded(i) {
-			continue
-		}
-		b := r.meant(i, named[r.text(i)], inner)
-		if b < 0 {
-			continue
-		}
-		g.called[i] = b
-		if in >= 0 {
-			g.callers[b] = append(g.callers[b], in)
-		}
-	}
-	return g
-}
-
-// meant returns which of the functions of that name a call means, -1 if none: for this.name() a method of the class
-// or object that the call stands in, for name() the nearest that can be seen from there.
-func (r *codeCheck) meant(i int, named, inner []int) int {
-	owners, best := r.owners(i, inner), -1
-	for _, b := range named {
-		of := r.bodies[b]
-		seen := of.scope < 0 || of.scope < i && i < r.end(of.scope)
-		if slices.Contains(owners, of.owner) && (seen || of.owner >= 0) && (best < 0 || of.scope > r.bodies[best].scope) {
-			best = b
-		}
-	}
-	return best
-}
-
-// isHanded tells whether a name is all that a method is called with that calls it many times: list.forEach(name).
-func (r *codeCheck) isHanded(i int) bool {
-	return r.kind(i-1) == js.OpenParenToken && r.isAny(i-2, repeating...) && (r.kind(i+1) == js.CommaToken || r.kind(i+1) == js.CloseParenToken)
-}
-
-// owners returns whose methods the call of a name can mean: this.name() is one of the class or object that the call
-// stands in, name() is nobody's.
-func (r *codeCheck) owners(i int, inner []int) []int {
-	if !r.isMember(i) {
-		return []int{-1}
-	}
-	if !r.isAny(i-2, "this", "self") || r.isMember(i-2) {
-		return nil
-	}
-	var out []int
-	for b := inner[i]; b >= 0; {
-		if owner := r.bodies[b].owner; owner >= 0 {
-			out = append(out, owner)
-		}
-		from := r.bodies[b].from
-		if from == 0 || inner[from-1] == b {
-			break
-		}
-		b = inner[from-1]
-	}
-	return out
 }
 
 // literals looks at the texts of a script.
@@ -445,8 +388,11 @@ func foreign(text string) string {
 // minified finds code that is not written to be read.
 func (r *codeCheck) minified() {
 	data := r.file.data
-	names, short := 0, 0
+	names, short, words := 0, 0, 0
 	for i, t := range r.tokens {
+		if !r.isOfTable(i) {
+			words++
+		}
 		if !js.IsIdentifier(t.kind) || r.isMember(i) {
 			continue
 		}
@@ -463,37 +409,25 @@ func (r *codeCheck) minified() {
 	switch {
 	case strings.Contains(r.name, ".min."):
 		r.found("code.minified", 0, "pack the source as it was written")
-	case len(r.tokens) > minTokens && len(r.tokens)/lines > maxLineTokens:
-		r.found("code.minified", 0, "it has %d words and signs on a line: pack the source as it was written", len(r.tokens)/lines)
+	case words > minTokens && words/lines > maxLineTokens:
+		r.found("code.minified", 0, "it has %d names and signs on a line: pack the source as it was written", words/lines)
 	case names > minNames && short*100/names > shortNames:
 		r.found("code.minified", 0, "%d of %d names have one letter: pack the source as it was written", short, names)
 	default:
 		for i, line := range bytes.Split(data, []byte("\n")) {
-			if len(line) > maxLine {
-				r.c.add("code.minified", r.name, i+1, "the line has %d characters: break it, %d are enough", len(line), maxLine)
+			if n := lengthOf(line); n > maxLine {
+				r.c.add("code.minified", r.name, i+1, "the line has %d characters: break it, %d are enough", n, maxLine)
 				return
 			}
 		}
 	}
 }
 
-// entry is about script.js alone.
-func (r *codeCheck) entry() {
-	defines := 0
-	for i := range r.tokens {
-		if r.isAny(i, "define") && r.isGlobal(i) && r.call(i) >= 0 {
-			defines++
-		}
-		if r.isAny(i, "return") && r.isAny(i+1, "class") {
-			r.found("code.constructor", i, "return a function: the CRM replaces its prototype, which a class does not let it")
-		}
+// isOfTable tells whether a token is what tables of data consist of: a text, a number, or what stands behind one.
+func (r *codeCheck) isOfTable(i int) bool {
+	isValue := func(i int) bool { return r.isLiteral(i) || js.IsNumeric(r.kind(i)) }
+	isSign := func(i int) bool {
+		return r.kind(i) == js.CommaToken || r.kind(i) == js.OpenBracketToken || r.kind(i) == js.CloseBracketToken
 	}
-	if defines != 1 {
-		r.found("code.constructor", 0, "it has %d calls of define, one is wanted", defines)
-	}
-	for _, name := range callbacks {
-		if !r.names[name] {
-			r.found("code.callbacks", 0, "there is no %s: without it the CRM does not run the widget, or cannot stop it", name)
-		}
-	}
+	return isValue(i) || isSign(i) && (isValue(i-1) || isSign(i-1))
 }

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/tdewolff/parse/v2"
 	"github.com/tdewolff/parse/v2/css"
@@ -16,9 +17,18 @@ import (
 // selector is one selector of a style sheet: what stands between commas.
 type selector struct {
 	classes []string // all of them
-	first   []string // those before the first space or sign
+	parts   []part
 	text    string
 	line    int
+	nested  bool // it stands in another rule, and under what that one selects
+}
+
+// part is what a selector has between spaces and signs.
+type part struct {
+	sign   string   // what is before it: "" (a space), >, + or ~
+	names  []string // classes and ids, not those in functions
+	parent bool     // it has an &
+	isPage bool     // it is what all of the page stands in, in a theme perhaps: body, [data-theme=dark]
 }
 
 // sheet is a style sheet, read.
@@ -30,6 +40,7 @@ type sheet struct {
 	addresses []phraseAt
 	nested    int // at-rules in @keyframes, it included
 	depth     int // rules in rules
+	within    int // blocks that the parser leaves unread
 }
 
 // phraseAt is a text and its line.
@@ -38,7 +49,18 @@ type phraseAt struct {
 	line int
 }
 
-var stemForm = regexp.MustCompile(`^[a-zA-Z0-9]+`)
+var (
+	stemForm  = regexp.MustCompile(`^[a-zA-Z0-9]+`)
+	themeForm = regexp.MustCompile(`(?i)theme|dark|light`)
+	unread    = regexp.MustCompile(`(?i)^@(container|scope|starting-style)$`) // by the parser
+
+	// crmStems are what the CRM's own classes begin with.
+	crmStems = []string{"amo", "amocrm", "avatar", "block", "body", "box", "btn", "button", "card", "chat", "checkbox", "company", "contact", "content", "control",
+		"controls", "custom", "customer", "dark", "date", "dropdown", "feed", "field", "filter", "footer", "form", "header", "icon", "inbox", "input", "item", "js",
+		"kommo", "lead", "left", "light", "link", "linked", "list", "loader", "main", "menu", "modal", "nav", "note", "notes", "notification", "notifications", "page",
+		"pipeline", "popup", "right", "row", "search", "select", "settings", "sidebar", "spinner", "svg", "switcher", "tab", "table", "tabs", "tag", "task", "tasks",
+		"text", "textarea", "theme", "tip", "toolbar", "tooltip", "user", "users", "widget", "widgets", "wrapper"}
+)
 
 func (c *check) checkStyles() {
 	var sheets []*sheet
@@ -63,23 +85,37 @@ func (c *check) checkStyles() {
 	}
 }
 
+// markupLine returns the first line that nobody would write, 0 if there is none.
 func markupLine(data []byte) int {
 	for i, line := range bytes.Split(data, []byte("\n")) {
-		if len(line) > maxLine {
+		if lengthOf(line) > maxLine {
 			return i + 1
 		}
 	}
 	return 0
 }
 
+// data that nobody reads: what a data: address has, and the path of a drawing.
+var dataForm = regexp.MustCompile(`data:[\w/+.-]+[;,][\w/+=;,%.:-]*|\bd=\\?["'][MLHVCSQTAZmlhvcsqtaz0-9\s,.-]*`)
+
+// lengthOf returns how many characters of a line there are to read.
+func lengthOf(line []byte) int {
+	if len(line) > maxLine {
+		line = dataForm.ReplaceAll(line, nil)
+	}
+	return utf8.RuneCount(line)
+}
+
 // stemOf finds out what the widget's own classes begin with: what most selectors do, up to the first dash or
-// underscore.
+// underscore, unless the CRM's do.
 func stemOf(sheets []*sheet) string {
 	count := map[string]int{}
 	for _, s := range sheets {
 		for _, sel := range s.selectors {
-			for _, class := range sel.first {
-				count[stemForm.FindString(class)]++
+			for _, name := range sel.parts[0].names {
+				if stem := stemForm.FindString(name); !sel.nested && !slices.Contains(crmStems, strings.ToLower(stem)) {
+					count[stem]++
+				}
 			}
 		}
 	}
@@ -95,7 +131,7 @@ func stemOf(sheets []*sheet) string {
 func (c *check) checkSheet(s *sheet, own string) {
 	name := s.file.name
 	for _, sel := range s.selectors {
-		if !slices.ContainsFunc(sel.first, func(class string) bool { return isOwn(class, own) }) {
+		if !sel.staysIn(own) {
 			c.add("css.global-selector", name, sel.line, "%.64q reaches beyond the widget: begin it with a class of the widget's own", sel.text)
 		}
 		for _, class := range sel.classes {
@@ -127,19 +163,54 @@ func hostOf(address string) string {
 	return host
 }
 
-func isOwn(name, own string) bool { return own != "" && stemForm.FindString(name) == own }
+// isOwn tells whether a name begins with the widget's own stem: acme, acme-card, acmeCard.
+func isOwn(name, own string) bool {
+	rest, ok := strings.CutPrefix(name, own)
+	return ok && own != "" && (rest == "" || rest[0] == '-' || rest[0] == '_' || 'A' <= rest[0] && rest[0] <= 'Z')
+}
+
+// staysIn tells whether all that a selector fits is the widget's own, or stands in it.
+func (s selector) staysIn(own string) bool {
+	found := s.nested && !strings.Contains(s.text, "&")
+	inside := false
+	for _, p := range s.parts {
+		is := p.parent || slices.ContainsFunc(p.names, func(name string) bool { return isOwn(name, own) })
+		switch {
+		case !found && !is && !p.isPage:
+			return false
+		case !found:
+			found = is
+		case p.sign == "+" || p.sign == "~":
+			if !inside && !is { // what is beside the widget
+				return false
+			}
+		default:
+			inside = true
+		}
+	}
+	return found
+}
 
 // readSheet reads a style sheet as far as it can be read.
 func readSheet(f *file) (*sheet, error) {
 	s := &sheet{file: f}
-	p := css.NewParser(parse.NewInputBytes(slices.Clone(f.data)), false)
+	return s, s.read(f.data, 1)
+}
+
+const maxUnread = 8 // blocks in each other that the parser leaves unread
+
+// read reads a text that begins on a line.
+func (s *sheet) read(data []byte, from int) error {
+	p := css.NewParser(parse.NewInputBytes(slices.Clone(data)), false)
 	var flawed error
+	var block []byte // what the parser leaves unread
+	blockAt := -1    // its line; -1: it reads all
 	for {
-		kind, _, data := p.Next()
+		kind, _, text := p.Next()
 		line := -1
 		at := func() int {
 			if line < 0 {
-				line = f.lineOf(p.Offset())
+				line = from - 1 + lineOf(data, p.Offset())
 			}
 			return line
 		}
@@ -147,20 +218,35 @@ func readSheet(f *file) (*sheet, error) {
 		case css.ErrorGrammar:
 			err := p.Err()
 			if errors.Is(err, io.EOF) && !p.HasParseError() {
-				return s, flawed
+				return flawed
 			}
 			if flawed == nil {
 				flawed = err
 			}
 			if !p.HasParseError() {
-				return s, flawed
+				return flawed
 			}
 		case css.BeginAtRuleGrammar, css.AtRuleGrammar:
-			s.atRule(kind, string(data), p.Values(), at())
+			s.atRule(kind, string(text), p.Values(), at())
+			if kind == css.BeginAtRuleGrammar && unread.Match(text) {
+				block, blockAt = nil, at()
+			}
+		case css.TokenGrammar:
+			block = append(block, text...)
 		case css.EndAtRuleGrammar:
 			s.nested = max(0, s.nested-1)
+			if blockAt > 0 && s.within < maxUnread {
+				s.within++
+				if err := s.read(block, blockAt); err != nil && flawed == nil {
+					flawed = err
+				}
+				s.within--
+			} else if blockAt > 0 && flawed == nil {
+				flawed = &flawError{line: blockAt, err: errors.New("it is too deep")}
+			}
+			blockAt = -1
 		case css.BeginRulesetGrammar, css.QualifiedRuleGrammar:
-			if s.nested == 0 && s.depth == 0 { // what stands in another rule reaches no farther than that
+			if s.nested == 0 {
 				s.addSelectors(p.Values(), at())
 			}
 			if kind == css.BeginRulesetGrammar {
@@ -223,41 +309,64 @@ func (s *sheet) addSelectors(values []css.Token, line int) {
 			depth--
 		case css.CommaToken:
 			if depth == 0 {
-				s.selectors = append(s.selectors, newSelector(values[from:i], line))
+				s.selectors = append(s.selectors, newSelector(values[from:i], line, s.depth > 0))
 				from = i + 1
 			}
 		}
 	}
-	s.selectors = append(s.selectors, newSelector(values[from:], line))
+	s.selectors = append(s.selectors, newSelector(values[from:], line, s.depth > 0))
 }
 
-func newSelector(values []css.Token, line int) selector {
-	s := selector{line: line}
+func newSelector(values []css.Token, line int, nested bool) selector {
+	s := selector{line: line, nested: nested}
 	var text strings.Builder
-	first, depth := true, 0
+	now, begun, depth := part{isPage: true}, false, 0
+	end := func() {
+		if begun {
+			s.parts = append(s.parts, now)
+			now, begun = part{isPage: true}, false
+		}
+	}
 	for i, v := range values {
 		text.Write(v.Data)
+		word := string(v.Data)
 		switch {
-		case v.TokenType == css.FunctionToken || v.TokenType == css.LeftParenthesisToken:
+		case v.TokenType == css.FunctionToken || v.TokenType == css.LeftParenthesisToken || v.TokenType == css.LeftBracketToken:
 			depth++
-		case v.TokenType == css.RightParenthesisToken:
+			begun = true
+		case v.TokenType == css.RightParenthesisToken || v.TokenType == css.RightBracketToken:
 			depth--
-		case depth == 0 && text.Len() > len(v.Data) && (v.TokenType == css.WhitespaceToken || isCombinator(v)):
-			first = false
 		case v.TokenType == css.IdentToken && i > 0 && string(values[i-1].Data) == ".":
-			s.classes = append(s.classes, string(v.Data))
-			if first && depth == 0 {
-				s.first = append(s.first, string(v.Data))
+			s.classes = append(s.classes, word)
+			if depth == 0 {
+				now.names = append(now.names, word)
+				now.isPage = now.isPage && themeForm.MatchString(word)
 			}
+		case depth > 0:
+		case v.TokenType == css.WhitespaceToken:
+			end()
+		case v.TokenType == css.DelimToken && (word == ">" || word == "+" || word == "~"):
+			end()
+			now.sign = word
+		case v.TokenType == css.HashToken:
+			now.names = append(now.names, word[1:])
+			now.isPage, begun = now.isPage && themeForm.MatchString(word), true
+		default:
+			now.parent = now.parent || word == "&"
+			isElement := v.TokenType == css.IdentToken && (i == 0 || string(values[i-1].Data) != ":") || word == "*"
+			now.isPage, begun = now.isPage && (!isElement || word == "html" || word == "body"), true
 		}
+	}
+	end()
+	if len(s.parts) == 0 {
+		s.parts = []part{{}}
 	}
 	s.text = strings.TrimSpace(text.String())
 	return s
 }
 
-func isCombinator(v css.Token) bool {
-	return v.TokenType == css.DelimToken && (string(v.Data) == ">" || string(v.Data) == "+" || string(v.Data) == "~")
-}
+// rawFilter is what keeps twig from escaping.
+var rawFilter = regexp.MustCompile(`\|\s*raw\b|\{%-?\s*autoescape\s+false`)
 
 // checkTemplates is about twig and HTML.
 func (c *check) checkTemplates() {
@@ -279,6 +388,9 @@ func (c *check) checkTemplates() {
 			if host := foreign(string(html[m[0]:m[1]])); host != "" {
 				c.add("code.cdn", name, lineOf(html, m[0]), "put what comes from %.64s into the archive", host)
 			}
+		}
+		if at := rawFilter.FindIndex(html); at != nil && extension(name) == ".twig" {
+			c.add("markup.raw", name, lineOf(html, at[0]), "%s shows text as HTML, whoever wrote it: be sure who did", html[at[0]:at[1]])
 		}
 		if line := markupLine(f.data); line != 0 {
 			c.add("code.minified", name, line, "the line has more than %d characters: break it", maxLine)

@@ -40,13 +40,16 @@ func (c *check) checkImages() {
 	kinds := c.opt.Platform.imageKinds()
 	for _, l := range logos() {
 		wanted := l.location == "" || c.manifest.inPlace(l.location)
-		found := false
+		found := ""
 		for _, kind := range []string{".png", ".jpeg", ".jpg", ".gif"} {
 			f := c.files["images/"+l.name+kind]
 			if f == nil {
 				continue
 			}
-			found = true
+			if found != "" {
+				c.add("archive.twice", f.name, 0, "%s is there, too: keep one of them", found)
+			}
+			found = f.name
 			f.used = f.used || wanted
 			width, height, ok := c.checkImage(f)
 			if !ok {
@@ -58,8 +61,18 @@ func (c *check) checkImages() {
 				c.add("images.margin", f.name, 0, "leave %d pixels at each side empty", logoMargin)
 			}
 		}
-		if !found && wanted {
+		if found == "" && wanted {
 			c.add("images.missing", "images/"+l.name+kinds[0], 0, "add it, with %d × %d pixels", l.width, l.height)
+		}
+	}
+	for name, f := range c.files {
+		switch extension(name) {
+		case ".png", ".jpeg", ".jpg", ".gif":
+			if !f.seen {
+				c.checkImage(f)
+			}
+		case ".webp", ".ico":
+			c.checkWeight(f)
 		}
 	}
 	icon := false
@@ -80,14 +93,19 @@ func (c *check) checkKind(f *file) bool {
 		c.add("images.format", f.name, 0, "%s takes %s", c.opt.Platform, strings.Join(kinds, ", "))
 		return false
 	}
+	c.checkWeight(f)
+	return true
+}
+
+func (c *check) checkWeight(f *file) {
 	if len(f.data) > maxImage {
 		c.add("images.weight", f.name, 0, "it has %d KB: make it %d at most", len(f.data)>>10, maxImage>>10)
 	}
-	return true
 }
 
 // checkImage returns an image's size in pixels, if it is one.
 func (c *check) checkImage(f *file) (width, height int, ok bool) {
+	f.seen = true
 	if !c.checkKind(f) {
 		return 0, 0, false
 	}

@@ -99,7 +99,7 @@ func (c *check) checkManifest() {
 	c.checkRequired()
 	w := m.root.member("widget")
 	if v := w.member("version"); v != nil && v.text() != "" && !versionForm.MatchString(v.text()) {
-		c.add("manifest.version", manifestFile, v.line, "%.32q: wants three numbers, such as 1.2.3", v.text())
+		c.add("manifest.version", manifestFile, v.line, "%.32q: wants three numbers, such as 1.2.3, without zeros before them", v.text())
 	}
 	if v := w.member("interface_version"); v != nil && !v.is(json.Number("2")) {
 		c.add("manifest.interface-version", manifestFile, v.line, "it wants to be 2")
@@ -230,7 +230,7 @@ func isWebURL(s string) bool {
 func (c *check) checkTour() {
 	tour := c.manifest.root.member("tour")
 	if tour == nil {
-		c.add("tour.missing", manifestFile, 0, "show the widget in a tour: pictures of 1188 × 616 for each language")
+		c.add("tour.missing", manifestFile, 0, "show the widget in a tour: put images/tour_1_<language>.png of 1188 × 616 for each language into a copy of the source, and pack that with -src")
 		return
 	}
 	if !tour.member("is_tour").is(true) {
@@ -265,7 +265,7 @@ func (c *check) checkTourImage(n *node) {
 	}
 	f.used = true
 	if width, height, ok := c.checkImage(f); ok && (width != tourWidth || height != tourHeight) {
-		c.add("tour", name, 0, "it has %d × %d pixels: make it %d × %d", width, height, tourWidth, tourHeight)
+		c.add("tour.size", name, 0, "it has %d × %d pixels: make it %d × %d", width, height, tourWidth, tourHeight)
 	}
 }
 
@@ -302,9 +302,12 @@ func (c *check) checkPublishing(archive []byte) {
 	}
 }
 
+// publishedForm is a version as it may have been published before.
+var publishedForm = regexp.MustCompile(`^\d{1,5}\.\d{1,5}\.\d{1,5}$`)
+
 // isNewer compares versions of the form 1.2.3.
 func isNewer(version, than string) bool {
-	if !versionForm.MatchString(version) || !versionForm.MatchString(than) {
+	if !publishedForm.MatchString(version) || !publishedForm.MatchString(than) {
 		return false
 	}
 	key := func(v string) string {
@@ -366,6 +369,9 @@ func (c *check) checkLocations() {
 				c.add("locations.section", manifestFile, n.line, "%s wants the section %s", base, at.section)
 			}
 		}
+		if at.sided && at.callback == "" && side == "-1" && !c.draws() {
+			c.add("locations.unused", manifestFile, n.line, "%s: no script calls render_template, which draws there: do so, or leave the location out", name)
+		}
 		if s := c.scripts["script.js"]; s != nil && at.callback != "" && !s.names[at.callback] {
 			c.add("locations.unused", manifestFile, n.line, "%s: script.js has no callback %s: write it, or leave the location out", name, at.callback)
 		}
@@ -375,6 +381,16 @@ func (c *check) checkLocations() {
 			c.add("locations.section", manifestFile, section.line, "the section %s has no location", at.section)
 		}
 	}
+}
+
+// draws tells whether the widget draws something in a card's column.
+func (c *check) draws() bool {
+	for _, s := range c.scripts {
+		if s.names["render_template"] {
+			return true
+		}
+	}
+	return len(c.scripts) == 0 || c.unreadable
 }
 
 // inPlace tells whether the widget has a location.

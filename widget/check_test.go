@@ -332,6 +332,21 @@ func archiveRules(t *testing.T) []broken {
 			}
 			a["images/logo.png"] = out.Bytes()
 		}},
+		{rule: "images.weight", name: "of a style sheet", spoil: func(a archive) {
+			a["images/x.png"] = append(picture(t, 10, 10, 0), make([]byte, 301<<10)...)
+			a["style.css"] = append(a["style.css"], ".acme { background: url(images/x.png); }\n"...)
+		}, at: "images/x.png"},
+		{rule: "images.format", name: "of a style sheet", spoil: func(a archive) {
+			a["images/x.png"] = []byte("<html>")
+			a["style.css"] = append(a["style.css"], ".acme { background: url(images/x.png); }\n"...)
+		}, at: "images/x.png"},
+		{rule: "archive.twice", name: "logo", spoil: func(a archive) {
+			var out bytes.Buffer
+			if err := gif.Encode(&out, image.NewPaletted(image.Rect(0, 0, 130, 100), color.Palette{color.Black}), nil); err != nil {
+				t.Fatal(err)
+			}
+			a["images/logo.gif"] = out.Bytes()
+		}},
 		{rule: "images.margin", spoil: func(a archive) { a["images/logo_main.png"] = picture(t, 400, 272, 9) }},
 		{rule: "images.svg", spoil: kommoFlavour, options: func(o *widget.CheckOptions) { o.Platform = widget.Kommo }},
 		{rule: "technical-account", options: func(o *widget.CheckOptions) { o.TechnicalAccount = "" }},
@@ -374,6 +389,11 @@ func manifestRules(t *testing.T) []broken {
 			a.replace("manifest.json", `"1.2.3"`, `"v2"`)
 			a.replace("script.js", "?v=1.2.3", "?v=v2")
 		}, at: "manifest.json:6"},
+		{rule: "manifest.version", name: "zero", spoil: func(a archive) {
+			a.replace("manifest.json", `"1.2.3"`, `"01.2.3"`)
+			a.replace("script.js", "?v=1.2.3", "?v=01.2.3")
+		}, at: "manifest.json:6"},
+		{rule: "manifest.published", name: "without publishing", options: func(o *widget.CheckOptions) { published("1.3.0")(o); o.Publish = false }},
 		{rule: "manifest.published", name: "same", options: published("1.2.03")},
 		{rule: "manifest.published", name: "lower", options: published("1.10.0")},
 		{rule: "manifest.changed", options: func(o *widget.CheckOptions) { o.Published = good(t).zip(t) }},
@@ -397,13 +417,14 @@ func manifestRules(t *testing.T) []broken {
 		{rule: "locations.unknown", name: "unknown", spoil: manifest(`"everywhere"`, `"everywhere", "somewhere"`), at: "manifest.json:13"},
 		{rule: "locations.unknown", name: "side", spoil: manifest(`"everywhere"`, `"everywhere", "ccard"`)},
 		{rule: "locations.unknown", name: "no side", spoil: manifest(`"everywhere"`, `"everywhere-1"`)},
-		{rule: "locations.unknown", name: "twice", spoil: manifest(`"everywhere"`, `"everywhere", "ccard-0", "ccard-1"`)},
+		{rule: "locations.unknown", name: "twice", spoil: manifest(`"everywhere"`, `"everywhere", "ccard-0", "ccard-0"`)},
 		{rule: "locations.unknown", name: "other platform", spoil: manifest(`"everywhere"`, `"everywhere", "ai_agent"`)},
 		{rule: "locations.section", name: "no location", spoil: manifest(`"tour": {`, `"sms": {"endpoint": "https://example.com"}, "tour": {`)},
 		{rule: "locations.section", name: "no section", spoil: manifest(`"everywhere"`, `"everywhere", "mobile_card"`)},
-		{rule: "locations.unused", spoil: manifest(`"everywhere"`, `"everywhere", "clist-1"`), at: "manifest.json:13"},
+		{rule: "locations.unused", name: "card", spoil: manifest(`"everywhere"`, `"everywhere", "ccard-1"`), at: "manifest.json:13"},
+		{rule: "locations.unused", name: "list", spoil: manifest(`"everywhere"`, `"everywhere", "clist-1"`), at: "manifest.json:13"},
 
-		{rule: "tour", name: "size", spoil: func(a archive) { a["images/tour_1_ru.png"] = picture(t, 1529, 927, 0) }, at: "images/tour_1_ru.png"},
+		{rule: "tour.size", spoil: func(a archive) { a["images/tour_1_ru.png"] = picture(t, 1529, 927, 0) }, at: "images/tour_1_ru.png"},
 		{rule: "tour", name: "language", spoil: func(a archive) {
 			a.replace("manifest.json", `"ru": ["/images/tour_1_ru.png"], `, "")
 			delete(a, "images/tour_1_ru.png")

@@ -3,6 +3,7 @@ package widget
 import (
 	"errors"
 	"fmt"
+	"html"
 	"maps"
 	"path"
 	"regexp"
@@ -27,6 +28,7 @@ var (
 	placeholder  = regexp.MustCompile(`\{\w+\}`)
 	crmTag       = regexp.MustCompile(`#[A-Z][A-Z_]+#`)
 	htmlTag      = regexp.MustCompile(`<[^>]*>`)
+	element      = regexp.MustCompile(`(?i)<\s*(iframe|frame|object|embed|form|base|meta|link|svg|math)\b`)
 	linkElement  = regexp.MustCompile(`(?is)<a\s[^>]*href=["']?https?://[^>]*>.*?</a>`)
 	webAddress   = regexp.MustCompile(`(?i)\bhttps?://[\w-][^\s"'<>]*`)
 	example      = regexp.MustCompile(`(?i)\bhttps?://([\w-]+\.)*example\.[^\s"'<>]*`)
@@ -218,8 +220,8 @@ func (c *check) checkNames(lang string) {
 		}
 	}
 	if n := c.texts[lang][w.member("description").text()]; n != nil {
-		if length := utf8.RuneCountInString(n.text()); length > maxDescriptionLength {
-			c.add("text.description-length", file, n.line, "the description has %d characters, links and all: make it %d at most", length, maxDescriptionLength)
+		if length := utf8.RuneCountInString(htmlTag.ReplaceAllString(n.text(), "")); length > maxDescriptionLength {
+			c.add("text.description-length", file, n.line, "the description has %d characters, without tags: make it %d at most", length, maxDescriptionLength)
 		}
 		for _, tag := range crmTag.FindAllString(n.text(), -1) {
 			if !slices.Contains(crmTags, tag) {
@@ -238,7 +240,10 @@ func (c *check) checkText(file, key string, n *node) {
 	for _, m := range markupIn(text) {
 		c.add("text.markup", file, n.line, "%s: %s", shown(key), m.text)
 	}
-	if other := c.opt.Platform.other(); strings.Contains(strings.ToLower(text), strings.ToLower(other)) {
+	if m := element.FindString(text); m != "" {
+		c.add("text.markup", file, n.line, "%s: an element that is no text (%.40q)", shown(key), m)
+	}
+	if other := c.opt.Platform.other(); strings.Contains(strings.ToLower(htmlTag.ReplaceAllString(text, "")), strings.ToLower(other)) {
 		c.add("text.platform", file, n.line, "%s speaks of %s", shown(key), other)
 	}
 }
@@ -286,17 +291,24 @@ var markup = []struct {
 	text string
 }{
 	{"markup.script", regexp.MustCompile(`(?i)<\s*/?script\b`), "a script element: name what is needed in define"},
-	{"markup.handler", regexp.MustCompile(`(?i)<[a-z][^<>]*\son[a-z]+\s*=`), "a handler in HTML: bind it in a script"},
-	{"markup.url", regexp.MustCompile(`(?i)\bjavascript:`), "an address that is a script"},
+	{"markup.handler", regexp.MustCompile(`(?i)<[a-z](?:"[^"]*"|'[^']*'|[^<>"'])*?(?:[\s/]|"[^"]*"|'[^']*')on[a-z]+\s*=`), "a handler in HTML: bind it in a script"},
+	{"markup.url", regexp.MustCompile("(?i)(?:^|=)[\\s\"'`\\\\]*javascript:\\S"), "an address that is a script"},
 	{"css.injected", regexp.MustCompile(`(?i)<style\b`), "a style element: put it into a style sheet"},
 }
 
-func markupIn(html string) []flaw {
+// markupIn finds what has no place in a text, also where it is written in entities or with signs between its letters
+// that browsers do not see.
+func markupIn(text string) []flaw {
 	var out []flaw
+	bare := unseen.Replace(html.UnescapeString(text))
 	for _, m := range markup {
-		if at := m.form.FindStringIndex(html); at != nil {
-			out = append(out, flaw{m.rule, fmt.Sprintf("%s (%.40q)", m.text, html[at[0]:at[1]]), at[0]})
+		if at := m.form.FindStringIndex(text); at != nil {
+			out = append(out, flaw{m.rule, fmt.Sprintf("%s (%.40q)", m.text, text[at[0]:at[1]]), at[0]})
+		} else if at := m.form.FindString(bare); at != "" && m.rule == "markup.url" {
+			out = append(out, flaw{m.rule, fmt.Sprintf("%s (%.40q)", m.text, at), 0})
 		}
 	}
 	return out
 }
+
+var unseen = strings.NewReplacer("\t", "", "\n", "", "\r", "")

@@ -46,6 +46,20 @@ func (s *script) findPhrases() {
 	}
 }
 
+// sum returns the text that a span's tokens make.
+func (s *script) sum(of span) string {
+	text, end := s.part(of.from)
+	for end < of.to && s.kind(end) == js.AddToken {
+		var more string
+		more, end = s.part(end + 1)
+		text += more
+	}
+	if end < of.to {
+		return anything
+	}
+	return text
+}
+
 // part returns one operand of a sum of texts, and where it ends.
 func (s *script) part(i int) (text string, end int) {
 	if s.kind(i) == js.StringToken {
@@ -84,22 +98,42 @@ func (s *script) part(i int) (text string, end int) {
 // modules checks what a script asks define and require for.
 func (r *codeCheck) modules() {
 	for _, d := range r.dependencies() {
+		name, query, _ := strings.Cut(d.text, "?")
+		at, local := moduleFile(r.name, d.text)
 		switch {
-		case strings.HasPrefix(d.text, "./"), strings.HasPrefix(d.text, "../"):
-			name, query, _ := strings.Cut(d.text, "?")
-			at := path.Join(path.Dir(r.name), name)
+		case local && !strings.HasSuffix(at, ".js"):
+			r.found("code.module", d.token, "%s: let the name end in .js, that it is seen as code", shown(at))
+		case local:
 			if r.c.files[at] == nil {
 				r.found("code.module", d.token, "%s is not in the archive", shown(at))
 			}
-			if m := r.c.manifest; m != nil && query != "v="+m.version {
+			if m := r.c.manifest; m != nil && query != "v="+m.version && query != "v="+anything {
 				r.found("code.module-version", d.token, "ask for %s?v=%s, or browsers keep the one they have", name, m.version)
 			}
 		case strings.Contains(d.text, "//"):
-			// code.cdn
+			if host := hostOf(d.text); !slices.Contains(publicHosts, host) {
+				r.found("code.cdn", d.token, "put what comes from %.64s into the archive", host)
+			}
+		case strings.Contains(name, anything):
+			r.found("code.module", d.token, "name the module: nobody can tell what this asks for")
 		case !strings.HasPrefix(d.text, systemLocation) && !slices.Contains(systemModules, d.text) && !slices.Contains([]string{"require", "exports", "module"}, d.text):
 			r.found("code.module", d.token, "the CRM has no module %.64q, and the archive's begin with ./", d.text)
 		}
 	}
+}
+
+// moduleFile returns which file of the archive a script means by the name of a module: './a.js?v=1' or, with its
+// address before it, path + '/js/a.js'.
+func moduleFile(script, module string) (name string, ok bool) {
+	name, _, _ = strings.Cut(module, "?")
+	rooted, isRooted := strings.CutPrefix(name, anything+"/")
+	switch {
+	case strings.Contains(strings.TrimPrefix(name, anything), anything), strings.Contains(name, "//"):
+		return "", false
+	case isRooted:
+		return path.Clean(rooted), true
+	}
+	return path.Join(path.Dir(script), name), strings.HasPrefix(name, "./") || strings.HasPrefix(name, "../")
 }
 
 // systemTemplates are those of the CRM.
@@ -132,12 +166,10 @@ func (s *script) dependencies() []phrase {
 		for n, arg := range s.arguments(open) {
 			if s.kind(arg.from) == js.OpenBracketToken {
 				for _, d := range s.arguments(arg.from) {
-					if s.isLiteral(d.from) {
-						out = append(out, phrase{s.literal(d.from), d.from})
-					}
+					out = append(out, phrase{s.sum(d), d.from})
 				}
 			} else if n == 0 && s.text(i) == "require" && s.isLiteral(arg.from) {
-				out = append(out, phrase{s.literal(arg.from), arg.from})
+				out = append(out, phrase{s.sum(arg), arg.from})
 			}
 		}
 	}
@@ -179,6 +211,11 @@ func (c *check) says(f *file) []string {
 	if s := c.scripts[f.name]; s != nil {
 		for _, p := range s.phrases {
 			out = append(out, p.text)
+			if strings.Contains(p.text, "<") { // HTML: what its attributes say
+				for _, m := range quoted.FindAllStringSubmatch(p.text, -1) {
+					out = append(out, strings.Join(m[1:], ""))
+				}
+			}
 		}
 		return out
 	}
@@ -195,8 +232,8 @@ func (c *check) says(f *file) []string {
 func (c *check) markUsed(f *file, said []string) {
 	if s := c.scripts[f.name]; s != nil {
 		for _, d := range s.dependencies() {
-			name, _, _ := strings.Cut(d.text, "?")
-			if to := c.files[path.Join(path.Dir(f.name), name)]; to != nil {
+			name, _ := moduleFile(f.name, d.text)
+			if to := c.files[name]; to != nil {
 				to.used = true
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -13,10 +14,7 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 )
-
-const watchEvery = 300 * time.Millisecond
 
 // Development serves a widget's source folder as it is at the moment, to pages that have the archive of WriteLoader. It
 // is for a developer's own machine. Who may ask is up to the caller.
@@ -29,7 +27,7 @@ type Development struct {
 // NewDevelopment serves cfg.Source at base, such as "http://127.0.0.1:8788".
 func NewDevelopment(cfg Config, base string) *Development {
 	d := &Development{cfg: cfg, base: base, mux: http.NewServeMux()}
-	d.mux.HandleFunc("GET /changes", d.changes)
+	d.mux.HandleFunc("GET /stamp", d.stamp)
 	d.mux.HandleFunc("GET /dev.js", d.module)
 	d.mux.HandleFunc("GET /{file...}", d.file)
 	return d
@@ -47,7 +45,8 @@ func (d *Development) files() (files map[string][]byte, stamp string, err error)
 	cfg := d.cfg
 	cfg.Version = "%VERSION%"
 	if files, err = collect(cfg, d.base); err != nil {
-		return nil, "broken", err
+		sum := sha256.Sum256([]byte(err.Error()))
+		return nil, "broken-" + hex.EncodeToString(sum[:])[:12], err // another mistake is news, too
 	}
 	sum := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -91,16 +90,26 @@ func (d *Development) file(w http.ResponseWriter, r *http.Request) {
 func (d *Development) module(w http.ResponseWriter, _ *http.Request) {
 	files, stamp, err := d.files()
 	texts := map[string]json.RawMessage{}
-	for name, data := range files {
-		if lang, ok := strings.CutPrefix(name, "i18n/"); ok && json.Valid(data) {
-			texts[strings.TrimSuffix(lang, ".json")] = data
-		}
-	}
-	said := ""
+	var broken []string
 	if err != nil {
-		said = err.Error()
+		broken = append(broken, err.Error())
 	}
-	values, err := json.Marshal(map[string]any{"base": d.base, "stamp": stamp, "texts": texts, "error": said})
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		lang, ok := strings.CutPrefix(name, "i18n/")
+		if !ok {
+			continue
+		}
+		root, err := parseJSON(files[name])
+		if err == nil && !root.is(object{}) {
+			err = &flawError{line: 1, err: errors.New("it is no object")}
+		}
+		if at := (*flawError)(nil); errors.As(err, &at) {
+			broken = append(broken, fmt.Sprintf("%s:%d: %v", name, at.line, at))
+			continue
+		}
+		texts[strings.TrimSuffix(lang, ".json")] = files[name]
+	}
+	values, err := json.Marshal(map[string]any{"base": d.base, "stamp": stamp, "texts": texts, "error": strings.Join(broken, "\n")})
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -109,43 +118,39 @@ func (d *Development) module(w http.ResponseWriter, _ *http.Request) {
 	_, _ = fmt.Fprintf(w, devModule, values) // the page went: nobody to tell
 }
 
-const devModule = `/* Reloads this page when a file of the widget has changed. */
+const devModule = `/* Reloads this page when a file of the widget has changed, and says on it what is broken. */
 define([], function () {
   'use strict';
 
   const dev = %s;
-  if (dev.error) console.error('ringcast widget -dev: ' + dev.error);
-  const changes = new EventSource(dev.base + '/changes');
-  changes.onmessage = ({ data }) => {
-    if (data !== dev.stamp) window.location.reload();
+  const every = 500; /* ms */
+
+  const show = (text) => {
+    const sign = document.createElement('pre');
+    sign.className = 'ringcast-dev-error';
+    sign.style.cssText = 'position: fixed; z-index: 99999; left: 0; right: 0; bottom: 0; margin: 0; padding: 12px 16px; background: #b91c1c; color: #fff; font: 13px/1.5 monospace; white-space: pre-wrap';
+    sign.textContent = 'ringcast widget -dev: ' + text;
+    document.body.appendChild(sign);
   };
+
+  /* It asks again and again: a stream would take one of the six connections that all tabs together have. */
+  const look = () => fetch(dev.base + '/stamp').then((res) => res.ok ? res.text() : dev.stamp, () => dev.stamp).then((stamp) => {
+    if (stamp === dev.stamp) setTimeout(look, every);
+    else window.location.reload();
+  });
+
+  if (dev.error) show(dev.error);
+  look();
   return dev;
 });
 `
 
-// changes tells a page the stamp, and again whenever it becomes another. It looks at the files itself: a folder for
-// each page is little work, and works on every system.
-func (d *Development) changes(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/event-stream")
-	out := http.NewResponseController(w)
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
-	for told := ""; ; {
-		if _, stamp, _ := d.files(); stamp != told { // dev.js tells what is broken
-			told = stamp
-			if _, err := fmt.Fprintf(w, "retry: 500\ndata: %s\n\n", stamp); err != nil {
-				return
-			}
-			if out.Flush() != nil {
-				return
-			}
-		}
-		select {
-		case <-r.Context().Done():
-			return
-		case <-tick.C:
-		}
-	}
+// stamp tells a page whether it has the files as they are. Each page that asks has the folder read: that is little
+// work, and works on every system.
+func (d *Development) stamp(w http.ResponseWriter, _ *http.Request) {
+	_, stamp, _ := d.files() // dev.js tells what is broken
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = io.WriteString(w, stamp) // the page went: nobody to tell
 }
 
 // WriteLoader writes the archive that a developer uploads once: it has the widget's name and settings, and takes
@@ -187,7 +192,8 @@ define([%s + '/dev.js', %s + '/script.js'], function (dev, Widget) {
     const { callbacks } = this;
     const speak = () => { /* the CRM has the texts of the day this was uploaded */
       const app = window.APP || window.AMOCRM;
-      this.set_lang(dev.texts[app.lang_id] || dev.texts.en);
+      const texts = dev.texts[app.lang_id] || dev.texts.en;
+      if (texts) this.set_lang(texts);
     };
     Object.entries(callbacks).filter(([, run]) => typeof run === 'function').forEach(([name, run]) => {
       callbacks[name] = (...given) => {

@@ -48,8 +48,8 @@ func Rules() []Rule {
 		{"manifest.required", "widget, locations, and in widget name, description, short_description, version, interface_version, locale, installation are there", "manifest.json", Always},
 		{"manifest.type", "values have the right type", "manifest.json", Always},
 		{"manifest.version", "version is of the form 1.2.3", "manifest.json", Always},
-		{"manifest.published", "version is higher than that of the published archive", "checklist", Publishing},
-		{"manifest.changed", "the archive differs from the published one", "checklist", Publishing},
+		{"manifest.published", "version is higher than that of the published archive, if one is given", "checklist", Always},
+		{"manifest.changed", "the archive differs from the published one, if one is given", "checklist", Always},
 		{"manifest.interface-version", "interface_version is 2", "manifest.json", Always},
 		{"manifest.code", "no code and no secret_key: new widgets get them at the upload", "upload", Always},
 		{"manifest.locale", "locale names languages of the platform, each once", "manifest.json", Always},
@@ -60,7 +60,8 @@ func Rules() []Rule {
 		{"locations.section", "sections such as dp stand there with their location, and the other way round", "locations", Always},
 		{"locations.unused", "locations are used: their callback is in script.js", "checklist", Always},
 
-		{"tour", "is_tour is true, and each language has 1 to 5 pictures of 1188 × 616", "manifest.json, checklist", Always},
+		{"tour", "is_tour is true, and each language has 1 to 5 pictures", "manifest.json, checklist", Always},
+		{"tour.size", "pictures of the tour have 1188 × 616 pixels", "manifest.json, checklist", Publishing},
 		{"tour.missing", "there is a tour", "manifest.json, checklist", Publishing},
 
 		{"settings.missing", "a widget with installation has settings", "settings", Always},
@@ -100,6 +101,7 @@ func Rules() []Rule {
 		{"code.module-version", "files of the archive are asked for with ?v= and the version", "script.js", Always},
 		{"code.sync-ajax", "no synchronous request", "checklist", Always},
 		{"code.request-in-loop", "no request in a loop, nor in an interval", "checklist", Always},
+		{"code.polling", "nothing asks again and again by itself, without an end", "checklist", Advice},
 		{"code.app-write", "APP is only read", "checklist", Always},
 		{"code.oauth", "nobody is authorised by the API key of old", "checklist", Always},
 		{"code.simulated-click", "no simulated click on the buttons that install and uninstall", "checklist", Always},
@@ -115,6 +117,7 @@ func Rules() []Rule {
 
 		{"markup.script", "templates and HTML in scripts have no script", "checklist", Always},
 		{"markup.handler", "and no handlers such as onclick", "checklist", Always},
+		{"markup.raw", "templates escape what they show", "ours", Advice},
 		{"markup.url", "and no javascript: addresses", "checklist", Always},
 
 		{"technical-account", "there is a technical account for the reviewers, for a month", "checklist", Publishing},

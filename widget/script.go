@@ -37,10 +37,16 @@ type span struct{ from, to int }
 // body is what a named function consists of.
 type body struct {
 	name  string
-	owner int // the opening brace of the class or object that it is a method of; -1: of none
+	owner int // the opening brace of the class or object that it is a method of; nobody, or self: self.name = () => …
 	scope int // the opening brace that it is declared in; -1: outside of all
 	span
 }
+
+// Owners of a body that are no brace.
+const (
+	nobody = -1
+	self   = -2
+)
 
 // newScript reads a script that can be parsed. (The parser also sees to it that nothing is nested too deep for what
 // is done here.)
@@ -169,7 +175,7 @@ func (s *script) isMember(i int) bool {
 // isGlobal tells whether a name is one of the page's own: not the member of another object, not a key.
 func (s *script) isGlobal(i int) bool {
 	if s.isMember(i) {
-		return s.isAny(i-2, "window", "globalThis", "top") && !s.isMember(i-2)
+		return s.isAny(i-2, "window", "globalThis", "top", "parent", "frames", "defaultView") && (!s.isMember(i-2) || s.isAny(i-2, "defaultView"))
 	}
 	return s.kind(i+1) != js.ColonToken || s.kind(i-1) == js.QuestionToken
 }
@@ -250,11 +256,16 @@ func (s *script) block(from int) span {
 	if s.kind(from) == js.OpenBraceToken {
 		return span{from, s.end(from)}
 	}
+	return span{from, s.expressions(from)}
+}
+
+// expressions returns where several expressions, with commas between them, end.
+func (s *script) expressions(from int) int {
 	end := s.expression(from)
 	for s.kind(end) == js.CommaToken {
 		end = s.expression(end + 1)
 	}
-	return span{from, end}
+	return end
 }
 
 // findBodies finds functions that have a name: function name() {}, name() {}, name: () => … and name = () => ….
@@ -271,11 +282,13 @@ func (s *script) findBodies() {
 			continue
 		}
 		if of, ok := s.bodyOf(i); ok {
-			b := body{s.text(i), -1, -1, of}
+			b := body{s.text(i), nobody, -1, of}
 			if len(braces) > 0 {
 				b.scope = braces[len(braces)-1]
 			}
-			if isVariable := s.isAny(i-1, "function", "*") || s.kind(i+1) == js.EqToken && !s.isClass(b.scope); !isVariable {
+			if s.isMember(i) && s.isAny(i-2, "this", "self") {
+				b.owner = self
+			} else if isVariable := s.isAny(i-1, "function", "*") || s.kind(i+1) == js.EqToken && !s.isClass(b.scope); !isVariable {
 				b.owner = b.scope
 			}
 			s.bodies = append(s.bodies, b)
@@ -322,7 +335,7 @@ func (s *script) bodyOf(i int) (span, bool) {
 }
 
 // repeating are methods that call a function many times: of lists, of jQuery, and of clocks.
-var repeating = []string{"forEach", "map", "flatMap", "filter", "find", "findIndex", "some", "every", "reduce", "reduceRight", "each", "setInterval"}
+var repeating = []string{"forEach", "map", "flatMap", "filter", "find", "findIndex", "some", "every", "reduce", "reduceRight", "each", "times", "from", "setInterval"}
 
 // findLooped finds what is done many times: all in the bodies of loops and in functions that are handed to those who
 // repeat, but not in functions that wait there for something to happen.
@@ -341,8 +354,8 @@ func (s *script) findLoops() []span {
 			continue
 		}
 		switch {
-		case s.isAny(i, "do") && s.kind(i+1) == js.OpenBraceToken:
-			out = append(out, span{i + 1, s.end(i + 1)})
+		case s.isAny(i, "do") && s.kind(i+1) != js.ColonToken:
+			out = append(out, s.block(i+1))
 		case s.isAny(i, "while") && s.kind(i+1) == js.OpenParenToken:
 			out = append(out, span{i + 1, s.block(s.end(i+1) + 1).to})
 		case s.isAny(i, "for"):
@@ -351,7 +364,11 @@ func (s *script) findLoops() []span {
 				head++
 			}
 			if s.kind(head) == js.OpenParenToken {
-				out = append(out, s.block(s.end(head)+1))
+				of := s.block(s.end(head) + 1)
+				if first := s.expressions(head + 1); s.kind(first) == js.SemicolonToken {
+					of.from = first // what stands behind the beginning is done each time
+				}
+				out = append(out, of)
 			}
 		case s.isAny(i, repeating...) && (s.isMember(i) || s.text(i) == "setInterval"):
 			if open := s.call(i); open >= 0 && s.handsFunction(open) {
@@ -382,7 +399,10 @@ func (s *script) handsFunction(open int) bool {
 }
 
 // handlers are methods whose function runs when something happens, however often it was handed over.
-var handlers = []string{"on", "one", "once", "addEventListener", "click", "submit", "change", "keydown", "keyup", "input"}
+var handlers = []string{"on", "one", "once", "bind", "delegate", "addEventListener", "subscribe", "add_action", "click", "dblclick", "hover", "focus", "blur",
+	"submit", "change", "keydown", "keyup", "input", "push", "unshift"}
+
+var handlerForm = regexp.MustCompile(`^on[a-z]+$`)
 
 // findHandlers finds the functions that run when something happens.
 func (s *script) findHandlers() []span {
@@ -392,6 +412,9 @@ func (s *script) findHandlers() []span {
 			if open := s.call(i); open >= 0 && s.handsFunction(open) {
 				out = append(out, span{open, s.end(open)})
 			}
+		}
+		if s.isMember(i) && s.kind(i+1) == js.EqToken && handlerForm.MatchString(s.text(i)) { // b.onclick = () => …
+			out = append(out, span{i + 2, s.expression(i + 2)})
 		}
 	}
 	return out

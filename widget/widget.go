@@ -51,7 +51,7 @@ type Support struct {
 	Phone string `json:"phone"`
 }
 
-var versionForm = regexp.MustCompile(`^\d{1,5}\.\d{1,5}\.\d{1,5}$`)
+var versionForm = regexp.MustCompile(`^(0|[1-9]\d{0,4})(\.(0|[1-9]\d{0,4})){2}$`)
 
 // Build writes the archive to w: the files at its root, byte for byte the same for the same config. A *RefusedError
 // says that the CRM, or those who review widgets, would send it back.
@@ -76,6 +76,9 @@ func build(cfg Config) ([]byte, error) {
 	}
 	files, err := collect(cfg, "")
 	if err != nil {
+		return nil, err
+	}
+	if files, err = bundle(files); err != nil {
 		return nil, err
 	}
 	return pack(files)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -37,7 +38,7 @@ func (a *app) widget(ctx context.Context, flags *flag.FlagSet, args []string) er
 	var f widgetFlags
 	flags.StringVar(&f.config, "config", "", "the config `file`")
 	flags.StringVar(&f.account, "account", "", "the account's `id`")
-	flags.StringVar(&f.out, "out", "widget.zip", "the archive to write; amoCRM wants this name")
+	flags.StringVar(&f.out, "out", "", "the archive to write; left out: widget.zip, the name that amoCRM wants, and with -dev widget-dev.zip")
 	flags.StringVar(&f.version, "version", widget.Version, "the widget's version, to be raised at each upload")
 	flags.StringVar(&f.platform, "platform", "", "amocrm or kommo; left out: as the account's domain says")
 	flags.StringVar(&f.locales, "locales", "", "languages such as ru,en; left out: all of the platform that there are")
@@ -48,7 +49,7 @@ func (a *app) widget(ctx context.Context, flags *flag.FlagSet, args []string) er
 	flags.StringVar(&f.publish.account, "technical-account", "", "the account that the reviewers get, such as acme.amocrm.ru")
 	flags.BoolVar(&f.dev, "dev", false, "write an archive that loads the widget from this machine, and serve it from a folder")
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:8788", "with -dev: the `address` to serve at")
-	flags.StringVar(&f.src, "src", filepath.Join("widget", "src"), "with -dev: the `folder` with the widget's source")
+	flags.StringVar(&f.src, "src", "", "the `folder` with the widget's source; left out: what is in this program, and with -dev widget/src")
 	if err := parse(flags, args); err != nil {
 		return err
 	}
@@ -61,6 +62,10 @@ func (a *app) widget(ctx context.Context, flags *flag.FlagSet, args []string) er
 	if err := parse(flags, nil, "config", "account"); err != nil {
 		return err
 	}
+	if f.dev {
+		f.src, f.out = cmp.Or(f.src, filepath.Join("widget", "src")), cmp.Or(f.out, "widget-dev.zip")
+	}
+	f.out = cmp.Or(f.out, "widget.zip")
 	account, err := a.widgetAccount(f)
 	if err != nil {
 		return err
@@ -98,6 +103,12 @@ func (a *app) widgetAccount(f widgetFlags) (*widgetAccount, error) {
 		if lang = strings.TrimSpace(lang); lang != "" {
 			w.Locales = append(w.Locales, lang)
 		}
+	}
+	if f.src != "" {
+		if _, err := os.Stat(filepath.Join(f.src, "manifest.json")); err != nil {
+			return nil, fmt.Errorf("-src %s: there is no manifest.json in it: name the folder with the widget's source, which in Ringcast's own is widget/src", f.src)
+		}
+		w.Source = os.DirFS(f.src)
 	}
 	return &widgetAccount{w, cfg.Origins}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"ringcast/gateway/push"
@@ -22,7 +23,6 @@ func (a *app) developWidget(ctx context.Context, f widgetFlags, account *widgetA
 	}
 	defer listener.Close()
 	base := urlOf(listener.Addr().String())
-	account.Source = os.DirFS(f.src)
 
 	var loader bytes.Buffer
 	if err := widget.WriteLoader(&loader, account.Config, base); err != nil {
@@ -31,11 +31,14 @@ func (a *app) developWidget(ctx context.Context, f widgetFlags, account *widgetA
 	if err := os.WriteFile(f.out, loader.Bytes(), 0o644); err != nil { //nolint:gosec // it is to be uploaded
 		return err
 	}
-	server, err := a.developmentServer(ctx, account, base)
+	server, err := a.developmentServer(ctx, account, base, hostOf(f.listen))
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "%s: upload it once; the widget then comes from %s, which serves %s as it is\n", f.out, base, f.src)
+	if ip := net.ParseIP(hostOf(listener.Addr().String())); ip == nil || !ip.IsLoopback() {
+		fmt.Fprintf(a.stderr, "warning: %s can be reached from other machines: whoever does so reads the folder\n", base)
+	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	select {
@@ -50,7 +53,7 @@ func (a *app) developWidget(ctx context.Context, f widgetFlags, account *widgetA
 	}
 }
 
-func (a *app) developmentServer(ctx context.Context, account *widgetAccount, base string) (*http.Server, error) {
+func (a *app) developmentServer(ctx context.Context, account *widgetAccount, base, host string) (*http.Server, error) {
 	logger, err := a.logger("info")
 	if err != nil {
 		return nil, err
@@ -64,10 +67,23 @@ func (a *app) developmentServer(ctx context.Context, account *widgetAccount, bas
 	})
 	return &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if asked := hostOf(r.Host); net.ParseIP(asked) == nil && asked != "localhost" && asked != host {
+				http.Error(w, "This is not "+asked+".", http.StatusMisdirectedRequest) // somebody's name for this machine
+				return
+			}
 			w.Header().Set("Access-Control-Allow-Private-Network", "true") // a page of the internet asks this machine
 			pages.ServeHTTP(w, r)
 		}),
 		ReadHeaderTimeout: 5 * time.Second,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}, nil
+}
+
+// hostOf is a host without its port.
+func hostOf(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		host = address
+	}
+	return strings.Trim(host, "[]")
 }

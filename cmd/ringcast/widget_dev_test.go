@@ -12,7 +12,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"ringcast/gateway/sandbox"
 )
@@ -119,7 +118,8 @@ func TestDevelopmentShowsEachChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	crm.Handler = amo
-	p := openPage(newBrowser(t), t, "dev", server.URL+"/leads/?user=88888", 1000, 700)
+	b := newBrowser(t)
+	p := openPage(b, t, "dev", server.URL+"/leads/?user=88888", 1000, 700)
 	sign := func(text, color string) string {
 		return `(s => s && s.textContent === '` + text + `' && getComputedStyle(s).color === '` + color + `')(document.querySelector('.ringcast-sign'))`
 	}
@@ -133,6 +133,17 @@ func TestDevelopmentShowsEachChange(t *testing.T) {
 		write(t, filepath.Join(src, change.file), change.text)
 		p.wait(sign(change.shows, change.color))
 	}
+	more := make([]*page, 7) // a browser has six connections for all of them
+	for i := range more {
+		more[i] = openPage(b, t, "more", server.URL+"/leads/?user=88888", 1000, 700)
+		more[i].wait(sign("two, second!", "rgb(4, 5, 6)"))
+	}
+	write(t, filepath.Join(src, "js/word.js"), "define([], () => 'three');\n")
+	for _, p := range append(more, p) {
+		p.wait(sign("three, second!", "rgb(4, 5, 6)"))
+	}
+	write(t, filepath.Join(src, "i18n/en.json"), "{,}")
+	p.wait(`(document.querySelector('.ringcast-dev-error') || {textContent: ''}).textContent.includes('i18n/en.json:1:')`)
 }
 
 // TestDevelopmentOutlivesABrokenFile: the page that a mistake broke comes back when it is mended.
@@ -140,22 +151,24 @@ func TestDevelopmentOutlivesABrokenFile(t *testing.T) {
 	t.Parallel()
 	src := devSource(t)
 	base, _ := develop(t, "-src", src, "-config", configFile(t, withCRM("https://acme.amocrm.ru", "https://*.amocrm.ru", "")), "-locales", "en")
-	stamps := changes(t, base)
-	first := <-stamps
+	stamp := func() string { return get(t, base+"/stamp", "", http.StatusOK) }
+	first := stamp()
 	write(t, filepath.Join(src, "manifest.json"), "{")
-	if got := <-stamps; got != "broken" {
-		t.Errorf("a manifest that cannot be read: %q", got)
-	}
-	if said := get(t, base+"/dev.js", "", http.StatusOK); !strings.Contains(said, "manifest.json") || !strings.Contains(said, `"stamp":"broken"`) {
-		t.Errorf("the page is told %q", said)
+	broken := stamp()
+	if said := get(t, base+"/dev.js", "", http.StatusOK); !strings.Contains(said, "manifest.json") || !strings.Contains(said, `"stamp":"`+broken+`"`) || broken == first {
+		t.Errorf("the page is told %q, the stamps are %q and %q", said, first, broken)
 	}
 	manifest, err := os.ReadFile("../../widget/src/manifest.json")
 	if err != nil {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(src, "manifest.json"), string(manifest))
-	if got := <-stamps; got != first {
+	if got := stamp(); got != first {
 		t.Errorf("mended, the stamp is %q, and was %q", got, first)
+	}
+	write(t, filepath.Join(src, "i18n", "en.json"), "{\n  \"card\": {,}\n}")
+	if said := get(t, base+"/dev.js", "", http.StatusOK); !strings.Contains(said, `"error":"i18n/en.json:2: invalid character ','`) {
+		t.Errorf("the page is told %q", said)
 	}
 }
 
@@ -173,7 +186,7 @@ func TestDevelopmentServesTheFolderToTheCRM(t *testing.T) {
 	}
 	get(t, base+"/style.css", "https://acme.amocrm.ru", http.StatusOK)
 	get(t, base+"/style.css", "https://evil.example", http.StatusForbidden)
-	get(t, base+"/changes", "https://evil.example", http.StatusForbidden)
+	get(t, base+"/stamp", "https://evil.example", http.StatusForbidden)
 	for _, path := range []string{"/../widget.go", "/%2e%2e/widget.go", "/..%2fwidget.go", "/js/", "/", "/widget.go"} {
 		get(t, base+path, "", http.StatusNotFound)
 	}
@@ -208,39 +221,22 @@ func get(t *testing.T, url, origin string, want int) string {
 	return string(body)
 }
 
-// changes returns the stamps that a page is told.
-func changes(t *testing.T, base string) <-chan string {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/changes", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stamps, done := make(chan string), make(chan struct{})
-	go func() {
-		defer close(done)
-		defer close(stamps)
-		lines := bufio.NewScanner(res.Body)
-		for lines.Scan() {
-			stamp, ok := strings.CutPrefix(lines.Text(), "data: ")
-			if !ok {
-				continue
-			}
-			select {
-			case stamps <- stamp:
-			case <-ctx.Done():
-				return
-			}
+// TestDevelopmentIsNotForOtherNames: a page of the internet whose name is made to point here would be of the same origin.
+func TestDevelopmentIsNotForOtherNames(t *testing.T) {
+	t.Parallel()
+	base, _ := develop(t, "-src", filepath.Join("..", "..", "widget", "src"), "-config", configFile(t, withCRM("https://acme.amocrm.ru", "https://*.amocrm.ru", "")))
+	for host, want := range map[string]int{"evil.example": http.StatusMisdirectedRequest, "127.0.0.1.evil.example:80": http.StatusMisdirectedRequest, "localhost:80": http.StatusOK, "[::1]": http.StatusOK} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/config.js", nil)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}()
-	t.Cleanup(func() {
-		cancel()
-		_ = res.Body.Close()
-		<-done
-	})
-	return stamps
+		r.Host = host
+		res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _ = res.Body.Close(); res.StatusCode != want {
+			t.Errorf("%s: %s", host, res.Status)
+		}
+	}
 }

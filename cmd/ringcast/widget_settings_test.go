@@ -12,7 +12,8 @@ import (
 )
 
 // TestWidgetSettingsReachTheDirectory: what an administrator saves in the CRM's settings window is who has which
-// extension at a real gateway, after a restart as well, and the widget of who got one connects.
+// extension at a real gateway, after a restart as well, and the widget of who got one connects. Whom its config gives one
+// is in the window, and keeps it.
 func TestWidgetSettingsReachTheDirectory(t *testing.T) {
 	t.Parallel()
 	var crm swappable
@@ -31,6 +32,7 @@ accounts:
     region: RU
     pbx: [{id: main, kind: webhook, key: %s}]
     crm: {kind: amocrm, domain: acme.amocrm.ru, account_id: 12345678, client_id: %s, client_secret: %q, redirect_uri: %q, base_url: %q}
+    users: [{id: "99999", name: Boris, extensions: ["102"]}]
 `, server.URL, acmePBXKey, integration, officeKey, redirectURI, server.URL))
 	run := start(t, "serve", "-config", file)
 	archive, err := buildWidget(run.node.cfg.PublicURL, widget.Version)
@@ -50,11 +52,12 @@ accounts:
 	p.text(`document.querySelector('.tile[data-code="ringcast"]').click()`)
 	const lines = `[...document.querySelectorAll('.ringcast-check .ringcast-check__line')].map((line) => line.textContent).join('\n')`
 	p.wait(`/Account: acme/.test(` + lines + `)`)
-	p.text(`(require('jquery')('[name="extensions[88888]"]').val('101, 103').trigger('change'), require('jquery')('[name="extensions[99999]"]').val('102').trigger('change'))`)
+	p.wait(`document.querySelector('[name="extensions[99999]"]').value === '102'`)
+	p.text(`require('jquery')('[name="extensions[88888]"]').val('101, 103').trigger('change').length`)
 	p.text(`document.querySelector('.ringcast-consent input').click()`)
 	p.wait(`!document.querySelector('.js-widget-save').disabled`)
 	p.text(`document.querySelector('.js-widget-save').click()`)
-	const want = "88888:Anna:101+103 99999:Boris:102"
+	const want = "99999:Boris:102 88888:Anna:101+103"
 	eventually(t, "the directory", func() bool {
 		a, _ := run.node.directory.Account("acme")
 		return len(a.Users) == 2

@@ -3,6 +3,8 @@ package main
 import (
 	"archive/zip"
 	"bytes"
+	"image"
+	"image/png"
 	"io"
 	"maps"
 	"os"
@@ -189,5 +191,35 @@ func TestWidgetRulesArePrinted(t *testing.T) {
 	code, stdout, stderr := ringcast(t, "widget", "-rules")
 	if lines := strings.Count(stdout, "\n"); code != 0 || stderr != "" || lines != len(widget.Rules())+1 {
 		t.Errorf("exit code %d, %d lines, %q", code, lines, stderr)
+	}
+}
+
+// TestWidgetFromAFolder packs a copy of the source with pictures of the tour, and lets it be published.
+func TestWidgetFromAFolder(t *testing.T) {
+	t.Parallel()
+	src := t.TempDir()
+	if err := os.CopyFS(src, os.DirFS(filepath.Join("..", "..", "widget", "src"))); err != nil {
+		t.Fatal(err)
+	}
+	var picture bytes.Buffer
+	if err := png.Encode(&picture, image.NewGray(image.Rect(0, 0, 1188, 616))); err != nil {
+		t.Fatal(err)
+	}
+	for _, lang := range widget.AmoCRM.Locales() {
+		write(t, filepath.Join(src, "images", "tour_1_"+lang+".png"), picture.String())
+	}
+	yaml := strings.Replace(withCRM("https://acme.amocrm.ru", "https://*.amocrm.ru", ""), "client_id: c,",
+		`client_id: c, support: {email: help@example.com, link: "https://example.com/help"}, privacy_url: "https://example.com/privacy",`, 1)
+	publish := []string{"-publish", "-technical-account", "acme.amocrm.ru"}
+	if _, said := packed(t, yaml, append(publish, "-src", src)...); strings.Contains(said, "\n  ") {
+		t.Errorf("it said %q", said)
+	}
+	code, _, stderr := ringcast(t, "widget", "-config", configFile(t, yaml), "-account", "acme", "-out", filepath.Join(t.TempDir(), "widget.zip"), "-publish", "-technical-account", "x")
+	if code != 1 || !strings.Contains(stderr, "tour.missing") || !strings.Contains(stderr, "-src") {
+		t.Errorf("without pictures: exit code %d, %q", code, stderr)
+	}
+	code, _, stderr = ringcast(t, "widget", "-dev", "-config", configFile(t, yaml), "-account", "acme", "-src", filepath.Join(src, "nope"))
+	if code != 1 || !strings.Contains(stderr, "nope") || !strings.Contains(stderr, "widget/src") {
+		t.Errorf("no such folder: exit code %d, %q", code, stderr)
 	}
 }

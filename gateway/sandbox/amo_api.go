@@ -110,6 +110,9 @@ func (a *Amo) listEntities(kind string) amoHandler {
 		if err != nil {
 			return err
 		}
+		if a.cfg.NoFilter {
+			q.filter = nil
+		}
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		items := []map[string]any{}
@@ -442,7 +445,7 @@ func (a *Amo) getAccount(w http.ResponseWriter, r *http.Request, user AmoUser) e
 	}
 	with := strings.Split(r.URL.Query().Get("with"), ",")
 	if slices.Contains(with, "is_api_filter_enabled") {
-		body["is_api_filter_enabled"] = true
+		body["is_api_filter_enabled"] = !a.cfg.NoFilter
 	}
 	if slices.Contains(with, "task_types") {
 		types := []map[string]any{}

@@ -89,6 +89,7 @@ func TestCardInTheSandbox(t *testing.T) {
 		"InternalCallShowsTheColleague":         testCardInternal,
 		"SeveralHaveTheNumber":                  testCardSeveral,
 		"NewContactAndDealFromTheCard":          testCardCreate,
+		"WhatIsTypedOutlivesTheCall":            testCardCreateOutlives,
 		"TransferToAColleague":                  testCardTransfer,
 		"ConsultationIsKeptOverAReload":         testCardConsult,
 		"ParkedCallSaysWhere":                   testCardParked,
@@ -179,14 +180,17 @@ func testCardNotPermitted(t *testing.T, s *stage) {
 	s.gateway.refuse("answer", "not_permitted")
 	s.gateway.tell(anna, "call.dial", call(nil))
 	b.wait(card)
-	b.click(deed("answer"))
-	b.wait(`document.querySelector('` + deed("answer") + `').hidden`)
-	s.gateway.tell(anna, "call.hangup", atEnd(object{"outcome": "missed", "talk_seconds": 0}))
-	b.wait(noCard)
-	s.gateway.tell(anna, "call.dial", call(object{"id": "office:2"}))
-	b.wait(card)
+	for _, next := range []string{"office:2", "office:3"} { // one call may have a reason of its own
+		b.click(deed("answer"))
+		b.wait(`document.querySelector('` + deed("answer") + `').hidden`)
+		id := b.text(`document.querySelector('.ringcast-card').dataset.call`)
+		s.gateway.tell(anna, "call.hangup", call(object{"id": id, "state": "ended", "outcome": "elsewhere"}))
+		b.wait(noCard)
+		s.gateway.tell(anna, "call.dial", call(object{"id": next}))
+		b.wait(card)
+	}
 	if got := shownDeeds(b); got != "hangup" {
-		t.Errorf("on the next call the buttons are %s", got)
+		t.Errorf("on the third call the buttons are %s", got)
 	}
 }
 
@@ -271,6 +275,30 @@ func testCardCreate(t *testing.T, s *stage) {
 	b.wait(`/contacts.detail/.test(location.pathname) && /Nina New/.test(document.body.textContent)`)
 }
 
+// The call ends, and the card's time is over, while the CRM is asked and while somebody reads why it refused.
+func testCardCreateOutlives(t *testing.T, s *stage) {
+	b := s.open(t, anna, "/leads/")
+	s.gateway.tell(anna, "call.bridge", inTalk(object{"phone": nobodys}))
+	b.wait(kind + ` === 'unknown'`)
+	b.click(deed("create"))
+	b.enter(`.ringcast-create [name="name"]`, "Nina New")
+	accept := s.amo.Refuse("POST /api/v4/leads/complex", 400, `{"title":"Bad Request","status":400,"detail":"Request validation failed"}`)
+	b.click(".ringcast-create [type=submit]")
+	s.gateway.tell(anna, "call.hangup", atEnd(object{"phone": nobodys, "outcome": "transferred"}))
+	b.wait(`document.querySelector('.ringcast-create__error').textContent && ` + state + ` === 'ended'`)
+	later(b, "6000")
+	b.text(`setTimeout(() => { window.waited = true; }, 2500)`)
+	b.wait(`window.waited`)
+	b.want(`document.querySelector('.ringcast-create [name="name"]').value`, "Nina New")
+	if got := shownDeeds(b); got != "" {
+		t.Errorf("of a call that is over the buttons are %s", got)
+	}
+	b.picture("card-create-outlives")
+	accept()
+	b.click(".ringcast-create [type=submit]")
+	b.wait(noCard)
+}
+
 func testCardTransfer(t *testing.T, s *stage) {
 	s.gateway.present(team()...)
 	b := s.open(t, anna, "/leads/")
@@ -301,6 +329,24 @@ func testCardTransfer(t *testing.T, s *stage) {
 	b.enter(".ringcast-transfer input", "8 (999) 123-45-67\r")
 	if got := s.asks(t, "transfer", 3); got["to"] != "89991234567" {
 		t.Errorf("the transfer is to %v", got["to"])
+	}
+
+	// A colleague's extension is his as it is, and his row stays under the mouse when he or others come and go.
+	staff := append(team(), colleague("44444", "Gleb Extra", "10-3", object{"online": false}))
+	s.gateway.present(staff...)
+	b.wait(`!document.querySelector('.ringcast-transfer')`) // the one before is done
+	b.click(deed("transfer"))
+	b.wait(`document.querySelector('.ringcast-transfer__people [data-extension="10-3"]')`)
+	b.do("hover", hover(`.ringcast-transfer__people [data-extension="10-3"]`))
+	b.text(`(window.row = document.querySelector('.ringcast-transfer__people [data-extension="10-3"]'), window.at = row.getBoundingClientRect().top)`)
+	staff[5]["online"], staff[2]["busy"] = true, true
+	s.gateway.present(staff...)
+	b.wait(`document.querySelector('.ringcast-transfer__people [data-extension="10-3"]').dataset.presence === 'online'`)
+	b.want(`row.isConnected && row.getBoundingClientRect().top === at`, "true")
+	b.click(`[data-extension="10-3"]`)
+	b.click(`.ringcast-transfer [data-way="transfer"]`)
+	if got := s.asks(t, "transfer", 4); got["to"] != "10-3" {
+		t.Errorf("10-3 was picked, the transfer is to %v", got["to"])
 	}
 }
 
@@ -404,28 +450,46 @@ func testCardOpensNot(t *testing.T, s *stage) {
 	s = openingStage(t, s)
 	b := s.open(t, anna, "/contacts/detail/1002")
 	b.wait(`document.querySelector('.card')`)
-	ring := func(id string) {
+	ring := func(id, path string) {
 		s.gateway.tell(anna, "call.dial", call(object{"id": id}))
 		b.wait(fmt.Sprintf(`document.querySelector('[data-call="%s"] .ringcast-card__name').textContent === 'Ivan Petrov'`, id))
 		s.gateway.tell(anna, "call.bridge", inTalk(object{"id": id}))
 		b.wait(fmt.Sprintf(`document.querySelector('[data-call="%s"]').dataset.state === 'talking'`, id))
 		s.gateway.tell(anna, "call.hangup", atEnd(object{"id": id}))
 		b.wait(noCard)
-		b.want(`location.pathname`, "/contacts/detail/1002")
+		b.want(`location.pathname`, path)
 	}
+	const here = "/contacts/detail/1002"
 	b.text(`document.querySelector('.card').insertAdjacentHTML('beforeend', '<input id="edited" value="as it was"><textarea id="begun"></textarea>')`)
 	b.text(`document.querySelector('#edited').value = 'changed'`)
-	ring("office:11")
+	ring("office:11", here)
 	b.text(`document.querySelector('#edited').value = 'as it was'`)
 	b.text(`document.querySelector('#begun').focus()`)
-	ring("office:12")
+	ring("office:12", here)
 	b.text(`document.querySelector('#begun').blur()`)
 	b.text(`(new (require('lib/components/base/modal'))({ init: ($body) => $body.trigger('modal:loaded').html('<p>A window of the CRM</p>') }), 0)`)
-	ring("office:13")
+	ring("office:13", here)
 	b.text(`document.querySelectorAll('.modal').forEach((e) => e.remove())`)
 	s.gateway.tell(anna, "call.dial", call(object{"id": "office:14"}))
 	b.wait(named("Ivan Petrov"))
 	s.gateway.tell(anna, "call.bridge", inTalk(object{"id": "office:14"}))
+	b.wait(`location.pathname === '/contacts/detail/1001'`)
+	s.gateway.tell(anna, "call.hangup", atEnd(object{"id": "office:14"}))
+	b.wait(noCard)
+
+	// Work is not in cards alone; what was searched for is none.
+	b.navigate("/leads/")
+	b.text(`document.body.insertAdjacentHTML('beforeend', '<div id="work" style="position:fixed;top:80px;left:300px"><div class="list-search"><input id="sought"></div><input id="quick"><iframe></iframe></div>')`)
+	b.text(`document.querySelector('#sought').value = document.querySelector('#quick').value = 'A long new lead'`)
+	ring("office:15", "/leads/")
+	b.text(`document.querySelector('#quick').value = ''`)
+	b.text(`document.querySelector('#work iframe').focus()`)
+	b.wait(`document.activeElement.tagName === 'IFRAME'`)
+	ring("office:16", "/leads/")
+	b.text(`document.querySelector('#work iframe').remove()`)
+	s.gateway.tell(anna, "call.dial", call(object{"id": "office:17"}))
+	b.wait(named("Ivan Petrov"))
+	s.gateway.tell(anna, "call.bridge", inTalk(object{"id": "office:17"}))
 	b.wait(`location.pathname === '/contacts/detail/1001'`)
 }
 

@@ -27,6 +27,9 @@ type AmoConfig struct {
 	// for an integration; a browser that asks for one thing after another stays below it. Negative: no limit.
 	RateLimit int
 
+	// NoFilter is an account whose API filter is not enabled: it says so, and takes no notice of filter[…] in lists.
+	NoFilter bool
+
 	// The integration that the widget belongs to.
 	ClientID     string         // a UUID
 	ClientSecret string         // the key of its disposable tokens
@@ -44,6 +47,7 @@ type AmoUser struct {
 	ID     int64
 	Name   string
 	Admin  bool                 // may do everything, whatever Rights says
+	Free   bool                 // has no paid seat
 	Dark   bool                 // has the dark theme
 	Lang   string               // his own, as AmoConfig.Lang; empty: that
 	Rights map[string]AmoRights // by kind: contacts, companies, leads, customers, tasks; a missing kind: everything

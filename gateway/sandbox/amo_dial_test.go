@@ -101,7 +101,7 @@ func testClickFailures(t *testing.T, s *stage) {
 	// The CRM never shows an error again that was closed: the next failure of the same kind is another one.
 	s.gateway.refuse("call", "busy")
 	b.text(`document.querySelectorAll('.list .phone')[11].click()`)
-	b.wait(`document.querySelector('.toast') && /Finish the talk/.test(document.querySelector('.toast').textContent)`)
+	b.wait(`document.querySelector('.toast') && /Finish your call/.test(document.querySelector('.toast').textContent)`)
 	b.picture("dial-failure")
 	if n := len(s.amo.Notifications()); n != 0 {
 		t.Errorf("%d of them are stored: they are about this tab's clicks", n)
@@ -188,7 +188,7 @@ func testNoExtension(t *testing.T, s *settingsStage) {
 	b.wait(`document.querySelector('.ringcast-deck')`)
 	b.click(`.tile[data-code="ringcast"]`)
 	b.wait(fmt.Sprintf(checked, "good"))
-	b.contains(checkLines, "note You have no extension yourself: the widget shows you no calls")
+	b.contains(checkLines, "note You have no extension yourself, so the widget shows you no calls")
 	b.want(`__sandbox.toasts.length + document.querySelector('.ringcast-sign').textContent + __sandbox.statuses.join()`, "0")
 
 	// He who has one by the settings, and none by the gateway, is told.

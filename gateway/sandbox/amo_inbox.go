@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/gorilla/websocket"
 )
 
 // AmoNotification is an entry of the notification centre: amoCRM stores it and shows it in every tab of its user.
@@ -34,12 +36,15 @@ type AmoElement struct {
 
 // amoPush is what an open page is told as it happens.
 type amoPush struct {
-	Kind string // the event's name: notification, note, online
-	Data any
+	Kind string `json:"kind"` // notification, note, online
+	Data any    `json:"data"`
 }
 
-// streamBuffer is how far an open page may lag behind before its stream is cut; the browser opens it anew.
-const streamBuffer = 64
+// How far an open page may lag behind before its stream is cut; it opens a new one.
+const (
+	streamBuffer = 64 // pushes
+	streamWrite  = 5 * time.Second
+)
 
 // push tells the open pages of the given users, or with nil of all. The caller holds the lock.
 func (a *Amo) push(p amoPush, users []int64) {
@@ -67,6 +72,8 @@ func (a *Amo) tellOnline() {
 	a.push(amoPush{Kind: "online", Data: online}, nil)
 }
 
+// serveStream is a WebSocket and no EventSource: a browser opens only six connections of HTTP/1.1 to a host, and a
+// seventh tab would find none.
 func (a *Amo) serveStream(w http.ResponseWriter, r *http.Request) {
 	user, ok := a.user(r.URL.Query().Get("user"))
 	if !ok {
@@ -84,27 +91,30 @@ func (a *Amo) serveStream(w http.ResponseWriter, r *http.Request) {
 		a.tellOnline()
 		a.mu.Unlock()
 	}()
-
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-store")
-	out := http.NewResponseController(w)
-	if _, err := fmt.Fprint(w, "event: open\ndata: {}\n\n"); err != nil || out.Flush() != nil {
-		return
+	conn, err := new(websocket.Upgrader).Upgrade(w, r, nil)
+	if err != nil {
+		return // it was answered
 	}
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		for err := error(nil); err == nil; {
+			_, _, err = conn.ReadMessage() // a page says nothing, but closes
+		}
+	}()
+	defer func() {
+		_ = conn.Close()
+		<-gone
+	}()
 	for {
 		select {
 		case <-r.Context().Done():
 			return
+		case <-gone:
+			return
 		case p, open := <-stream:
-			if !open {
-				return
-			}
-			data, err := json.Marshal(p.Data)
-			if err != nil {
-				a.log.ErrorContext(r.Context(), "sandbox amoCRM: push not encoded", "err", err)
-				return
-			}
-			if _, err := fmt.Fprintf(w, "event: %s\ndata: %s\n\n", p.Kind, data); err != nil || out.Flush() != nil {
+			_ = conn.SetWriteDeadline(time.Now().Add(streamWrite)) // never fails
+			if !open || conn.WriteJSON(p) != nil {
 				return
 			}
 		}

@@ -31,7 +31,7 @@ func (a *Amo) pageRoutes(mux *http.ServeMux, handle func(pattern string, h amoHa
 		to := url.URL{Path: "/leads/", RawQuery: r.URL.RawQuery}
 		http.Redirect(w, r, to.String(), http.StatusFound)
 	})
-	mux.HandleFunc("GET /sandbox/stream", a.serveStream) // an EventSource cannot send headers
+	mux.HandleFunc("GET /sandbox/stream", a.serveStream) // a WebSocket cannot send headers
 	for _, kind := range amoKinds {
 		handle("GET /sandbox/list/"+kind, a.pageList(kind))
 		handle("GET /sandbox/card/"+kind+"/{id}", a.pageCard(kind))
@@ -56,6 +56,7 @@ type amoBootUser struct {
 	ID    int64  `json:"id"`
 	Name  string `json:"name"`
 	Admin bool   `json:"admin"`
+	Free  bool   `json:"free"`
 	Theme int    `json:"theme"` // 1 light, 2 dark
 }
 
@@ -69,7 +70,7 @@ func bootUser(u AmoUser) amoBootUser {
 	if u.Dark {
 		theme = 2
 	}
-	return amoBootUser{ID: u.ID, Name: u.Name, Admin: u.Admin, Theme: theme}
+	return amoBootUser{ID: u.ID, Name: u.Name, Admin: u.Admin, Free: u.Free, Theme: theme}
 }
 
 func (a *Amo) servePage(w http.ResponseWriter, r *http.Request) {

@@ -108,7 +108,7 @@ func testUnknownCaller(t *testing.T, s *stage) {
 	}
 	s.gateway.tell(boris, "call.bridge", call(object{"phone": "+79990000001", "state": "talking"}))
 	s.gateway.tell(boris, "call.hangup", call(object{"phone": "+79990000001", "state": "ended", "outcome": "answered", "talk_seconds": 7}))
-	b.wait(`/unsorted/.test(document.querySelector('.ringcast-result__fate').textContent)`)
+	b.wait(`/incoming leads/i.test(document.querySelector('.ringcast-result__fate').textContent)`)
 	b.click(".ringcast-result__cancel")
 	b.wait(`!document.querySelector('.ringcast-result') && ` + noCard)
 }

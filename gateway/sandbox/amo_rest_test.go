@@ -275,6 +275,25 @@ func TestAmoAccount(t *testing.T) {
 	}
 }
 
+// TestAmoWithoutFilters: who relies on filter[…] gets all there is.
+func TestAmoWithoutFilters(t *testing.T) {
+	t.Parallel()
+	cfg := crmConfig()
+	amo := newCRM(t, cfg)
+	cfg.NoFilter = true
+	without := newCRM(t, cfg)
+	if w := ask(without, anna, "GET", "/api/v4/account?with=is_api_filter_enabled", ""); at(t, w, "is_api_filter_enabled") != false {
+		t.Errorf("%s", w.Body)
+	}
+	const leads = "/api/v4/leads?filter[id][]=3001"
+	if w := ask(amo, anna, "GET", leads, ""); strings.Contains(w.Body.String(), "Old lamps") {
+		t.Errorf("%s", w.Body)
+	}
+	if w := ask(without, anna, "GET", leads, ""); !strings.Contains(w.Body.String(), "Old lamps") {
+		t.Errorf("%s", w.Body)
+	}
+}
+
 func FuzzAmoWrites(f *testing.F) {
 	for _, seed := range []string{
 		`[{"text":"x","complete_till":1,"entity_id":3001,"entity_type":"leads"}]`, `[{"name":"x","_embedded":{"contacts":[{"id":1001}],"companies":[{"name":"y"}]}}]`,

@@ -171,7 +171,54 @@ func testResultAsks(t *testing.T, s *resultStage) {
 	b.press("\x1b")
 	b.wait(`!document.querySelector('.ringcast-result__ask').hidden`)
 	b.picture("result-ask")
+	b.click(".ringcast-result__back")
+
+	// A window of the CRM's own lies over it: the key is for that one.
+	b.text(`require(['lib/components/base/modal'], (Modal) => new Modal({ class_name: 'modal-window', init: ($body) => $body.trigger('modal:loaded').html('<p>x</p>') }))`)
+	b.wait(`document.querySelectorAll('.modal').length === 2`)
+	b.press("\x1b")
+	b.wait(`document.querySelectorAll('.modal').length === 1`)
+	b.want(`document.querySelector('.ringcast-result__ask').hidden`, "true")
+	b.press("\x1b")
+	b.wait(`!document.querySelector('.ringcast-result__ask').hidden`)
 	b.click(".ringcast-result__discard")
 	b.wait(noResult)
 	b.want(`Object.keys(localStorage).filter((key) => key.includes('draft.')).length`, "0")
+}
+
+const drafts = `Object.keys(localStorage).filter((key) => key.includes('draft.')).length`
+
+func testResultStrangerTwice(t *testing.T, s *resultStage) {
+	b := &resultTab{s.open(t, anna, "/leads/")}
+	s.talk(anna, object{"phone": strangerPhone})
+	b.wait(resultShown)
+	s.talk(anna, object{"id": "office:2", "phone": strangerPhone})
+	b.wait(drafts + ` === 2`)
+	b.write("contact", "Olga Berg")
+	b.save()
+	b.wait(`document.querySelector('.ringcast-result__who a') && document.querySelector('.ringcast-result__who a').textContent === 'Olga Berg'`)
+	b.want(`/^lead:/.test(`+resultLink+`) && document.querySelector('.ringcast-result__hint').hidden`, "true")
+	b.write("note", "Called again")
+	b.save()
+	b.wait(noResult)
+	leads, notes := s.amo.Leads(), s.amo.Notes()
+	if len(leads) != 7 || len(s.amo.Contacts()) != 7 || len(notes) != 1 || notes[0].Kind != "leads" || notes[0].Entity != leads[6].ID {
+		t.Errorf("leads %+v, contacts %+v, notes %+v", leads, s.amo.Contacts(), notes)
+	}
+}
+
+func testResultClosedInSearch(t *testing.T, s *resultStage) {
+	b := &resultTab{s.open(t, anna, "/leads/")}
+	mend := s.amo.Refuse("GET /api/v4/", 500, "")
+	s.talk(anna, object{"phone": strangerPhone})
+	b.wait(resultShown)
+	mend()
+	b.text(`performance.clearResourceTimings()`)
+	release := s.amo.Hang("GET /api/v4/contacts")
+	b.click(".ringcast-result__again")
+	b.press("\x1b")
+	b.wait(noResult + ` && ` + drafts + ` === 0`)
+	release()
+	b.wait(`performance.getEntriesByType('resource').some(({ name }) => name.includes('/contacts?query='))`)
+	b.want(drafts, "0")
 }

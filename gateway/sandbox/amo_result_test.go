@@ -165,6 +165,8 @@ func TestResultWindowLosesNothing(t *testing.T) {
 		"TwoTalksTwoWindows":             testResultQueue,
 		"ACallMeanwhileIsNotHidden":      testResultCallMeanwhile,
 		"NothingThrowsTextAwayUnasked":   testResultAsks,
+		"TwoTalksWithOneStrangerOneDeal": testResultStrangerTwice,
+		"ClosedDuringASearchIsGone":      testResultClosedInSearch,
 	})
 }
 
@@ -260,6 +262,16 @@ func testResultCompany(t *testing.T, s *resultStage) {
 	if notes := s.amo.Notes(); len(notes) != 1 || notes[0].Kind != "companies" || notes[0].Entity != 2001 {
 		t.Errorf("notes are %+v", notes)
 	}
+
+	s.talk(boris, object{"id": "office:2", "phone": "+74951002030", "extension": "102"})
+	b.wait(resultShown)
+	b.choose("link", "deal:company:2001")
+	b.write("deal", "New desks")
+	b.save()
+	b.wait(noResult)
+	if leads := s.amo.Leads(); len(leads) != 7 || leads[6].Name != "New desks" || len(s.amo.Contacts()) != 6 {
+		t.Errorf("leads %+v, contacts %+v", leads, s.amo.Contacts())
+	}
 }
 
 func testResultSeveral(t *testing.T, s *resultStage) {
@@ -293,7 +305,7 @@ func testResultUnknown(t *testing.T, s *resultStage) {
 	s.talk(anna, object{"phone": strangerPhone})
 	b.wait(resultShown)
 	b.want(`document.querySelector('.ringcast-result__who').textContent`, "+7 999 000-00-01")
-	b.want(`/not in the CRM/.test(document.querySelector('.ringcast-result__hint').textContent) && /unsorted/.test(document.querySelector('.ringcast-result__fate').textContent)`, "true")
+	b.want(`/not in the CRM/.test(document.querySelector('.ringcast-result__hint').textContent) && /incoming leads/.test(document.querySelector('.ringcast-result__fate').textContent)`, "true")
 	b.save()
 	b.wait(resultFoot)
 	b.write("contact", "Olga Berg")

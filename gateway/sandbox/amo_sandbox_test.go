@@ -28,6 +28,7 @@ func TestTheSandboxPage(t *testing.T) {
 		"SettingsAreForAdministrators": testSandboxSettingsAdmin,
 		"WidgetThatSaysNo":             testSandboxSettingsRefused,
 		"WidgetThatIsSwitchedOff":      testSandboxSettingsOff,
+		"EightTabs":                    testSandboxEightTabs,
 	} {
 		t.Run(name, func(t *testing.T) { run(t, newTinyStage(browser, t, crmConfig())) })
 	}
@@ -45,6 +46,8 @@ func TestTheSandboxPage(t *testing.T) {
 	t.Run("Kommo", func(t *testing.T) {
 		cfg := crmConfig()
 		cfg.Platform, cfg.Lang = sandbox.KommoPlatform, "es"
+		cfg.Users = slices.Clone(cfg.Users)
+		cfg.Users[0].Free = true
 		testSandboxKommo(t, newTinyStage(browser, t, cfg))
 	})
 }
@@ -55,6 +58,20 @@ func (s *stage) plain(t *testing.T, user, path string) *tab {
 	b := s.visit(s.browser, t, user, path)
 	b.wait(`__sandbox.widgets.running('ringcast')`)
 	return b
+}
+
+// testSandboxEightTabs: a browser has six connections for all of them, and a tab that held one for its pushes left none
+// to the seventh.
+func testSandboxEightTabs(t *testing.T, s *stage) {
+	t.Parallel()
+	tabs := make([]*tab, 8)
+	for i := range tabs {
+		tabs[i] = s.plain(t, anna, "/leads/")
+	}
+	tabs[0].text(`APP.notifications.add_error({text: 'for all tabs'})`)
+	for _, b := range tabs {
+		b.wait(`__sandbox.toasts.some(({text}) => text === 'for all tabs')`)
+	}
 }
 
 func testSandboxLists(t *testing.T, s *stage) {
@@ -369,4 +386,10 @@ func testSandboxKommo(t *testing.T, s *stage) {
 	b.wait(`document.querySelector('.lead')`)
 	b.want(`document.querySelector('.column h2').textContent`, "Leads entrantes")
 	b.picture("kommo-leads")
+	b.want(`[APP.constant('user_rights').is_free_user, APP.constant('managers')['88888'].free_user, APP.constant('managers')['99999'].free_user].join()`, "true,Y,N")
+	b.text(`(window.codes = '', ['/templates/row.twig', '/script.js'].reduce(async (before, name) => {
+		codes = (await before) + (await fetch(tiny.params.cdn_path + name)).status + ' ';
+		return codes;
+	}, ''))`)
+	b.wait(`codes === '200 404 ' && tiny.params.cdn_path !== tiny.params.path`)
 }

@@ -1,7 +1,6 @@
 package sandbox_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -33,7 +32,7 @@ type settingsGateway struct {
 	mu     sync.Mutex
 	fail   func(w http.ResponseWriter) bool // instead of an answer; nil: none
 	asked  []settingsQuestion
-	kept   map[string]string // user → extensions
+	kept   map[string]string // user → extensions "101, 102"
 	unseen bool              // no page is let in
 	empty  bool              // its directory: nobody gets a session
 }
@@ -86,10 +85,20 @@ func (g *settingsGateway) answer(w http.ResponseWriter, q settingsQuestion, admi
 		refuseSettings(w, http.StatusForbidden, object{"code": "not_admin"})
 		return
 	}
+	apart := func(text string) []string {
+		return append([]string{}, strings.Fields(strings.ReplaceAll(text, ",", " "))...)
+	}
+	asked, held := maps.Clone(g.kept), maps.Clone(g.kept)
+	if asked == nil {
+		asked = map[string]string{}
+	}
+	maps.Copy(asked, q.Extensions)
+	same := true
 	owner, users := map[string]string{}, []object{}
-	for _, id := range slices.Sorted(maps.Keys(q.Extensions)) {
+	for _, id := range slices.Sorted(maps.Keys(asked)) {
 		list := []object{}
-		for ext := range strings.FieldsSeq(strings.ReplaceAll(q.Extensions[id], ",", " ")) {
+		same = same && slices.Equal(apart(asked[id]), apart(held[id]))
+		for _, ext := range apart(asked[id]) {
 			if other := owner[ext]; other != "" {
 				refuseSettings(w, http.StatusBadRequest, object{"code": "invalid", "errors": []object{{"field": "extensions." + id, "reason": ext + " is taken"}}})
 				return
@@ -101,14 +110,17 @@ func (g *settingsGateway) answer(w http.ResponseWriter, q settingsQuestion, admi
 			}
 			list = append(list, object{"extension": ext, "state": state})
 		}
-		users = append(users, object{"id": id, "name": q.Names[id], "extensions": list})
+		if q.Save {
+			held = asked
+		}
+		users = append(users, object{"id": id, "name": q.Names[id], "held": apart(held[id]), "extensions": list})
 	}
 	if q.Save {
-		g.kept = q.Extensions
+		g.kept = asked
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(object{
-		"account": "acme", "admin": admin, "saved": q.Save, "pbx": []object{{"id": "office", "state": "connected"}}, "users": users,
+		"account": "acme", "admin": admin, "saved": q.Save, "kept": admin && (same || q.Save), "pbx": []object{{"id": "office", "state": "connected"}}, "users": users,
 	})
 }
 
@@ -146,14 +158,15 @@ func newSettingsStage(browser context.Context, t *testing.T, change func(*sandbo
 	}
 	g.srv = httptest.NewServer(g)
 	t.Cleanup(g.srv.Close)
-	var archive bytes.Buffer
-	if err := widget.Build(&archive, widget.Config{URL: g.srv.URL, ClientJS: static.ClientJS}); err != nil {
-		t.Fatal(err)
-	}
-	cfg.WidgetZip = archive.Bytes()
 	if change != nil {
 		change(&cfg)
 	}
+	if text, ok := cfg.Settings["extensions"].(string); ok {
+		if err := json.Unmarshal([]byte(text), &g.kept); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg.WidgetZip = packed(t, widget.Config{URL: g.srv.URL, ClientJS: static.ClientJS, Platform: widget.Platform(cfg.Platform)})
 	amo, err := sandbox.NewAmo(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -216,6 +229,8 @@ func TestWidgetSettings(t *testing.T) {
 		"WhoIsNoAdministratorSeesHisOwn":       testSettingsNotAdmin,
 		"BehaviourIsWritten":                   testSettingsBehaviour,
 		"SavedByTheGatewayToo":                 testSettingsSaved,
+		"WhatTheGatewayDidNotGetIsTold":        testSettingsPending,
+		"WhoLeftTheCRMGivesHisExtensionBack":   testSettingsOthers,
 		"GatewayThatFailsDoesNotStopSaving":    testSettingsFailing,
 		"GatewayThatHangsDoesNotStopDisabling": testSettingsDisabled,
 	} {
@@ -223,6 +238,9 @@ func TestWidgetSettings(t *testing.T) {
 	}
 	t.Run("OldWindow", func(t *testing.T) {
 		testSettingsOldWindow(t, newSettingsStage(browser, t, func(cfg *sandbox.AmoConfig) { cfg.NotInstalled, cfg.OldWindow, cfg.Settings = true, true, nil }))
+	})
+	t.Run("WhatTheGatewayHoldsAlreadyStays", func(t *testing.T) {
+		testSettingsHeld(t, newSettingsStage(browser, t, func(cfg *sandbox.AmoConfig) { cfg.Settings = map[string]any{"consent": "yes"} }))
 	})
 	t.Run("SpeaksRussian", func(t *testing.T) {
 		s := newSettingsStage(browser, t, func(cfg *sandbox.AmoConfig) { cfg.Lang = "ru" })
@@ -266,6 +284,7 @@ func testSettingsUnreachable(t *testing.T, s *settingsStage) {
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
 	b.fill("gateway", gone.URL)
+	b.click(`.ringcast-check__button[data-do="check"]`) // by itself it asks nobody whose address is being typed
 	b.wait(fmt.Sprintf(checked, "bad"))
 	b.contains(checkLines, "bad Nothing answers at "+gone.URL, s.url+" is missing in “origins”")
 	b.want(`document.querySelector('.ringcast-check a').href`, gone.URL+"/client.js")
@@ -278,8 +297,9 @@ func testSettingsUnreachable(t *testing.T, s *settingsStage) {
 	b.picture("settings-origin")
 
 	b.fill("gateway", "calls.example.com")
-	b.wait(`/^This is no address/.test(document.querySelector('.ringcast-check .ringcast-check__line').textContent)`)
+	b.wait(`/^This address cannot be used/.test(document.querySelector('.ringcast-check .ringcast-check__line').textContent)`)
 	b.fill("gateway", s.url) // the CRM itself: it answers, and is no gateway
+	b.click(`.ringcast-check__button[data-do="check"]`)
 	b.wait(`/is not a Ringcast gateway|does not let this page in/.test(document.querySelector('.ringcast-check .ringcast-check__line').textContent)`)
 
 	s.settings.set(func() { s.settings.unseen = false })
@@ -293,7 +313,7 @@ func testSettingsExtensions(t *testing.T, s *settingsStage) {
 	b.wait(`document.querySelectorAll('.ringcast-marks [data-tone=bad]').length === 1`)
 	b.want(marks(anna), "good 101: ready.\nbad 999: the PBX does not know it. Correct it here or create it in the PBX.")
 	b.fill("extensions["+dina+"]", "101")
-	b.wait(`/Dina Belova has it, too/.test(` + marks(anna) + `)`)
+	b.wait(`/also given to Dina Belova/.test(` + marks(anna) + `)`)
 	b.want(marks(dina), "bad 101: also given to Anna Orlova. Leave it with one of you.")
 	b.contains(checkLines, "bad Some extensions are not accepted")
 	b.picture("settings-extensions")
@@ -371,7 +391,7 @@ func testSettingsFailing(t *testing.T, s *settingsStage) {
 	b.click(".js-widget-save")
 	b.wait(`__sandbox.toasts.length === 1`)
 	b.want(`__sandbox.saves[0].result`, "true")
-	b.contains(`__sandbox.toasts[0].text`, "did not save the extensions", "Try again in a minute", "Ask your telephony administrator", "press “Save in the gateway again”")
+	b.contains(`__sandbox.toasts[0].text`, "did not save the extensions", "Try again in a minute", "Ask your telephony administrator", "press “Save at the gateway”")
 	b.contains(checkLines, "bad The gateway did not save the extensions.")
 	b.picture("settings-unsaved")
 	if got := fmt.Sprint(s.amo.WidgetSettings()["extensions"]); !strings.Contains(got, "105") {
@@ -385,6 +405,65 @@ func testSettingsFailing(t *testing.T, s *settingsStage) {
 	b.click("[data-do=repeat]")
 	s.until(t, "the second save", func() bool { return s.settings.has()[dina] == "105" })
 	b.wait(`document.querySelector('[data-do=repeat]').hidden`)
+}
+
+// The gateway did not get it, and the page was loaded anew since: nothing else would tell.
+func testSettingsPending(t *testing.T, s *settingsStage) {
+	s.settings.set(func() { s.settings.kept[boris] = "107" })
+	b := s.window(t, anna)
+	b.wait(fmt.Sprintf(checked, "warn"))
+	b.contains(checkLines, "warn Not saved at the gateway yet", "press “Save at the gateway”")
+	b.want(saveButton+`.disabled`, "true")
+	b.contains(marks(boris), "good 102: ready.", "warn At the gateway: 107.")
+	b.picture("settings-pending")
+	b.click("[data-do=repeat]")
+	b.wait(`/^The extensions are saved/.test(document.querySelector('.ringcast-check .ringcast-check__line').textContent)`)
+	b.want(`document.querySelector('[data-do=repeat]').hidden`, "true")
+	if got := s.settings.has()[boris]; got != "102, 107" {
+		t.Errorf("the gateway keeps %q", got)
+	}
+	b.fill("extensions["+boris+"]", "102") // not pressed yet: the CRM's own button will do
+	b.wait(`/102: ready\.$/.test(` + marks(boris) + `)`)
+	b.want(`document.querySelector('[data-do=repeat]').hidden`, "true")
+}
+
+// An operator gave the extensions, and the CRM's fields are empty: a switch of the sound takes nothing away.
+func testSettingsHeld(t *testing.T, s *settingsStage) {
+	s.settings.set(func() { s.settings.kept = map[string]string{anna: "101", boris: "102, 107"} })
+	b := s.window(t, anna)
+	b.wait(fmt.Sprintf(checked, "good"))
+	b.want(`document.querySelector('[name="extensions[`+boris+`]"]').value`, "102, 107")
+	b.want(marks(anna), "good 101: ready.")
+	b.want(`document.querySelector('[data-do=repeat]').hidden`, "true")
+	b.click("[data-setting=sound]")
+	b.click(".js-widget-save")
+	b.wait(`/^The extensions are saved/.test(document.querySelector('.ringcast-check .ringcast-check__line').textContent)`)
+	s.settings.mu.Lock()
+	if last := s.settings.asked[len(s.settings.asked)-1]; !last.Save || len(last.Extensions) > 0 {
+		t.Errorf("told to save %+v", last)
+	}
+	s.settings.mu.Unlock()
+	b.fill("extensions["+boris+"]", "")
+	b.click(".js-widget-save")
+	s.until(t, "what was emptied", func() bool { return s.settings.has()[boris] == "" })
+	if got := s.settings.has()[anna]; got != "101" {
+		t.Errorf("Anna has %q", got)
+	}
+	b.wait(`document.querySelector('[name="extensions[` + boris + `]"]').value === '' && !document.querySelector('.ringcast-check__line[data-tone=bad]')`)
+}
+
+func testSettingsOthers(t *testing.T, s *settingsStage) {
+	s.settings.set(func() { s.settings.kept["55555"] = "105" })
+	b := s.window(t, anna)
+	b.wait(`/55555.*: 105/.test(document.querySelector('.ringcast-others').textContent)`)
+	b.fill("extensions["+dina+"]", "105")
+	b.wait(fmt.Sprintf(checked, "bad"))
+	b.contains(marks(dina), "bad 105: also given to 55555")
+	b.picture("settings-others")
+	b.click(`[data-take="55555"]`)
+	b.wait(`!document.querySelector('[data-take]') && ` + fmt.Sprintf(checked, "good"))
+	b.click(".js-widget-save")
+	s.until(t, "Dina's extension", func() bool { return s.settings.has()[dina] == "105" })
 }
 
 func testSettingsDisabled(t *testing.T, s *settingsStage) {
@@ -407,6 +486,7 @@ func testSettingsDisabled(t *testing.T, s *settingsStage) {
 }
 
 func testSettingsOld(t *testing.T, s *settingsStage) {
+	s.settings.set(func() { s.settings.kept = nil })
 	b := s.open(t, anna, "/leads/")
 	b.text(`document.body.insertAdjacentHTML('beforeend', '<div class="modal" style="background:#fff"><div id="old"><input type="hidden" name="consent" value="yes"><button>Save</button></div></div>')`)
 	b.text(`__sandbox.widgets.openSettings('ringcast', require('jquery')('#old'))`)

@@ -2,7 +2,6 @@ package sandbox_test
 
 import (
 	"archive/zip"
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"io"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/gorilla/websocket"
 
 	"ringcast/gateway/sandbox"
 	"ringcast/static"
@@ -163,49 +163,34 @@ func TestAmoTellsAllTabsOfTheUserAndNobodyElse(t *testing.T) {
 	srv := httptest.NewServer(amo)
 	defer srv.Close()
 	defer srv.CloseClientConnections()
-	// next reads the next event of a page's stream.
+	// next reads what a page is told next.
 	open := func(user string) (next func() string) {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, srv.URL+"/sandbox/stream?user="+user, nil)
+		conn, res, err := websocket.DefaultDialer.DialContext(t.Context(), strings.Replace(srv.URL, "http", "ws", 1)+"/sandbox/stream?user="+user, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		res, err := srv.Client().Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = res.Body.Close() })
-		lines := bufio.NewReader(res.Body)
+		_ = res.Body.Close()
+		t.Cleanup(func() { _ = conn.Close() })
 		return func() string {
-			event := ""
 			for {
-				line, err := lines.ReadString('\n')
+				_, push, err := conn.ReadMessage()
 				if err != nil {
 					t.Fatal(err)
 				}
-				if line == "\n" && strings.Contains(event, "event: online") { // comes whenever somebody comes or goes
-					event = ""
-					continue
+				if !strings.Contains(string(push), `"kind":"online"`) { // comes whenever somebody comes or goes
+					return string(push)
 				}
-				if line == "\n" {
-					return event
-				}
-				event += line
 			}
 		}
 	}
 	tabs := []func() string{open(anna), open(anna), open(boris)}
-	for _, next := range tabs {
-		if e := next(); !strings.Contains(e, "event: open") {
-			t.Fatal(e)
-		}
-	}
 	for _, user := range []string{anna, boris} {
 		if w := ask(amo, user, "POST", "/ajax/v1/inbox/add/", `{"user":`+user+`,"type":"call","text":"for `+user+`"}`); w.Code != 200 {
 			t.Fatal(w.Body)
 		}
 	}
 	for i, user := range []string{anna, anna, boris} {
-		if e := tabs[i](); !strings.Contains(e, "event: notification") || !strings.Contains(e, "for "+user) {
+		if e := tabs[i](); !strings.Contains(e, `"kind":"notification"`) || !strings.Contains(e, "for "+user) {
 			t.Errorf("tab %d of %s got %s", i, user, e)
 		}
 	}

@@ -115,6 +115,14 @@ const (
 
 func (a *Amo) widgetRoutes(mux *http.ServeMux, handle func(pattern string, h amoHandler)) {
 	mux.HandleFunc("GET /widget/{code}/{file...}", a.serveWidgetFile)
+	mux.HandleFunc("GET /widget-cdn/{code}/{file...}", func(w http.ResponseWriter, r *http.Request) {
+		switch path.Ext(r.PathValue("file")) {
+		case ".js", ".json": // they come from the widget's path
+			http.NotFound(w, r)
+		default:
+			a.serveWidgetFile(w, r)
+		}
+	})
 	handle("POST /ajax/widgets/list", a.listWidgets)
 	handle("POST /ajax/widgets/edit", a.editWidget)
 	handle("GET /ajax/v2/integrations/{client}/disposable_token", a.disposableToken)
@@ -140,7 +148,7 @@ func (a *Amo) listWidgets(w http.ResponseWriter, _ *http.Request, _ AmoUser) err
 	if a.widget != nil {
 		m := a.widget.manifest
 		list = append(list, map[string]any{
-			"code": amoWidgetCode, "path": "/widget/" + amoWidgetCode, "version": m.Widget.Version, "support": m.Widget.Support,
+			"code": amoWidgetCode, "path": "/widget/" + amoWidgetCode, "cdn_path": a.cdnPath(), "version": m.Widget.Version, "support": m.Widget.Support,
 			"init_once": m.Widget.InitOnce, "locale": m.Widget.Locale, "locations": m.Locations, "fields": m.Settings.written,
 			"client_uuid": a.cfg.ClientID, "settings": a.WidgetSettings(), "status": a.WidgetStatus(),
 		})
@@ -195,6 +203,14 @@ func (a *Amo) editWidget(w http.ResponseWriter, r *http.Request, user AmoUser) e
 	a.mu.Unlock()
 	writeAmo(w, http.StatusOK, "application/json", map[string]any{"status": body.Status, "settings": a.WidgetSettings()})
 	return nil
+}
+
+// cdnPath is where Kommo has style sheets, pictures and templates, too; on amoCRM it is the widget's path.
+func (a *Amo) cdnPath() string {
+	if a.cfg.Platform == KommoPlatform {
+		return "/widget-cdn/" + amoWidgetCode
+	}
+	return "/widget/" + amoWidgetCode
 }
 
 func (a *Amo) serveWidgetFile(w http.ResponseWriter, r *http.Request) {

@@ -71,15 +71,19 @@ define([
     };
 
     const open = ($body) => {
-      const loaded = new Promise((resolve) => {
-        require(['./js/settings/window.js?v=%VERSION%'], resolve);
+      const loaded = new Promise((resolve, reject) => {
+        require(['./js/settings/window.js?v=%VERSION%'], resolve, reject);
       });
       opened = Promise.all([loaded, opened]).then(([SettingsWindow, before]) => {
         if (before) before.close();
-        const unsaved = Boolean(before && before.unsaved);
-        const settings = new SettingsWindow({ $body, widget: self, app: app(), config, t, page: window, kept: startAgain, unsaved });
+        const memory = before ? before.memory : undefined;
+        const settings = new SettingsWindow({ $body, widget: self, app: app(), config, t, page: window, kept: startAgain, memory });
         settings.draw();
         return settings;
+      }).catch(() => {
+        const note = { header: text.escape(t('widget.name')), text: text.escape(t('settings.not_loaded')), date: Math.floor(Date.now() / 1000) };
+        app().notifications.show_message_error(note);
+        return null;
       });
     };
 

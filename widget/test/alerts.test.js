@@ -2,13 +2,26 @@
 const test = require('node:test');
 const assert = require('node:assert/strict');
 const { load } = require('./amd.js');
-const { Clock, Client, Store, translator, settle } = require('./fakes.js');
+const { Clock, Store, translator } = require('./fakes.js');
 
 const Alerts = load('js/alerts.js');
 
 const who = { kind: 'known', name: 'Ivan', number: '+7 900 555-01-11' };
 
-const make = ({ permission = 'granted', behaviour = { sound: true, desktop: true }, focused = false, allowed = true, store = new Store() } = {}) => {
+/* As navigator.locks of one browser. */
+class Locks {
+  constructor() {
+    this.queues = new Map();
+  }
+  async request(name, { signal }, fn) {
+    const before = this.queues.get(name) || Promise.resolve();
+    const mine = before.then(() => !signal.aborted && fn());
+    this.queues.set(name, mine.catch(() => {}));
+    return mine;
+  }
+}
+
+const make = ({ locks = new Locks(), clock = new Clock(), visible = true, permission = 'granted', behaviour = { sound: true, desktop: true }, focused = false, allowed = true, store = new Store() } = {}) => {
   const heard = [];
   const notes = [];
   class Notification {
@@ -25,7 +38,7 @@ const make = ({ permission = 'granted', behaviour = { sound: true, desktop: true
     }
   }
   Notification.permission = permission;
-  const page = { Notification, document: { hasFocus: () => focused }, focus: () => (page.focused = true) };
+  const page = Object.assign(new EventTarget(), { Notification, document: { hasFocus: () => focused }, focus: () => (page.focused = true) });
   const state = { allowed };
   const tone = {
     start: async ({ quiet }) => {
@@ -38,14 +51,12 @@ const make = ({ permission = 'granted', behaviour = { sound: true, desktop: true
     stop: () => heard.push('quiet'),
     close: () => {},
   };
-  const client = new Client();
-  const clock = new Clock();
-  const alerts = new Alerts({ client, store, clock, t: translator('en'), page, behaviour, visible: () => true, tone });
-  return { alerts, client, clock, heard, notes, page, state, store };
+  const alerts = new Alerts({ store, locks, scope: 'ringcast.1.2.', clock, t: translator('en'), page, behaviour, visible: () => visible, tone });
+  return { alerts, clock, heard, notes, page, state, store, settle: () => clock.pass(300) };
 };
 
 test('heard and shown until it is answered', async () => {
-  const { alerts, heard, notes, page } = make();
+  const { alerts, heard, notes, page, settle } = make();
   alerts.ring({ id: 'c1', version: 1 }, who, { title: 'Incoming call' });
   await settle();
   assert.deepEqual([heard, notes[0].title, notes[0].body, notes[0].silent], [['ring'], 'Incoming call', 'Ivan\n+7 900 555-01-11', true]);
@@ -57,16 +68,43 @@ test('heard and shown until it is answered', async () => {
   assert.deepEqual([heard, notes[0].closed], [['ring', 'quiet'], true]);
 });
 
-test('another tab does it: this one is silent', async () => {
-  const { alerts, client, heard, notes } = make();
-  client.mine = () => false;
+test('one tab rings, whatever version of the call it saw first, and the next when it is closed or may not', async () => {
+  const locks = new Locks();
+  const clock = new Clock();
+  const pass = () => clock.pass(300);
+  const tabs = [make({ locks, clock, visible: false }), make({ locks, clock }), make({ locks, clock, visible: false, allowed: false })];
+  tabs.forEach(({ alerts }, i) => alerts.ring({ id: 'c1', version: i }, who));
+  tabs.forEach(({ alerts }) => alerts.ring({ id: 'c2', version: 1 }, who));
+  await pass();
+  assert.deepEqual(tabs.map(({ heard, notes }) => [heard.join(), notes.length]), [['', 0], ['ring', 2], ['', 0]]);
+  tabs[1].alerts.stop();
+  await pass();
+  assert.deepEqual(tabs.map(({ heard, notes }) => [heard.join(), notes.length]), [['ring', 2], ['ring,quiet', 2], ['', 0]]);
+  tabs.forEach(({ alerts }) => ['c1', 'c2'].forEach((id) => alerts.silence(id)));
+  await pass();
+  assert.deepEqual(tabs[0].heard, ['ring', 'quiet']);
+});
+
+test('a call that was given up and is believed again is heard and seen again', async () => {
+  const { alerts, heard, notes, settle } = make();
+  for (let i = 0; i < 2; i += 1) {
+    alerts.ring({ id: 'c1', version: 1 }, who);
+    await settle();
+    alerts.silence('c1');
+  }
+  assert.deepEqual([heard, notes.map(({ closed }) => closed)], [['ring', 'quiet', 'ring', 'quiet'], [true, true]]);
+});
+
+test('a page that goes away leaves no notification', async () => {
+  const { alerts, notes, page, settle } = make();
   alerts.ring({ id: 'c1', version: 1 }, who);
   await settle();
-  assert.deepEqual([heard, notes], [[], []]);
+  page.dispatchEvent(new Event('pagehide'));
+  assert.equal(notes[0].closed, true);
 });
 
 test('the notification waits for the name, a little', async () => {
-  const { alerts, clock, notes } = make();
+  const { alerts, clock, notes, settle } = make();
   alerts.ring({ id: 'c1', version: 1 }, { ...who, kind: 'looking', name: '+7' });
   await settle();
   assert.equal(notes.length, 0);
@@ -74,7 +112,7 @@ test('the notification waits for the name, a little', async () => {
   await settle();
   assert.equal(notes.length, 1);
   alerts.ring({ id: 'c2', version: 1 }, { ...who, kind: 'looking', name: '+7' });
-  await clock.pass(1200);
+  await clock.pass(1250);
   assert.equal(notes.length, 2);
   alerts.ring({ id: 'c2', version: 1 }, who);
   assert.deepEqual([notes.length, notes[2].tag], [3, notes[1].tag], 'one that takes the other’s place');
@@ -88,31 +126,21 @@ test('over before it began: nothing is heard or shown', async () => {
   assert.deepEqual([heard.at(-1), notes], ['quiet', []]);
 });
 
-test('a queue tries its member again: it is heard again', async () => {
-  const { alerts, client, heard } = make();
-  client.mine = (key) => !client.onces.has(key);
-  alerts.ring({ id: 'c1', version: 1 }, who);
-  await settle();
-  alerts.silence('c1');
-  alerts.ring({ id: 'c1', version: 3 }, who);
-  await settle();
-  assert.deepEqual(heard, ['ring', 'quiet', 'ring']);
-});
-
 test('two ring: it goes on until the last is answered', async () => {
-  const { alerts, heard } = make();
-  alerts.ring({ id: 'c1', version: 1 }, who);
-  alerts.ring({ id: 'c2', version: 1 }, who, { quiet: true });
+  const { alerts, heard, settle } = make();
+  alerts.ring({ id: 'c1', version: 1 }, who, { quiet: true });
+  await settle();
+  alerts.ring({ id: 'c2', version: 1 }, who);
   await settle();
   alerts.silence('c1');
-  assert.ok(!heard.includes('quiet'));
+  assert.deepEqual(heard, ['softly', 'ring'], 'softly only while all do');
   alerts.silence('c2');
   assert.equal(heard.at(-1), 'quiet');
 });
 
 test('who looks at the page gets no notification; nor who did not choose it or may not have it', async () => {
   for (const over of [{ focused: true }, { behaviour: { sound: true, desktop: false } }, { permission: 'default' }, { permission: 'denied' }]) {
-    const { alerts, notes } = make(over);
+    const { alerts, notes, settle } = make(over);
     alerts.ring({ id: 'c1', version: 1 }, who);
     await settle();
     assert.equal(notes.length, 0);
@@ -120,18 +148,18 @@ test('who looks at the page gets no notification; nor who did not choose it or m
 });
 
 test('a browser that allows no sound leaves it to another tab, and says so at the bell; a click mends it', async () => {
-  const { alerts, client, heard, state } = make({ allowed: false });
+  const { alerts, heard, state, settle } = make({ allowed: false });
   alerts.ring({ id: 'c1', version: 1 }, who);
   await settle();
-  await assert.rejects(client.onces.get('sound c1 1'));
   assert.deepEqual([heard, alerts.now().blocked], [[], true]);
   state.allowed = true;
   await alerts.unlock();
-  assert.deepEqual([heard, alerts.now().blocked], [['ring'], false]);
+  await settle();
+  assert.deepEqual([heard.at(-1), alerts.now().blocked], ['ring', false]);
 });
 
 test('permission is asked at the agent’s choice only; the choice is kept, and heard of in other tabs', async () => {
-  const { alerts, heard, page, store } = make({ permission: 'default', behaviour: { sound: true, desktop: false } });
+  const { alerts, heard, page, store, settle } = make({ permission: 'default', behaviour: { sound: true, desktop: false } });
   alerts.ring({ id: 'c1', version: 1 }, who);
   await settle();
   assert.equal(page.Notification.asked, undefined);

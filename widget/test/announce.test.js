@@ -13,6 +13,7 @@ const ended = (over) => call({ state: 'ended', outcome: 'answered', talk_seconds
 /* Tabs of one user: each a client, and one gateway that gives a claim to one of them. */
 const make = ({ notify = 'both', tabs = 1, fails = false } = {}) => {
   const clock = new Clock();
+  const page = new EventTarget();
   const raised = [];
   const holders = new Map();
   const made = Array.from({ length: tabs }, (x, i) => {
@@ -27,10 +28,10 @@ const make = ({ notify = 'both', tabs = 1, fails = false } = {}) => {
       if (fails) throw new Error('the CRM did not take it');
     };
     const notices = { incoming: raise('incoming'), talked: raise('talked') };
-    const announce = new Announce({ client, notices, behaviour: { notify }, clock, t: translator('en'), me: () => 'Anna', colleague: () => '' });
+    const announce = new Announce({ client, page, notices, behaviour: { notify }, clock, t: translator('en'), me: () => 'Anna', colleague: () => '' });
     return { client, announce };
   });
-  return { clock, raised, holders, tabs: made, ...made[0] };
+  return { clock, page, raised, holders, tabs: made, ...made[0] };
 };
 const told = (of, over = {}) => [of, { call: of, search: known, found: Promise.resolve(known), ...over }];
 
@@ -96,6 +97,33 @@ test('a recording that does not come is not waited for longer than ten seconds',
   assert.equal(client.handlers.call.size, 0);
 });
 
+test('the page goes away before the recording is there: announced at once, without', async () => {
+  const { announce, clock, page, raised } = make();
+  announce.over(...told(ended()));
+  await settle();
+  page.dispatchEvent(new Event('pagehide'));
+  await settle();
+  assert.deepEqual(raised.map(([, kind, [talk]]) => [kind, talk.recording]), [['talked', null]]);
+  await clock.pass(60000);
+  assert.equal(raised.length, 1);
+});
+
+test('a claim that fails for the moment is made three times in all; one of a call that is forgotten once', async () => {
+  for (const [code, times, kinds] of [['offline', 2, ['talked']], ['protocol', 9, []], ['not_found', 1, []]]) {
+    const { announce, client, clock, raised } = make();
+    const { claim } = client;
+    let asked = 0;
+    client.claim = async (...what) => {
+      asked += 1;
+      if (asked <= times) throw Object.assign(new Error(code), { code });
+      return claim(...what);
+    };
+    announce.over(...told(ended({ recording: 'https://pbx/1.mp3' })));
+    await clock.pass(60000);
+    assert.deepEqual([asked, raised.map(([, kind]) => kind)], [code === 'not_found' ? 1 : kinds.length ? 4 : 3, kinds], code);
+  }
+});
+
 test('the name is waited for, but not long', async () => {
   const { announce, clock, raised } = make();
   announce.ringing(...told(call(), { search: { state: 'looking', matches: [], chosen: null }, found: new Promise(() => {}) }));
@@ -151,11 +179,12 @@ test('what the CRM did not take is not tried again, nor confirmed', async () => 
 });
 
 test('stop: nothing is announced any more, and no timer is left', async () => {
-  const { announce, clock, raised, client } = make();
+  const { announce, clock, page, raised, client } = make();
   announce.ringing(...told(call({ id: 'c2' }), { found: new Promise(() => {}) }));
   announce.over(...told(ended()));
   await settle();
   announce.stop();
+  page.dispatchEvent(new Event('pagehide'));
   await clock.pass(60000);
   assert.deepEqual([raised, clock.timers, client.handlers.call.size], [[], [], 0]);
 });

@@ -1,14 +1,17 @@
 'use strict';
 const test = require('node:test');
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
 const { load } = require('./amd.js');
-const { Client, call } = require('./fakes.js');
+const { Client, Clock, call, settle } = require('./fakes.js');
 
 const Transfer = load('js/transfer.js', { jquery: null });
 const Create = load('js/create.js', { jquery: null });
 const Telephone = load('js/telephone.js');
 const Status = load('js/status.js');
 const Wake = load('js/wake.js');
+const Tone = load('js/tone.js');
 
 const person = (name, extension, over) => ({ name, extensions: [].concat(extension), online: true, busy: false, away: false, ...over });
 
@@ -39,19 +42,79 @@ test('what can be done when', () => {
   assert.deepEqual(can({ state: 'ended' }), []);
 });
 
-test('what is not permitted is not offered again for that telephone', async () => {
+test('what is not permitted is not offered again for that call, and after a second one for that telephone', async () => {
   const client = new Client();
   const telephone = new Telephone({ client });
-  const talk = call({ id: 'office:1', state: 'talking' });
-  client.refuse = { hold: 'not_permitted', mute: 'rejected' };
-  await assert.rejects(telephone.hold(talk));
-  await assert.rejects(telephone.mute(talk));
-  assert.equal(telephone.can('hold', talk), false);
-  assert.equal(telephone.can('unhold', { ...talk, state: 'held' }), false);
-  assert.equal(telephone.can('mute', talk), true);
-  assert.equal(telephone.can('hold', { ...talk, id: 'office:2' }), false);
-  assert.equal(telephone.can('hold', { ...talk, extension: '102' }), true);
-  assert.equal(telephone.can('hold', { ...talk, id: 'main:1' }), true);
+  const talk = (over) => call({ id: 'office:1', state: 'talking', ...over });
+  client.refuse = { hold: 'not_permitted', mute: 'rejected', hangup: 'not_permitted' };
+  await assert.rejects(telephone.hold(talk()));
+  await assert.rejects(telephone.mute(talk()));
+  assert.equal(telephone.can('hold', talk()), false);
+  assert.equal(telephone.can('unhold', talk({ state: 'held' })), false);
+  assert.equal(telephone.can('mute', talk()), true);
+  assert.equal(telephone.can('hold', talk({ id: 'office:2' })), true, 'it was of the first call');
+  await assert.rejects(telephone.hold(talk()));
+  assert.equal(telephone.can('hold', talk({ id: 'office:2' })), true, 'which is one call still');
+  await assert.rejects(telephone.hold(talk({ id: 'office:2' })));
+  assert.equal(telephone.can('hold', talk({ id: 'office:3' })), false);
+  assert.equal(telephone.can('hold', talk({ extension: '102' })), true);
+  assert.equal(telephone.can('hold', talk({ id: 'main:1' })), true);
+  for (const id of ['office:1', 'office:2']) await assert.rejects(telephone.hangup(talk({ id })));
+  assert.equal(telephone.can('hangup', talk()), true);
+});
+
+test('a typed number keeps the star and hash of the PBX', () => {
+  const all = { '8 (999) 123-45-67': '89991234567', '+7 999 123-45-67': '+79991234567', '*97': '*97', '2#1': '2#1', 5: '5', ' 10-2 ': '102' };
+  assert.deepEqual(Object.fromEntries(Object.keys(all).map((typed) => [typed, Transfer.number(typed)])), all);
+});
+
+test('a tone that was stopped before the browser answered leaves no timer', async () => {
+  const clock = new Clock();
+  class AudioContext {
+    createBuffer(channels, length) {
+      return { getChannelData: () => new Float32Array(length) };
+    }
+    resume() {
+      return new Promise(() => {});
+    }
+    async suspend() {}
+  }
+  const tone = new Tone({ page: { AudioContext }, clock });
+  const started = tone.start();
+  await settle();
+  assert.equal(clock.timers.length, 1);
+  tone.stop();
+  assert.equal(clock.timers.length, 0);
+  await assert.rejects(started);
+});
+
+/* WCAG's contrast of two colours. */
+const contrast = (a, b) => {
+  const light = (hex) => {
+    const [red, green, blue] = (hex.length === 4 ? hex.replace(/[^#]/g, '$&$&') : hex).match(/[^#]{2}/g).map((two) => {
+      const part = parseInt(two, 16) / 255;
+      return part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const [dark, bright] = [light(a), light(b)].sort((x, y) => x - y);
+  return (bright + 0.05) / (dark + 0.05);
+};
+
+test('texts and buttons can be read, in the light and in the dark', () => {
+  const css = fs.readFileSync(path.join(__dirname, '../src/style.css'), 'utf8');
+  const tokens = (selector) => Object.fromEntries([...css.split(selector + ' {')[1].split('}')[0].matchAll(/--rc-([\w-]+): (#\w+);/g)].map(([, name, value]) => [name, value]));
+  const on = {
+    text: ['bg', 'hover', 'line', 'field'], muted: ['bg', 'hover', 'field'], accent: ['bg'], link: ['bg', 'hover'], good: ['bg'],
+    warn: ['bg', 'warn-bg'], bad: ['bg', 'bad-bg', 'hover'], on: ['accent', 'good', 'bad', 'warn', 'muted'],
+  };
+  const light = tokens('.ringcast');
+  for (const theme of [light, { ...light, ...tokens('.ringcast.ringcast_dark') }]) {
+    Object.entries(on).forEach(([text, grounds]) => grounds.forEach((ground) => {
+      const is = contrast(theme[text], theme[ground]);
+      assert.ok(is >= 4.5, `${text} ${theme[text]} on ${ground} ${theme[ground]}: ${is.toFixed(2)}`);
+    }));
+  }
 });
 
 test('whom one asked has hung up: going back is taking the caller off hold', async () => {

@@ -34,7 +34,7 @@ const crmOf = (groups = {}, constants = {}) => {
 
 const number = '+79005550111';
 
-test('asked once, by the last ten digits, and checked by them', async () => {
+test('asked once, by the last eight digits, and checked by all of them', async () => {
   const { crm, asked } = crmOf({
     contacts: [raw(1, 'no numbers'), raw(2, 'number in a note', ['+7 900 555-99-99']), raw(3, 'Иван', ['8 (900) 555-01-11 доб. 12'])],
   });
@@ -43,8 +43,8 @@ test('asked once, by the last ten digits, and checked by them', async () => {
     responsible: { id: '88888', name: 'Anna Orlova' }, partial: false,
   }]);
   assert.deepEqual(asked.map(({ url, timeout }) => [url, timeout]), [
-    ['/api/v4/contacts?query=9005550111&with=leads,customers&limit=50&order[updated_at]=desc', 5000],
-    ['/api/v4/companies?query=9005550111&with=leads,customers&limit=50&order[updated_at]=desc', 5000],
+    ['/api/v4/contacts?query=05550111&with=leads,customers&limit=50&order[updated_at]=desc', 5000],
+    ['/api/v4/companies?query=05550111&with=leads,customers&limit=50&order[updated_at]=desc', 5000],
   ]);
 });
 
@@ -102,10 +102,19 @@ test('thousands of leads: the newest hundred are asked for, and the match is kno
   assert.ok(asked[2].url.length < 4000);
 });
 
-test('one of the two searches failed: what the other found counts, and nothing found is not "nobody"', async () => {
+test('whose number is written with all its digits comes first, then who was changed last', async () => {
+  const { crm } = crmOf({
+    contacts: [raw(1, 'USA', ['1 900 555-0111'], {}, { updated_at: 99 }), raw(2, 'eight', ['8 900 555-01-11'], {}, { updated_at: 2 }), raw(3, 'seven', [number], {}, { updated_at: 1 })],
+  });
+  assert.deepEqual((await crm.find(number)).map(({ id }) => id), ['2', '3', '1']);
+});
+
+test('the search for people failed: a company that has the number is not the answer; nor is nothing found "nobody"', async () => {
   const failed = { status: 500, statusText: 'error' };
-  const one = crmOf({ contacts: failed, companies: [raw(8, 'Own', [number])] });
-  assert.equal((await one.crm.find(number))[0].name, 'Own');
+  await assert.rejects(crmOf({ contacts: failed, companies: [raw(8, 'Own', [number])] }).crm.find(number), { code: 'failed' });
+  await assert.rejects(crmOf({ companies: failed }).crm.find(number), { code: 'failed' });
+  const one = crmOf({ companies: failed, contacts: [raw(1, 'Ivan', [number])] });
+  assert.equal((await one.crm.find(number))[0].name, 'Ivan');
   await assert.rejects(crmOf({ contacts: failed }).crm.find(number), { code: 'failed', status: 500 });
 });
 
@@ -149,9 +158,9 @@ test('refusals have a code, and what is wrong with which field', async () => {
     return true;
   });
   for (const [xhr, code] of [
-    [{ status: 403, responseJSON: { status: 403, title: 'Forbidden' } }, 'forbidden'], [{ status: 403 }, 'limit'], [{ status: 401 }, 'forbidden'],
+    [{ status: 403, responseJSON: { status: 403, title: 'Forbidden' } }, 'forbidden'], [{ status: 403 }, 'limit'], [{ status: 401 }, 'session'],
     [{ status: 404 }, 'gone'], [{ status: 429 }, 'limit'], [{ status: 0, statusText: 'timeout' }, 'offline'], [{ status: 502 }, 'failed'],
-    [{ status: 200, statusText: 'parsererror' }, 'failed'],
+    [{ status: 200, statusText: 'parsererror' }, 'offline'], [{ status: 202, statusText: 'parsererror' }, 'offline'],
   ]) {
     groups.POSTtasks = xhr;
     await assert.rejects(task(), { code }, JSON.stringify(xhr));
@@ -178,6 +187,22 @@ test('after "too many" nothing is looked up for a second, then for longer; a blo
   await clock.pass(1);
   groups.contacts = groups.companies = [];
   assert.deepEqual(await crm.find(number), []);
+});
+
+test('an answer that cannot be read may have done what was asked: it is a lost one', async () => {
+  for (const answer of [undefined, {}, [], [{}], { _embedded: { contacts: [] } }, { _embedded: { contacts: [{ id: null }] } }, '<html>']) {
+    const { crm } = crmOf({ POSTcontacts: [answer], 'POSTleads/complex': [answer], POSTtasks: [answer] });
+    await assert.rejects(crm.createContact({ name: 'x', phone: '' }), { code: 'offline' });
+    await assert.rejects(crm.createLead({ name: 'x', contact: { id: '1' } }), { code: 'offline' });
+    await assert.rejects(crm.addNote({ type: 'contact', id: '1' }, 'x'), { code: 'offline' });
+    await assert.rejects(crm.addTask({ type: 'contact', id: '1' }, { text: 'x', type: 1, at: 0 }), { code: 'offline' });
+  }
+});
+
+test('what is wrong with the fields may come as an object instead of a list', async () => {
+  const problem = { status: 400, 'validation-errors': { 0: { request_id: '0', errors: { 0: { path: 'params.text', detail: 'Too long.' } } }, 1: null } };
+  const { crm } = crmOf({ POSTcontacts: { status: 400, responseJSON: problem } });
+  await assert.rejects(crm.addNote({ type: 'contact', id: '1' }, 'x'), ({ fields: wrong }) => wrong['params.text'] === 'Too long.');
 });
 
 test('a note goes to the card it belongs to', async () => {
@@ -215,6 +240,10 @@ test('a new lead for a contact, or with a new one, and a note', async () => {
   const { crm, asked, groups } = crmOf({ 'POSTleads/complex': [made], POSTleads: [{ _embedded: { notes: [{ id: 1 }] } }] });
   assert.deepEqual(await crm.createLead({ name: 'Deal', contact: { id: '6' } }), { id: '5', contactId: '6', url: '/leads/detail/5', unsaved: null });
   assert.deepEqual(JSON.parse(asked[0].data), [{ name: 'Deal', _embedded: { contacts: [{ id: 6 }] } }]);
+  groups['POSTleads/complex'] = [[{ id: 8, contact_id: null, company_id: 9 }]];
+  assert.deepEqual(await crm.createLead({ name: 'Deal', company: { id: '9' } }), { id: '8', contactId: '', url: '/leads/detail/8', unsaved: null });
+  assert.deepEqual(JSON.parse(asked.pop().data), [{ name: 'Deal', _embedded: { companies: [{ id: 9 }] } }]);
+  groups['POSTleads/complex'] = [made];
   groups.POSTleads = { status: 500 };
   const { unsaved } = await crm.createLead({ name: 'Deal', contact: { name: 'New', phone: number }, note: 'hi' });
   assert.equal(unsaved.code, 'failed', 'the lead is there: making it again would double it');

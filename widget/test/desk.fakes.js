@@ -36,7 +36,7 @@ class Lookups {
 }
 
 const make = ({ find = async (number) => (number.endsWith('9005550111') ? found(ivan) : found()), behaviour = {}, ...over } = {}) => {
-  const seen = { cards: new Map(), status: [], notes: [], results: [], rung: [], silenced: [], errors: [], opened: [], said: [], sign: null, made: [], wake: {} };
+  const seen = { kept: new Set(), cards: new Map(), status: [], notes: [], results: [], rung: [], silenced: [], errors: [], opened: [], said: [], sign: null, made: [], wake: {} };
   const client = new Client();
   const clock = new Clock();
   const t = translator('en');
@@ -50,10 +50,10 @@ const make = ({ find = async (number) => (number.endsWith('9005550111') ? found(
     behaviour: rules,
     deck: {
       show: (id, model) => seen.cards.set(id, model), close: (id) => seen.cards.delete(id), say: (words) => seen.said.push(words),
-      indicate: (sign) => (seen.sign = sign), tick: () => {}, people: () => {}, reveal: (id) => (seen.revealed = id),
+      indicate: (sign) => (seen.sign = sign), tick: () => {}, people: () => {}, keeps: (id) => seen.kept.has(id), reveal: (id) => (seen.revealed = id),
     },
     announce: new Announce({
-      client, clock, t, me: () => 'Anna', colleague: () => '', behaviour: rules,
+      client, clock, t, page: new EventTarget(), me: () => 'Anna', colleague: () => '', behaviour: rules,
       notices: { incoming: async (who, to) => seen.notes.push([who, to]), talked: async () => {} },
     }),
     alerts: { ring: (ringing, who, how) => seen.rung.push([ringing.id, who.name, how.quiet]), silence: (id) => seen.silenced.push(id) },

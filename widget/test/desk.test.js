@@ -92,6 +92,25 @@ test('another tab has the claim: no second notification, no second window', asyn
   assert.deepEqual(client.claims.filter((claim) => /^(notify|result)( |$)/.test(claim)), ['notify', 'result']);
 });
 
+test('a gateway that has too much to do for a moment does not cost the result window or the notification', async () => {
+  const { client, clock, seen } = make();
+  client.refuse = { 'claim:notify': 'too_many', 'claim:result': 'too_many' };
+  client.tell('call.dial', call());
+  await settle();
+  client.refuse = { 'claim:result': 'timeout' };
+  await clock.pass(6000);
+  assert.equal(seen.notes.length, 1);
+  client.tell('call.bridge', call({ state: 'talking' }));
+  client.tell('call.hangup', call({ state: 'ended', outcome: 'answered' }));
+  await clock.pass(13000);
+  assert.deepEqual(seen.results, []);
+  client.refuse = {};
+  await clock.pass(6000);
+  assert.equal(seen.results.length, 1);
+  await clock.pass(60000);
+  assert.equal(client.claims.filter((claim) => claim === 'result').length, 4);
+});
+
 test('the tab that had the claim was closed: another raises the notification while it still rings', async () => {
   const { client, clock, seen } = make();
   client.refuse = { 'claim:notify': 'taken' };
@@ -148,6 +167,18 @@ test('a contact made during the talk is found for the result window', async () =
   client.tell('call.hangup', call({ state: 'ended', outcome: 'answered' }));
   await clock.pass(0);
   assert.equal(seen.results[0][1].entity, ivan);
+});
+
+test('an ended call changes, as when its recording becomes known: its result window is not opened again', async () => {
+  const { client, clock, seen } = make();
+  client.tell('call.dial', call());
+  const over = (more) => call({ state: 'ended', outcome: 'answered', ...more });
+  client.tell('call.hangup', over());
+  await clock.pass(5000);
+  client.tell('call.update', over({ version: 2, recording: 'https://pbx/1.mp3' }));
+  client.emit('call', { event: 'call.update', call: over({ version: 3 }), previous: call(), live: true });
+  await clock.pass(60000);
+  assert.equal(seen.results.length, 1);
 });
 
 test('missed, busy, rejected: no result window', async () => {

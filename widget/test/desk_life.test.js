@@ -63,6 +63,84 @@ test('who was asked has hung up: nobody is there to connect', async () => {
   assert.equal(seen.cards.get('c1').can.complete, false);
 });
 
+test('a later change of an ended call takes nobody away who is being asked', async () => {
+  const { desk, client, seen } = make();
+  const aside = { id: 'c0', direction: 'internal', phone: null, phone_raw: '102', state: 'ended', outcome: 'answered' };
+  client.tell('call.dial', talk());
+  await desk.command('c1', 'consult', '102');
+  client.tell('call.update', call({ ...aside, recording: 'https://x/y.mp3' }));
+  assert.equal(seen.cards.get('c1').can.complete, true);
+  client.tell('call.hangup', call(aside));
+  assert.equal(seen.cards.get('c1').can.complete, false);
+});
+
+test('it is somebody else’s call now: he is looked up, and who was there before is forgotten', async () => {
+  const peer = { user: '99999', name: 'Boris', extension: '102' };
+  const inside = { direction: 'internal', phone: null, phone_raw: '102', peer };
+  for (const [before, after, name, kind] of [
+    [inside, {}, ivan.name, 'known'], /* a consultation that was completed */
+    [{ direction: 'outbound', outgoing: true, phone: null, phone_raw: '' }, { direction: 'outbound', outgoing: true }, ivan.name, 'known'],
+    [{}, { phone: '+79990000000' }, '+7 999 000-00-00', 'unknown'],
+    [{}, inside, 'Boris', 'colleague'],
+  ]) {
+    const { client, seen } = make();
+    client.tell('call.dial', talk(before));
+    await settle();
+    client.tell('call.transfer', talk({ ...after, version: 2 }));
+    await settle();
+    const { who } = seen.cards.get('c1');
+    assert.deepEqual([who.name, who.kind], [name, kind]);
+  }
+});
+
+test('the late answer to an earlier number is not taken for the new one’s', async () => {
+  let answer;
+  const { client, seen } = make({ find: (number) => (number === '+79005550111' ? new Promise((resolve) => (answer = resolve)) : Promise.resolve(found(olga))) });
+  client.tell('call.dial', talk());
+  client.tell('call.transfer', talk({ phone: '+79990000000', version: 2 }));
+  answer(found(ivan));
+  await settle();
+  assert.equal(seen.cards.get('c1').who.name, 'Olga');
+});
+
+test('who writes in a card keeps it when the call is over, and when nobody knows; closed, it goes', async () => {
+  for (const [end, revived] of [
+    [({ client }) => client.tell('call.hangup', talk({ state: 'ended', outcome: 'answered' })), false],
+    [({ client }) => client.emit('state', { name: 'retrying' }), true],
+    [({ client }) => client.emit('state', { name: 'refused' }), false],
+  ]) {
+    const all = make();
+    const { desk, client, clock, seen } = all;
+    client.tell('call.dial', talk({ phone: '+79990000000' }));
+    await settle();
+    seen.kept.add('c1');
+    end(all);
+    await clock.pass(301000);
+    const { state, can } = seen.cards.get('c1');
+    assert.deepEqual([state, Object.values(can).includes(true), seen.status.at(-1)], ['ended', false, false]);
+    if (revived) {
+      client.emit('state', { name: 'live' });
+      assert.deepEqual([seen.cards.get('c1').state, seen.cards.get('c1').can.hangup], ['talking', true]);
+      client.tell('call.hangup', talk({ state: 'ended', outcome: 'answered' }));
+      await clock.pass(2000);
+    }
+    seen.kept.clear();
+    desk.deck.actions.shut('c1');
+    assert.equal(seen.cards.size, 0);
+  }
+});
+
+test('both hang up at once: nothing failed', async () => {
+  for (const [deed, over] of [['hangup', false], ['hold', true]]) {
+    const { desk, client, seen } = make();
+    client.tell('call.dial', talk());
+    client.refuse = { [deed]: 'not_found' };
+    const asked = desk.command('c1', deed);
+    if (over) client.tell('call.hangup', talk({ state: 'ended', outcome: 'answered' }));
+    assert.deepEqual([await asked, seen.errors, seen.cards.get('c1').trouble], [true, [], '']);
+  }
+});
+
 test('one of several is chosen: in all tabs, for the links and the result window', async () => {
   const { desk, client, clock, seen, lookups } = make({ find: async () => found(ivan, olga) });
   client.tell('call.dial', talk());
@@ -193,6 +271,22 @@ test('a dialled number is shown at once, until its call comes or it fails', asyn
   desk.dialling('103')('never seen');
   await clock.pass(10000);
   assert.deepEqual([...seen.cards.keys()], ['c9']);
+});
+
+test('the dialled card gives way to a call that is told before the reply, and to one that is over at once', async () => {
+  const outgoing = (over) => call({ direction: 'outbound', outgoing: true, ...over });
+  const { desk, client, seen } = make();
+  const away = desk.dialling('89005550111');
+  client.tell('call.dial', call({ id: 'c8', phone: '+79990000000' }));
+  assert.equal(seen.cards.size, 2, 'another call is not its own');
+  client.tell('call.dial', outgoing());
+  assert.deepEqual([...seen.cards.keys()], ['c8', 'c1']);
+  away('c1');
+  desk.dialling('102')('c2');
+  client.tell('call.hangup', outgoing({ id: 'c2', phone: null, phone_raw: '102', state: 'ended', outcome: 'failed' }));
+  desk.dialling('103');
+  client.tell('call.hangup', outgoing({ id: 'c3', phone: null, phone_raw: '103', state: 'ended', outcome: 'failed' }));
+  assert.deepEqual([...seen.cards.keys(), desk.placeholders.size], ['c8', 'c1', 0]);
 });
 
 test('a queue tries its member again while the card still says that he missed it', async () => {

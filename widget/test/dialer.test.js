@@ -49,6 +49,8 @@ test('numbers as people write them', async () => {
     ['раб. 8-495-123-45-67', '84951234567'],
     ['＋７（９００）５５５－０１－１１', '+79005550111'],
     ['101', '101'],
+    ['*97', '*97'],
+    [' #31# ', '#31#'],
   ]) {
     const { dialer, client } = make();
     await dialer.dial(raw);

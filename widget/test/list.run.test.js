@@ -36,7 +36,7 @@ test('three people: reached, busy, no answer, with the interval after each call'
   await world.pass(1000);
   assert.equal(states(tab), '1 reached, 2 busy, 3 missed');
   assert.equal(tab.list.panel.view.rows[0].says, 'Reached 01:05');
-  assert.match(why(tab), /Everybody/);
+  assert.match(why(tab), /end of the list/);
   assert.ok(telephone.dials.every((dial) => !dial.busy));
   await world.pass(600000);
   assert.equal(dialled(world).length, 3);
@@ -209,7 +209,7 @@ test('what concerns one number fails that one', async () => {
   telephone.end('office:1', 'busy');
   await world.pass(30000);
   assert.equal(states(tab), '1 busy, 2 failed, 3 failed');
-  assert.match(why(tab), /Everybody/);
+  assert.match(why(tab), /end of the list/);
 });
 
 test('nobody sits at the telephone: after three calls in vain the list pauses', async () => {
@@ -220,6 +220,95 @@ test('nobody sits at the telephone: after three calls in vain the list pauses', 
   }
   assert.equal(dialled(world).length, 3);
   assert.match(why(tab), /several calls in a row/);
+  assert.equal(states(tab), '1 cancelled, 2 cancelled, 3 cancelled, 4 waiting, 5 waiting', 'perhaps none of them was rung');
+});
+
+test('a call that ended on our side is not taken for one that nobody answered, and is offered again', async () => {
+  const { world, tab, telephone } = await start({}, 1, 2);
+  telephone.end('office:1', 'cancelled');
+  await world.pass(12000);
+  telephone.end('office:2', 'missed');
+  await world.pass(1000);
+  assert.equal(states(tab), '1 cancelled, 2 missed');
+  assert.equal(tab.list.panel.view.rows[0].says, 'Not put through');
+  assert.ok(tab.list.panel.view.buttons.includes('again'));
+});
+
+test('the user’s own telephone refuses: the others were not called in vain, and are offered again', async () => {
+  const world = new World();
+  const tab = world.tab();
+  world.telephone.refusing = 'rejected';
+  tab.list.add(people(1, 2, 3, 4));
+  tab.act.start();
+  await world.pass(60000);
+  assert.equal(states(tab), '1 cancelled, 2 cancelled, 3 cancelled, 4 waiting');
+  world.telephone.refusing = null;
+  tab.act.again();
+  await world.pass(3000);
+  assert.equal(states(tab), '1 dialling, 2 waiting, 3 waiting, 4 waiting');
+});
+
+test('skip that is pressed as the call ends skips nobody else', async () => {
+  const { world, tab, telephone } = await start();
+  telephone.end('office:1', 'missed');
+  await world.pass(200);
+  tab.act.skip();
+  await world.pass(13000);
+  assert.equal(states(tab), '1 missed, 2 dialling, 3 waiting');
+});
+
+test('a window that opens later than a short interval holds the list, too', async () => {
+  const { world, tab, telephone } = await start({ interval: 3 });
+  telephone.answer('office:1');
+  await world.pass(1000);
+  telephone.end('office:1', 'answered', 1);
+  await world.pass(6000);
+  tab.quiet = false;
+  await world.pass(20000);
+  assert.equal(dialled(world).length, 1);
+  tab.quiet = true;
+  await world.pass(5000);
+  assert.equal(dialled(world).length, 2, 'the short interval after it');
+  telephone.end('office:2', 'busy');
+  await world.pass(4000);
+  assert.equal(dialled(world).length, 3, 'and after who was not reached');
+});
+
+test('pressed in two tabs in the same moment: neither undoes the other', async () => {
+  const { world, tab, telephone } = await start();
+  const other = world.tab();
+  await world.pass(10);
+  other.act.pause();
+  tab.act.move('contact:3', 0);
+  telephone.end('office:1', 'missed');
+  await world.pass(30000);
+  assert.equal(states(tab), '3 waiting, 1 missed, 2 waiting');
+});
+
+test('without a panel that can pause it nothing is dialled', async () => {
+  const world = new World();
+  const tab = world.tab();
+  const { panel } = tab.list;
+  panel.ready = false;
+  tab.list.add(people(1, 2));
+  panel.failed();
+  panel.failed();
+  tab.act.start();
+  await world.pass(60000);
+  assert.deepEqual([dialled(world), world.errors.length], [[], 1]);
+  const other = world.tab();
+  await world.pass(3000);
+  assert.deepEqual([dialled(world), /interrupted/.test(why(other))], [[], true], 'nobody watched it meanwhile');
+  other.act.start();
+  await world.pass(3000);
+  assert.deepEqual(dialled(world), [number(1)], 'a tab that has one dials');
+  tab.client.hangup('office:1');
+  world.close(other);
+  panel.failed();
+  panel.ready = true;
+  panel.drawn();
+  await world.pass(30000);
+  assert.deepEqual([dialled(world), /interrupted/.test(why(tab))], [[number(1)], true], 'it could be drawn at last');
 });
 
 test('no connection: a short cut is outlived, a long one pauses', async () => {
@@ -333,6 +422,60 @@ test('the browser was closed overnight: the list does not call by itself in the 
   assert.equal(dialled(world).length, 1);
   assert.equal(states(morning), '1 reached, 2 waiting, 3 waiting');
   assert.match(why(morning), /interrupted/);
+});
+
+test('the CRM is opened again a minute after it was closed: nobody pressed anything, nobody is called', async () => {
+  for (const talking of [false, true]) {
+    const { world, tab, telephone } = await start();
+    if (talking) telephone.answer('office:1');
+    else telephone.end('office:1', 'missed');
+    await world.pass(1000);
+    world.close(tab);
+    await world.pass(60000);
+    const again = world.tab();
+    await world.pass(5000);
+    if (talking) telephone.end('office:1', 'answered', 60);
+    await world.pass(30000);
+    assert.equal(dialled(world).length, 1);
+    assert.match(why(again), /interrupted/);
+    again.act.start();
+    await world.pass(3000);
+    assert.equal(dialled(world).length, 2, 'but when somebody says so');
+  }
+});
+
+test('the lid is closed while a call rings, between reserving and dialling, or in a talk: nobody is called in the morning', async () => {
+  for (const when of ['reserved', 'ringing', 'talking']) {
+    const world = new World();
+    const tab = world.tab();
+    tab.list.add(people(1, 2, 3));
+    tab.act.start();
+    await world.pass(when === 'reserved' ? 100 : 300);
+    if (when === 'talking') world.telephone.answer('office:1');
+    if (when !== 'reserved') tab.client.turn('retrying'); /* else it is not known yet that the connection is gone */
+    world.telephone.calls.clear();
+    world.clock.at += 9 * 3600000;
+    await world.pass(1000);
+    tab.client.connect();
+    await world.pass(30000);
+    assert.equal(dialled(world).length, when === 'reserved' ? 0 : 1, when);
+    assert.match(why(tab), /interrupted/, when);
+  }
+});
+
+test('the connection is lost in a call: it is followed when it is back, and the next one waits for people', async () => {
+  const { world, tab, telephone } = await start();
+  telephone.answer('office:1');
+  await world.pass(1000);
+  tab.client.turn('retrying');
+  await world.pass(40000);
+  tab.client.connect();
+  await world.pass(1000);
+  assert.equal(states(tab), '1 talking, 2 waiting, 3 waiting');
+  telephone.end('office:1', 'answered', 42);
+  await world.pass(60000);
+  assert.equal(states(tab), '1 reached, 2 waiting, 3 waiting');
+  assert.match(why(tab), /no connection/);
 });
 
 test('the machine slept through the interval: nobody is called when it wakes', async () => {

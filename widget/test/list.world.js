@@ -13,8 +13,9 @@ const List = load('js/list/list.js', { './panel.js': class {
   destroy() {
     this.gone = true;
   }
-  constructor({ act }) {
-    this.act = act;
+  constructor({ act, drawn, failed }) {
+    Object.assign(this, { act, drawn, failed });
+    this.ready = true;
   }
 } });
 

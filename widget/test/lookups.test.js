@@ -5,6 +5,7 @@ const { load } = require('./amd.js');
 const { Clock, settle } = require('./fakes.js');
 
 const Lookups = load('js/lookups.js');
+const Crm = load('js/crm.js');
 
 const number = '+79005550111';
 const ivan = { type: 'contact', id: '1', name: 'Ivan' };
@@ -162,12 +163,14 @@ test('one search a minute for a number, however it is written; forget asks again
     return browser.searches.length - before;
   };
   assert.deepEqual([await ask(lookups, number), await ask(lookups, '8 (900) 555-01-11'), await ask(other.lookups, number)], [1, 0, 0]);
-  await browser.clock.pass(59000);
+  await browser.clock.pass(1100);
+  assert.equal(await ask(lookups, '+19005550111'), 1, 'another country');
+  await browser.clock.pass(57900);
   assert.equal(await ask(lookups, number), 0);
   await browser.clock.pass(1000);
   assert.equal(await ask(lookups, number), 1);
   other.lookups.forget(number);
-  await browser.clock.pass(700);
+  await browser.clock.pass(1100);
   assert.equal(await ask(lookups, number), 1);
 });
 
@@ -178,7 +181,8 @@ test('searches go one after another, at a pace that the CRM takes', async () => 
   await flush();
   for (let i = 0; i < 2; i += 1) {
     browser.searches[i].answer([]);
-    await browser.clock.pass(699);
+    await flush();
+    await browser.clock.pass(1099);
     assert.equal(browser.searches.length, i + 1);
     await browser.clock.pass(1);
     assert.equal(browser.searches.length, i + 2);
@@ -186,6 +190,47 @@ test('searches go one after another, at a pace that the CRM takes', async () => 
   await browser.clock.pass(2000);
   browser.searches[2].answer([]);
   await Promise.all(answers);
+});
+
+test('three calls at once: never more than seven requests within a second, names and slow answers and all', async () => {
+  const clock = new Clock();
+  const at = [];
+  const raw = (phone) => ({ id: 1, name: 'x', custom_fields_values: [{ field_code: 'PHONE', values: [{ value: '+7900' + phone }] }], _embedded: { leads: [{ id: 5 }], companies: [{ id: 7 }] } });
+  const ajax = ({ url }) => {
+    at.push(clock.now());
+    const [, asked] = /contacts\?query=0(\d+)/.exec(url) || [];
+    return new Promise((answer) => clock.after(600, () => answer(asked && { _embedded: { contacts: [raw(asked)] } })));
+  };
+  const crm = new Crm({ ajax, app: { constant: () => null }, clock, t: (key) => key });
+  const lookups = new Lookups({ crm, client: { state: { leader: true }, on: () => () => {} }, channel: null, clock });
+  const answers = ['+79005550111', '+79005550112', '+79005550113'].map((each) => lookups.find(each));
+  await clock.pass(20000);
+  assert.deepEqual((await Promise.all(answers)).map(({ state }) => state), ['found', 'found', 'found']);
+  assert.equal(at.length, 12);
+  assert.ok(Math.max(...at.map((a) => at.filter((b) => b >= a && b < a + 1000).length)) <= 7);
+});
+
+test('the CRM is asked too much: it is asked once again a little later, and the failure is not kept', async () => {
+  const { browser, tabs } = three();
+  const limit = Object.assign(new Error('429'), { code: 'limit' });
+  const answers = tabs.map(({ lookups }) => lookups.find(number));
+  await flush();
+  browser.searches[0].fail(limit);
+  await browser.clock.pass(1499);
+  assert.equal(browser.searches.length, 1);
+  await browser.clock.pass(1);
+  browser.searches[1].answer([ivan]);
+  assert.deepEqual((await Promise.all(answers)).map(({ state }) => state), ['found', 'found', 'found']);
+
+  const other = tabs[0].lookups.find('+79005550222');
+  await browser.clock.pass(1100);
+  browser.searches[2].fail(limit);
+  await browser.clock.pass(1500);
+  browser.searches[3].fail(limit);
+  assert.equal((await other).state, 'failed');
+  tabs[0].lookups.find('+79005550222');
+  await browser.clock.pass(1100);
+  assert.equal(browser.searches.length, 5);
 });
 
 test('who was put into the CRM in one tab is known in all, also where it was still being searched', async () => {

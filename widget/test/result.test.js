@@ -6,6 +6,7 @@ const { Clock, translator, call, settle } = require('./fakes.js');
 
 const Save = load('js/result/save.js');
 const Drafts = load('js/result/drafts.js');
+const Store = load('js/store.js');
 const due = load('js/result/due.js');
 const links = load('js/result/links.js');
 const refusals = load('js/result/refusals.js');
@@ -74,7 +75,7 @@ test('an unknown caller: contact and deal in one request, then the note, then th
     ['note', entity, 'Wants a roof'],
     ['task', entity, { text: 'Call', type: '1', at: end.getTime(), responsible: 88888 }],
   ]);
-  assert.deepEqual(draft.done, { entity, contact: null, note: true, task: true, doubt: null });
+  assert.deepEqual(draft.done, { entity, contact: '55', note: true, task: true, doubt: null });
 });
 
 test('a name left empty is the number; with the switch off there is a deal only if it has a name', async () => {
@@ -173,6 +174,43 @@ test('a lost answer and a search that fails, or does not know all deals: nothing
   assert.deepEqual([cut.crm.count('lead'), cut.draft.done.doubt.step], [1, 'entity']);
 });
 
+test('a lost answer: names are compared as they are read, with the spaces that somebody typed twice', async () => {
+  const made = await lostOnce(unknown, { deal: ' Roof  for Olga' }, [match({ id: '55', leads: [lead('8', 'Roof for Olga')] })]);
+  await made.again;
+  assert.deepEqual([made.crm.count('lead'), made.draft.done.entity.id, made.draft.done.contact], [1, '8', '55']);
+});
+
+test('a lost answer for a number that cannot be looked for: the user has looked, and nothing is waited for', async () => {
+  const { crm, run, draft } = make({ ...unknown, kind: 'hidden', number: '', name: 'Hidden number' }, { contact: 'Olga' });
+  Object.assign(draft.call, { phone: null, phone_raw: '12345' });
+  crm.refuse.lead = [refusal('offline', 0)];
+  await assert.rejects(run());
+  await run();
+  assert.deepEqual([crm.count('find'), crm.count('lead')], [0, 2]);
+});
+
+test('whom a result made is a match at once, for all who have the number', async () => {
+  const both = make(unknown, { contact: ' Olga ', deal: 'Roof' });
+  assert.equal(both.save.made(both.draft), null);
+  await both.run();
+  const made = match({ id: '55', name: 'Olga', url: '/contacts/detail/55', leads: [lead('101', 'Roof')] });
+  assert.deepEqual(both.save.made(both.draft), made);
+  const alone = make(unknown, { contact: 'Olga' }, { lead: false });
+  await alone.run();
+  assert.deepEqual(alone.save.made(alone.draft), { ...made, id: '101', url: '/contacts/detail/101', leads: [] });
+  const his = make(known, { link: 'deal:1' });
+  await his.run();
+  assert.equal(his.save.made(his.draft), null);
+});
+
+test('a new deal of a company', async () => {
+  const acme = match({ type: 'company', id: '9', name: 'Acme' });
+  const { crm, run } = make({ ...known, name: 'Acme', chosen: acme, entity: acme, matches: [acme] }, { link: links.dealOf(acme) });
+  await run();
+  assert.deepEqual(crm.got, [['lead', { name: 'Call: Acme', company: { id: '9' } }]]);
+  assert.deepEqual(['deal:1', 'deal:company:9', 'new', 'lead:5', ''].map(links.owner), [{ type: 'contact', id: '1' }, { type: 'company', id: '9' }, null, null, null]);
+});
+
 test('a refusal leaves no doubt: nothing is looked for', async () => {
   const { crm, run } = make(unknown, { contact: 'Olga' });
   crm.refuse.lead = [refusal('invalid')];
@@ -204,6 +242,28 @@ test('deadlines are the ends of days as the user’s computer has them', () => {
   assert.equal(due.proposal(now), '2026-03-28T10:00');
 });
 
+test('deadlines are those of the account’s time zone, wherever the computer is', () => {
+  const now = Date.parse('2026-03-28T22:30:00Z'); /* the clocks change this night */
+  const at = (choice, zone, own) => new Date(due.moment(choice, own, now, zone)).toISOString().slice(0, 16);
+  assert.deepEqual([at('today', 'Europe/Moscow'), at('today', 'Europe/Kyiv'), at('today', 'America/New_York')], ['2026-03-29T20:59', '2026-03-29T20:59', '2026-03-29T03:59']);
+  assert.equal(at('week', 'Europe/Kyiv'), '2026-04-05T20:59');
+  assert.equal(at('own', 'Europe/Kyiv', '2026-03-29T01:30'), '2026-03-28T23:30');
+  assert.deepEqual([due.proposal(now, 'Europe/Moscow'), due.local(now, 'Asia/Kolkata')], ['2026-03-30T10:00', '2026-03-29T04:00']);
+  assert.deepEqual([due.zone('Europe/Moscow'), due.zone('Mars/Base'), due.zone(''), due.zone(undefined)], ['Europe/Moscow', undefined, undefined, undefined]);
+  assert.ok(Number.isNaN(due.moment('own', '2026-13-99T00:00', now, 'Europe/Moscow')));
+});
+
+test('past midnight "tomorrow" is still the day that was shown', async () => {
+  const label = new Date(2026, 2, 27, 23, 50).getTime();
+  const { crm, clock, run } = make(known, { link: 'lead:5', task: true, text: 'x', due: 'tomorrow', now: label });
+  clock.at = new Date(2026, 2, 28, 0, 5).getTime();
+  await run();
+  assert.equal(crm.got[0][2].at, new Date(2026, 2, 28, 23, 59).getTime());
+  const late = make(known, { link: 'lead:5', task: true, text: 'x', due: 'today', now: label });
+  late.clock.at = new Date(2026, 2, 28, 0, 5).getTime();
+  assert.deepEqual(late.save.mistakes(late.draft), { due: 'result.at_past' });
+});
+
 test('what a call can be linked to: all that was found, nothing twice, and the CRM’s rule first', () => {
   const linked = (found) => (found.leads.length === 1 ? { type: 'lead', ...found.leads[0] } : found);
   const boss = match({ id: '2', name: 'Anna', leads: [lead('5', 'Roof')] });
@@ -218,7 +278,7 @@ test('what a call can be linked to: all that was found, nothing twice, and the C
 });
 
 test('refusals stand beside the field they concern, or at the foot in words', () => {
-  const place = (step, error, made = 'lead') => refusals({ step, error }, { made, t }).map(({ field, text }) => field + ': ' + text);
+  const place = (step, error, made = 'lead', more = { choice: true }) => refusals({ step, error }, { made, t, ...more }).map(({ field, text }) => field + ': ' + text);
   assert.deepEqual(place('entity', refusal('invalid', 400, { '0.name': 'Too long.' })), ['deal: Too long.']);
   assert.deepEqual(place('entity', refusal('invalid', 400, { name: 'Too long.' }), 'contact'), ['contact: Too long.']);
   assert.deepEqual(place('entity', refusal('invalid', 400, { '_embedded.contacts.0.custom_fields_values.0': 'Bad number.' })), ['contact: Bad number.']);
@@ -230,6 +290,21 @@ test('refusals stand beside the field they concern, or at the foot in words', ()
   assert.match(place('task', refusal('limit', 429))[0], /^foot: .*Wait a minute/);
   assert.match(place('note', refusal('offline', 0))[0], /^foot: .*may have been saved/);
   assert.match(place('entity', refusal('failed', 502))[0], /^foot: .*may have been created/);
+  assert.match(place('note', refusal('session', 401))[0], /^foot: The note was not saved: .*sign in again/);
+});
+
+test('where nothing else can be chosen, nobody is told to; where nothing can be looked for, the user is told to look', () => {
+  const words = (step, error, more) => refusals({ step, error }, { made: 'lead', t, ...more }).map(({ field, text }) => field + ': ' + text)[0];
+  for (const step of ['entity', 'note', 'task']) {
+    for (const code of ['forbidden', 'gone']) {
+      const dead = words(step, refusal(code, 403), { choice: false });
+      assert.match(dead, /^foot: /);
+      assert.doesNotMatch(dead, /something else|result\./, step + code);
+      assert.match(words(step, refusal(code, 403), { choice: true }), /something else/);
+    }
+  }
+  assert.match(words('entity', refusal('offline', 0), { blind: true }), /look in the CRM yourself/);
+  assert.match(words('note', refusal('offline', 0), { blind: true }), /note may have been saved/);
 });
 
 const memory = () => {
@@ -286,3 +361,20 @@ test('drafts end after a day, untouched ones after ten minutes, broken ones at o
   assert.deepEqual([ids.length, ids[0], ids.at(-1)], [20, 'n2', 'n21']);
 });
 
+test('the drafts of users who do not come back are thrown away after a day, and nothing else is', () => {
+  const kept = new Map();
+  const storage = {
+    getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value), removeItem: (key) => kept.delete(key),
+    key: (i) => [...kept.keys()][i], get length() { return kept.size; },
+  };
+  const clock = new Clock();
+  const of = (user) => new Drafts({ store: new Store({ storage, prefix: 'ringcast.1.' + user + '.', page: null }), clock });
+  const draft = (id) => ({ call: call({ id }), who: known, form: {}, done: {}, at: clock.now(), touched: true });
+  of('88888').keep(draft('office:1'));
+  ['ringcast.1.88888.alerts', 'ringcast.2.7.draft.broken', 'ringcast.draft', 'other.1.2.draft.x'].forEach((key) => kept.set(key, '{}'));
+  clock.at += 23 * 3600000;
+  of('77777').keep(draft('office:2'));
+  clock.at += 2 * 3600000;
+  of('99999').sweep();
+  assert.deepEqual([...kept.keys()], ['ringcast.1.88888.alerts', 'ringcast.draft', 'other.1.2.draft.x', 'ringcast.1.77777.draft.office:2']);
+});

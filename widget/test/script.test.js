@@ -30,9 +30,11 @@ class Session {
 class SettingsWindow {
   constructor(parts) {
     made.windows.push(this);
-    Object.assign(this, { parts, saved: [], open: true });
+    Object.assign(this, { parts, saved: [], open: true, memory: parts.memory || {} });
   }
-  draw() {}
+  draw() {
+    if (made.broken) throw new Error('not drawn');
+  }
   save(fields) {
     this.saved.push(fields);
     return made.answer;
@@ -44,8 +46,11 @@ class SettingsWindow {
 
 /* As the CRM makes a widget: the prototype is replaced, then new, and only then settings and texts. */
 const make = ({ settings = {}, status = 'installed', rights = {}, host = 'acme.amocrm.ru' } = {}) => {
-  made = { sessions: [], windows: [], links: [], answer: Promise.resolve() };
-  global.window = { APP: { constant: (key) => ({ user_rights: rights })[key] }, location: { hostname: host } };
+  made = { sessions: [], windows: [], links: [], shown: [], answer: Promise.resolve() };
+  global.window = {
+    APP: { constant: (key) => ({ user_rights: rights })[key], notifications: { show_message_error: (note) => made.shown.push(note.text) } },
+    location: { hostname: host },
+  };
   const element = (href) => ({ getAttribute: () => href });
   const jq = (selector) => ({
     get: () => made.links.map(element),
@@ -53,6 +58,7 @@ const make = ({ settings = {}, status = 'installed', rights = {}, host = 'acme.a
     remove: () => selector.startsWith('link') && made.links.splice(0),
   });
   const Widget = load('script.js', {
+    unreachable: () => made.unreachable,
     'jquery': jq,
     'lib/components/base/modal': class {},
     './client.js': { Client: class {} },
@@ -189,4 +195,22 @@ test('opened again: only the last settings window counts', async () => {
   widget.callbacks.settings({});
   await settle();
   assert.deepEqual(made.windows.map(({ open }) => open), [false, true]);
+  assert.equal(made.windows[1].memory, made.windows[0].memory);
+});
+
+test('a settings window that does not come is told, and the next one comes', async () => {
+  const widget = make({ host: 'acme.kommo.com' })();
+  made.broken = true;
+  widget.callbacks.settings({});
+  assert.equal(await widget.callbacks.onSave({ active: 'Y', fields: {} }), true);
+  assert.match(made.shown.join(), /^This widget’s settings could not be loaded\./);
+  made.broken = false;
+  made.unreachable = true;
+  widget.callbacks.settings({});
+  await settle();
+  assert.equal(made.shown.length, 2);
+  made.unreachable = false;
+  widget.callbacks.settings({});
+  await widget.callbacks.onSave({ active: 'Y', fields: { a: 1 } });
+  assert.deepEqual([made.shown.length, made.windows[made.windows.length - 1].saved], [2, [{ a: 1 }]]);
 });

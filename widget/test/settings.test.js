@@ -60,6 +60,7 @@ test('every way to be refused has its kind, and its words in each language', asy
     [{ xhr: problem(403, 'not_admin') }, 'not_admin'],
     [{ xhr: problem(404, 'not_found') }, 'account'],
     [{ xhr: problem(400, 'invalid', { errors: [{ field: 'extensions.88888', reason: 'no' }] }) }, 'fields'],
+    [{ xhr: problem(400, 'invalid', { detail: 'the body is not …' }) }, 'other'],
     [{ xhr: problem(429, 'too_many') }, 'later'],
     [{ xhr: problem(503, 'unavailable') }, 'later'],
     [{ xhr: problem(500, 'internal', { detail: 'oops' }) }, 'other'],
@@ -96,7 +97,7 @@ test('the report: gateway, origin, PBX, people', () => {
   assert.match(bad[3], /^warn .*crm\.admins/);
   assert.match(bad[4], /^note You have no extension/);
   const none = texts(report.accepted(answer({ pbx: [] }), about({ extensions: { 88888: ' ' } })));
-  assert.match(none[2], /^warn .*linked with no PBX/);
+  assert.match(none[2], /^warn .*has no PBX/);
   assert.match(none[3], /^warn Nobody has an extension/);
 });
 

@@ -66,6 +66,11 @@ test('a clicked number is cleaned', () => {
     ['', ''],
     [undefined, ''],
     ['+', ''],
+    ['*55', ''],
+    ['#31#89005550111', ''],
+    ['тел. *#06#', ''],
+    ['* +7 900 555-01-11', '+79005550111'],
+    ['+7 900 555-01-11 *12', '+79005550111'],
   ]) {
     assert.equal(phone.clean(clicked), dialled, String(clicked));
   }
@@ -85,6 +90,13 @@ test('the same telephone, however it is written', () => {
     ['+376 312 345', '312345', false],
     ['312345', '312345', true],
     ['+380441234567', '+17441234567', false], /* nine digits in common are chance where both have their country's code */
+    ['+79005550111', '+1 900 555-0111', false],
+    ['+55 11 98765-4321', '+5521987654321', false],
+    ['+74951234567', '+84 95 123 4567', false],
+    ['+79005550111', '+8 (900) 555-01-11', true],
+    ['+79005550111', '+7 8 900 555 01 11', true],
+    ['+442012345678', '+44 (0)20 1234 5678', true],
+    ['+375291234567', '8 (029) 123-45-67', true],
   ]) {
     assert.equal(phone.same(a, b), same, a + ' and ' + b);
     assert.equal(phone.same(b, a), same, b + ' and ' + a);
@@ -100,8 +112,17 @@ test('one of several numbers in a field, with or without an extension', () => {
 });
 
 test('the digits that a search looks for are in all ways of writing a number', () => {
-  for (const [number, digits] of [['+79005550111', '9005550111'], ['89005550111', '9005550111'], ['+380441234567', '441234567'], ['0044 20 1234', '44201234']]) {
+  for (const [number, digits] of [['+79005550111', '05550111'], ['89005550111', '05550111'], ['+380441234567', '41234567'], ['0044 20 1234', '44201234']]) {
     assert.equal(phone.query(number), digits, number);
+  }
+});
+
+test('a number written without its country’s code is found by the search, and is the same', () => {
+  for (const [number, field] of [
+    ['+34612345678', '612 345 678'], ['+48601123456', '601 123 456'], ['+33612345678', '06 12 34 56 78'], ['+375291234567', '8 (029) 123-45-67'],
+    ['+998901234567', '90 123 45 67'], ['+351912345678', '912 345 678'], ['+5511987654321', '98765-4321'], ['+56912345678', '9 1234 5678'], ['+51987654321', '987 654 321'],
+  ]) {
+    assert.ok(phone.among(field, number) && field.replace(/\D/g, '').includes(phone.query(number)), field);
   }
 });
 

@@ -1,22 +1,29 @@
 /* A ringing call is heard, and seen outside of the browser, by the agent's own choice: in one tab only, the one he
-   looks at if there is one. */
+   looks at if there is one. That tab has a lock of the browser's as long as it rings; the others wait for it, so that
+   the next goes on when it cannot, or is closed. */
 define(['./tone.js?v=%VERSION%'], function (Tone) {
   'use strict';
 
   const key = 'alerts'; /* of his choice, in the store */
   const patience = 1200; /* ms that a notification waits for the caller's name */
+  const away = { hidden: 300, blurred: 50 }; /* ms by which a tab that nobody looks at lets others be first */
 
   return class Alerts {
-    /* client {once}      store  see store.js       behaviour {sound, desktop}: what the account has chosen
-       page   as window   visible () → whether this tab is looked at    clock, t
+    /* store  see store.js       behaviour {sound, desktop}: what the account has chosen
+       page   as window          visible () → whether this tab is looked at    clock, t
+       locks  navigator.locks or null           scope    what distinguishes this user's locks
        onOpen(call id), when a notification is clicked, is set by the desk; onChange(), by the deck */
-    constructor({ client, store, clock, t, page, behaviour, visible, tone = new Tone({ page, clock }) }) {
-      Object.assign(this, { client, store, clock, t, page, behaviour, visible, tone });
-      this.alarms = new Map(); /* call id → {who, title, quiet, over, end, shown} */
+    constructor({ store, locks = null, scope = '', clock, t, page, behaviour, visible, tone = new Tone({ page, clock }) }) {
+      Object.assign(this, { store, locks, scope, clock, t, page, behaviour, visible, tone });
+      this.alarms = new Map(); /* call id → {who, title, quiet, turn, shown} */
+      this.turn = null; /* to sound, while something rings */
+      this.sounds = null; /* 'softly' or 'loudly', when it does */
       this.blocked = false; /* the browser allowed no sound */
       this.onOpen = () => {};
       this.onChange = () => {};
       this.unwatch = store.watch(key, () => this.chosen());
+      this.onHide = () => this.alarms.forEach(({ shown }) => shown && shown.close()); /* nobody could close it later */
+      page.addEventListener('pagehide', this.onHide);
     }
 
     /* A call rings at the user; again when more is known of the caller. who: {name, number, kind}; title: such as
@@ -30,15 +37,9 @@ define(['./tone.js?v=%VERSION%'], function (Tone) {
         return;
       }
       const alarm = { who, title, quiet };
-      alarm.over = new Promise((resolve) => {
-        alarm.end = resolve;
-      });
       this.alarms.set(call.id, alarm);
-      /* A tab that cannot, or is closed, leaves it to the next one. The version tells this ringing from another of the
-         same call: a queue tries its members again. */
-      const once = (what, fn) => this.client.once([what, call.id, call.version].join(' '), fn).catch(() => {});
-      once('sound', () => this.sound(alarm));
-      once('desktop', () => this.desktop(call.id, alarm));
+      this.sound();
+      alarm.turn = this.take('desktop ' + call.id, (turn) => this.desktop(call.id, alarm, turn));
     }
 
     /* It was answered, here or elsewhere, or is over. */
@@ -46,22 +47,55 @@ define(['./tone.js?v=%VERSION%'], function (Tone) {
       const alarm = this.alarms.get(id);
       if (!alarm) return;
       this.alarms.delete(id);
-      alarm.ended = true;
+      alarm.turn.end();
       if (alarm.shown) alarm.shown.close();
       if (alarm.named) alarm.named();
-      if (![...this.alarms.values()].some((other) => other.sounds)) this.tone.stop();
-      alarm.end();
+      if (!this.alarms.size) this.hush();
+    }
+
+    /* A turn {mine, ended, over: a promise, end()}: fn(turn) runs when no other tab of the user has the same one, which
+       is until fn's promise settles. */
+    take(name, fn) {
+      const aborter = new AbortController();
+      const turn = { mine: false, ended: false };
+      turn.over = new Promise((resolve) => {
+        turn.end = () => {
+          turn.ended = true;
+          aborter.abort();
+          resolve();
+        };
+      });
+      const run = async () => {
+        if (turn.ended) return;
+        turn.mine = true;
+        await fn(turn);
+      };
+      const ask = async () => {
+        const ms = this.distance();
+        if (ms) await Promise.race([turn.over, new Promise((resolve) => this.clock.after(ms, resolve))]);
+        if (turn.ended) return;
+        await (this.locks ? this.locks.request(this.scope + name, { signal: aborter.signal }, run) : run());
+      };
+      ask().catch(() => {}); /* not its turn any more, or the browser allows no sound: it is another tab's */
+      return turn;
+    }
+
+    distance() {
+      if (!this.visible()) return away.hidden;
+      return this.page.document.hasFocus() ? 0 : away.blurred;
     }
 
     stop() {
       this.unwatch();
+      this.page.removeEventListener('pagehide', this.onHide);
       [...this.alarms.keys()].forEach((id) => this.silence(id));
       this.tone.close();
     }
 
     /* In another tab. */
     chosen() {
-      if (!this.wanted().sound) this.tone.stop();
+      if (this.wanted().sound) this.sound();
+      else this.hush();
       this.onChange();
     }
 
@@ -72,52 +106,94 @@ define(['./tone.js?v=%VERSION%'], function (Tone) {
       return { sound: choice('sound'), desktop: choice('desktop') };
     }
 
-    /* What of it comes about: {sound, desktop, blocked, permission: 'granted' | 'denied' | 'default' | 'none'}. */
+    /* What of the sound comes about. */
+    heard() {
+      const { sound } = this.wanted();
+      return { sound, blocked: sound && this.blocked };
+    }
+
+    /* And of the rest: {…heard(), desktop, permission: 'granted' | 'denied' | 'default' | 'none'}. */
     now() {
-      const { sound, desktop } = this.wanted();
-      const permission = this.page.Notification ? this.page.Notification.permission : 'none';
-      return { sound, desktop: desktop && permission === 'granted', blocked: sound && this.blocked, permission };
+      const permission = this.permission();
+      return { ...this.heard(), desktop: this.wanted().desktop && permission === 'granted', permission };
+    }
+
+    /* Read once, and again after a choice: Chromium holds the page for some milliseconds to answer. */
+    permission() {
+      if (!this.known) this.known = this.page.Notification ? this.page.Notification.permission : 'none';
+      return this.known;
     }
 
     /* At a click of the agent's: only then may a browser be asked. */
     async choose(name, on) {
       this.store.set(key, { ...this.store.get(key), [name]: on });
-      if (name === 'desktop' && on && this.now().permission === 'default') await this.page.Notification.requestPermission();
+      this.known = null;
+      if (name === 'desktop' && on && this.permission() === 'default') {
+        await this.page.Notification.requestPermission();
+        this.known = null;
+      }
       if (name === 'sound') await this.unlock();
       this.onChange();
     }
 
     /* At a click, too: from then on a browser lets the page sound. What rings now is heard at once. */
     async unlock() {
-      const heard = [...this.alarms.values()].find((alarm) => alarm.refused || alarm.sounds);
+      this.known = null;
       if (!this.wanted().sound) {
-        this.tone.stop();
+        this.hush();
         return;
       }
-      if (heard ? heard.sounds : !this.blocked) return;
-      try {
-        await (heard ? this.tone.start(heard) : this.tone.open());
-        if (heard) Object.assign(heard, { sounds: true, refused: false });
-        else this.tone.stop();
+      if (this.blocked) {
+        try {
+          await this.tone.open();
+          if (!this.sounds) this.tone.stop();
+        } catch {
+          return;
+        }
         this.blocked = false;
-      } catch {
-        this.blocked = true;
       }
+      this.sound();
     }
 
-    async sound(alarm) {
-      if (alarm.ended || !this.wanted().sound) return;
+    /* All that rings is one sound. */
+    sound() {
+      if (!this.alarms.size || !this.wanted().sound) return;
+      if (!this.turn) this.turn = this.take('tone', (turn) => this.play(turn));
+      else if (this.turn.mine && this.sounds) this.start().catch(() => {});
+    }
+
+    async play(turn) {
       try {
-        await this.tone.start(alarm);
-        alarm.sounds = true;
+        await this.start();
         this.hint(false);
       } catch (err) {
-        alarm.refused = true;
+        if (this.turn === turn) this.turn = null;
         this.hint(true);
         throw err;
       }
-      if (alarm.ended) this.tone.stop();
-      await alarm.over;
+      if (turn.ended && !this.sounds) this.tone.stop();
+      await turn.over;
+    }
+
+    /* Softly, while he talks. */
+    async start() {
+      const quiet = [...this.alarms.values()].every((alarm) => alarm.quiet);
+      const how = quiet ? 'softly' : 'loudly';
+      if (this.sounds === how) return;
+      this.sounds = how;
+      try {
+        await this.tone.start({ quiet });
+      } catch (err) {
+        this.sounds = null;
+        throw err;
+      }
+    }
+
+    hush() {
+      if (this.turn) this.turn.end();
+      this.turn = null;
+      this.sounds = null;
+      this.tone.stop();
     }
 
     hint(blocked) {
@@ -126,8 +202,8 @@ define(['./tone.js?v=%VERSION%'], function (Tone) {
       this.onChange();
     }
 
-    async desktop(id, alarm) {
-      if (alarm.who.kind === 'looking' && !alarm.ended) {
+    async desktop(id, alarm, turn) {
+      if (alarm.who.kind === 'looking') {
         await new Promise((resolve) => {
           const cancel = this.clock.after(patience, resolve);
           alarm.named = () => {
@@ -136,10 +212,10 @@ define(['./tone.js?v=%VERSION%'], function (Tone) {
           };
         });
       }
+      if (turn.ended) return;
       /* Who looks at this page has the card before him. */
-      if (alarm.ended || !this.now().desktop || (this.visible() && this.page.document.hasFocus())) return;
-      this.show(id, alarm);
-      await alarm.over;
+      if (!(this.visible() && this.page.document.hasFocus()) && this.now().desktop) this.show(id, alarm);
+      await turn.over;
     }
 
     /* Its text is plain: no browser reads HTML there. One with the same tag takes the place of the last. */

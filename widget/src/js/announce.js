@@ -7,13 +7,18 @@ define(['./caller.js?v=%VERSION%'], function (caller) {
   const recordingTime = 10000; /* ms that the one after a talk waits for the recording */
 
   const mostSeen = 200;
+  const tries = 3; /* of a claim that fails for another reason than that somebody has it */
 
   const unasked = { state: 'failed', matches: [], chosen: null };
 
   return class Announce {
-    /* client {claim, on, calls}   notices {incoming, talked}   behaviour {notify}   clock   t   me () → name   colleague */
+    /* client {claim, on, calls}   notices {incoming, talked}   behaviour {notify}   clock   t   me () → name   colleague
+       page  window, for when it goes away */
     constructor(parts) {
       Object.assign(this, parts);
+      this.unrecorded = new Set(); /* what ends waiting for a recording */
+      this.hurry = () => [...this.unrecorded].forEach((settle) => settle());
+      this.page.addEventListener('pagehide', this.hurry);
       this.waits = new Set(); /* what ends a wait */
       this.seen = new Set(); /* what was asked of this tab already: '<claim> <call>' */
     }
@@ -47,6 +52,7 @@ define(['./caller.js?v=%VERSION%'], function (caller) {
 
     stop() {
       this.stopped = true;
+      this.page.removeEventListener('pagehide', this.hurry);
       this.waits.forEach((end) => end());
       this.waits.clear();
     }
@@ -64,12 +70,15 @@ define(['./caller.js?v=%VERSION%'], function (caller) {
       this.once(id, what, todo);
     }
 
-    /* Claims, raises and confirms. When another tab has the claim, it is asked for once more, lest that tab was closed. */
-    async once(id, what, todo) {
+    /* Claims, raises and confirms. A claim that failed is made again: once when another tab has it, which may have been
+       closed; some times when the gateway had too much to do, or was away. */
+    async once(id, what, todo, left = tries - 1) {
       try {
         await this.client.claim(id, what);
       } catch (err) {
-        if (err.code === 'taken' && todo.again) this.wait(todo.again, () => todo.still() && this.once(id, what, { ...todo, again: 0 }));
+        const taken = err.code === 'taken';
+        const again = () => todo.still() && this.once(id, what, todo, taken ? 0 : left - 1);
+        if (left > 0 && err.code !== 'not_found') this.wait(taken ? todo.again : claimAgain, again);
         return;
       }
       await this.named(todo.entry);
@@ -102,17 +111,20 @@ define(['./caller.js?v=%VERSION%'], function (caller) {
       });
     }
 
-    /* Resolves to the call with its recording, or without if that does not become known in time. */
+    /* Resolves to the call with its recording, or without if that does not become known in time: before the page goes
+       away, that is. */
     recorded(entry) {
       if (this.current(entry).recording) return Promise.resolve(this.current(entry));
       return new Promise((resolve) => {
         const settle = () => {
           off();
           end();
+          this.unrecorded.delete(settle);
           resolve(this.current(entry));
         };
         const off = this.client.on('call', ({ call }) => call.id === entry.call.id && call.recording && settle());
         const end = this.wait(recordingTime, settle, off);
+        this.unrecorded.add(settle);
       });
     }
 

@@ -13,7 +13,7 @@ define(['jquery', './icons.js?v=%VERSION%'], function ($, icons) {
     '</div>';
 
   return class Bell {
-    /* alerts  see alerts.js: now(), choose(name, on), unlock()      t  translator */
+    /* alerts  see alerts.js: heard(), now(), choose(name, on), unlock()      t  translator */
     constructor({ alerts, t }) {
       Object.assign(this, { alerts, t });
       this.$el = $(template);
@@ -39,7 +39,9 @@ define(['jquery', './icons.js?v=%VERSION%'], function ($, icons) {
     toggle(open) {
       this.$menu.prop('hidden', !open);
       this.$button.attr('aria-expanded', String(open));
-      if (open) this.alerts.unlock().then(() => this.draw()); /* a click is what the browser waits for */
+      if (!open) return;
+      this.draw();
+      this.alerts.unlock().then(() => this.draw()); /* a click is what the browser waits for */
     }
 
     async choose(box) {
@@ -48,11 +50,13 @@ define(['jquery', './icons.js?v=%VERSION%'], function ($, icons) {
     }
 
     draw() {
-      const { sound, desktop, blocked, permission } = this.alerts.now();
+      const { sound, blocked } = this.alerts.heard();
       const silent = !sound || blocked;
       const words = this.t(blocked ? 'alerts.blocked' : 'alerts.title');
       this.$button.html(silent ? icons.silent : icons.bell).attr({ title: words, 'aria-label': words }).toggleClass('ringcast-bell__button_hint', blocked);
       this.box('sound').prop('checked', sound);
+      if (this.$menu.prop('hidden')) return; /* what it says of notifications is dear to ask */
+      const { desktop, permission } = this.alerts.now();
       this.box('desktop').prop({ checked: desktop, disabled: permission === 'none' });
       const hint = (blocked && 'alerts.blocked') || (permission === 'denied' && 'alerts.denied') || '';
       this.$menu.find('.ringcast-bell__hint').text(hint && this.t(hint)).prop('hidden', !hint);

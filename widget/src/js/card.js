@@ -42,7 +42,8 @@ define([
 
   return class Card {
     /* words: each deed's, see Card.words    actions, all by call id: deed(id, name, to) → promise of whether it was
-       done, choose(id, match), create(id, {name, lead}) → promise, people() → colleagues and their presence */
+       done, choose(id, match), create(id, {name, lead}) → promise, people() → colleagues and their presence,
+       shut(id): its pane was closed */
     constructor({ id, t, words, clock, actions }) {
       Object.assign(this, { id, t, words, clock, actions });
       this.drawn = {}; /* what each part shows now */
@@ -68,7 +69,7 @@ define([
       return Object.fromEntries(names.map((name) => [name, t('card.' + name)]));
     }
 
-    /* model {state, label, who: see caller.js, matches, chosen, facts: [{label, text, href, more}], link: {href, text} | null, line, note,
+    /* model {state, rings, label, who: see caller.js, matches, chosen, facts: [{label, text, href, more}], link: {href, text} | null, line, note,
        trouble, busy, since, held, total (seconds, once it is over), muted, presence: {state, text} | null, hangUp: text,
        form: what create.js begins with | null, can: {deed: bool}}; see desk.js */
     update(model) {
@@ -77,6 +78,7 @@ define([
       const focused = at && at !== document.body && this.element.contains(at) ? at : null;
       this.model = model;
       this.attribute('data-state', model.state);
+      this.attribute('data-rings', String(Boolean(model.rings)));
       this.attribute('data-kind', who.kind);
       this.attribute('aria-label', model.label + ': ' + who.name);
       this.attribute('aria-busy', String(Boolean(model.busy)));
@@ -91,7 +93,7 @@ define([
       this.links(model);
       Object.keys(this.deeds).forEach((name) => this.deed(name, model, focused));
       this.some('deeds', Object.values(model.can).includes(true));
-      this.some('links', Boolean(model.link || model.form || model.matches.length > 1));
+      this.some('links', Boolean(model.link || this.offers('create') || model.matches.length > 1));
       if (this.pane && !this.offers(this.pane.name)) this.toggle(this.pane.name);
       else if (this.pane) this.pane.part.update(model);
       this.tick(this.clock.now());
@@ -125,9 +127,16 @@ define([
 
     /* Whether a pane has its use now. */
     offers(name) {
-      const { can, form, matches } = this.model;
+      const { can, form, matches, who } = this.model;
       if (name === 'transfer') return can.transfer || can.consult;
-      return name === 'create' ? Boolean(form) : matches.length > 1;
+      if (name === 'matches') return matches.length > 1;
+      return Boolean(form) || (this.kept() && who.kind === 'unknown');
+    }
+
+    /* Whether its pane has what is not to be lost when the call is over. */
+    kept() {
+      const { part } = this.pane || {};
+      return Boolean(part && part.kept && part.kept());
     }
 
     /* Only what differs from what is there is touched: the CRM's page is large, and drawing it anew costs. */
@@ -174,12 +183,12 @@ define([
       });
     }
 
-    links({ link, form, matches }) {
+    links({ link, matches }) {
       if (this.changed('link', link ? link.href + ' ' + link.text : '')) {
         this.parts.link.hidden = !link;
         if (link) $(this.parts.link).attr('href', link.href).text(link.text);
       }
-      this.some('create', Boolean(form));
+      this.some('create', this.offers('create'));
       this.some('others', matches.length > 1);
       if (matches.length > 1) this.write('others', this.t('card.others', { count: matches.length }));
     }
@@ -257,6 +266,7 @@ define([
       part.$el.remove();
       this.parts.pane.hidden = true;
       this.opener(name).setAttribute('aria-expanded', 'false');
+      this.actions.shut(this.id);
     }
 
     opener(name) {

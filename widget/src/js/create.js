@@ -44,6 +44,7 @@ define(['jquery'], function ($) {
       this.$el.find('[type="submit"]').text(t('create.save'));
       this.$el.find('.ringcast-create__full').text(t('create.full')).attr('href', form.href);
       this.form = form;
+      this.saving = false;
       this.$el.on('input', 'input', ({ target }) => this.refuse(target.name, ''));
       this.$el.on('submit', (e) => {
         e.preventDefault();
@@ -75,6 +76,7 @@ define(['jquery'], function ($) {
       this.working(true);
       try {
         await this.actions.create(this.id, { name, lead: lead ? value('deal') || this.form.deal : null });
+        this.saving = false;
         this.close();
       } catch (err) {
         this.working(false);
@@ -82,7 +84,13 @@ define(['jquery'], function ($) {
       }
     }
 
+    /* Whether something would be lost with the form: what was typed, or the answer to it. */
+    kept() {
+      return this.saving || this.input('name').val() !== this.form.name || this.input('deal').val() !== '';
+    }
+
     working(on) {
+      this.saving = on;
       this.$el.attr('aria-busy', String(on));
       this.$el.find('input, button').prop('disabled', on);
       this.$el.find('[type="submit"]').text(this.t(on ? 'create.saving' : 'create.save'));

@@ -1,5 +1,7 @@
 /* The CRM's REST API, asked with the user's own session: he sees whom he may see, and writes in his own name. */
-define(['./phone.js?v=%VERSION%', './crm/api.js?v=%VERSION%', './crm/entities.js?v=%VERSION%'], function (phone, Api, entities) {
+define([
+  './phone.js?v=%VERSION%', './text.js?v=%VERSION%', './crm/api.js?v=%VERSION%', './crm/entities.js?v=%VERSION%',
+], function (phone, text, Api, entities) {
   'use strict';
 
   const { CrmError } = Api;
@@ -21,7 +23,13 @@ define(['./phone.js?v=%VERSION%', './crm/api.js?v=%VERSION%', './crm/entities.js
     name: name || value, ...(value && { custom_fields_values: [{ field_code: 'PHONE', values: [{ value, enum_code: 'WORK' }] }] }),
   });
 
-  const firstId = (page, group) => ({ id: String(page._embedded[group][0].id) });
+  /* The id of what was made; throws where there is none. */
+  const idOf = ({ id }) => {
+    if (!id) throw new TypeError('no id');
+    return String(id);
+  };
+
+  const firstOf = (group) => (page) => ({ id: idOf(page._embedded[group][0]) });
 
   return class Crm {
     /* ajax as for Api   app  the CRM's APP   clock {now}   t  translator */
@@ -39,16 +47,18 @@ define(['./phone.js?v=%VERSION%', './crm/api.js?v=%VERSION%', './crm/entities.js
          {type: 'contact' | 'company', id, name, url, company: {id, name, url} | null,
           leads: [{id, name, url}], customers: [{id, name, url}], responsible: {id, name} | null, partial}
        Contacts come before companies, since it is a person who calls; then whoever was changed last, since that
-       is who somebody works with now. leads are those that are active; partial: not all of them are known. Names
+       is who somebody works with now; but whoever has the number with all its digits comes before who has its
+       last ones. leads are those that are active; partial: not all of them are known. Names
        of what a match is linked with are '' when the CRM did not tell. At most four requests. */
     async find(number) {
       if (!phone.searchable(number)) return [];
       const deadline = this.clock.now() + patience;
       const answers = await Promise.allSettled([this.search('contact', number), this.search('company', number)]);
+      const [people, companies] = answers.map(({ reason }) => reason || null);
+      const blind = (refusal) => refusal && refusal.code === 'forbidden'; /* he may see contacts only, or companies */
       const hits = answers.flatMap((answer) => answer.value || []).slice(0, mostMatches);
-      const refusals = answers.filter(({ status }) => status === 'rejected').map(({ reason }) => reason);
-      const blind = refusals.length === 1 && refusals[0].code === 'forbidden'; /* he may see contacts only, or companies */
-      if (refusals.length && !hits.length && !blind) throw refusals[0];
+      if (people && (companies || !blind(people))) throw people; /* it may be a person who has the company's number, too */
+      if (companies && !blind(companies) && !hits.length) throw companies;
       return hits.length ? this.complete(hits, Math.max(leastTime, deadline - this.clock.now())) : [];
     }
 
@@ -58,8 +68,8 @@ define(['./phone.js?v=%VERSION%', './crm/api.js?v=%VERSION%', './crm/entities.js
       const raws = await this.api.list(groups[type], query, patience);
       return raws
         .filter((raw) => entities.has(raw, number))
-        .sort((a, b) => b.updated_at - a.updated_at)
-        .map((raw) => ({ type, raw }));
+        .map((raw) => ({ type, raw, exact: entities.hasExactly(raw, number) }))
+        .sort((a, b) => b.exact - a.exact || b.raw.updated_at - a.raw.updated_at);
     }
 
     /* A hit knows only ids of what it is linked with. Leads are asked for first: which of them are active
@@ -111,7 +121,7 @@ define(['./phone.js?v=%VERSION%', './crm/api.js?v=%VERSION%', './crm/entities.js
       if (!id) return null;
       const manager = (this.app.constant('managers') || {})[id];
       const users = (this.app.constant('account') || {}).users || {};
-      return { id: String(id), name: (manager && manager.title) || users[id] || '' };
+      return { id: String(id), name: text.plain((manager && manager.title) || users[id]) };
     }
 
     /* Where the CRM puts a call with a match, {type, id, name, url}: its one active lead if it has no customer, its
@@ -176,8 +186,7 @@ define(['./phone.js?v=%VERSION%', './crm/api.js?v=%VERSION%', './crm/entities.js
 
     /* Resolves to the new contact as a match. */
     async createContact({ name, phone: number }) {
-      const page = await this.api.post(groups.contact, [person({ name, phone: number })]);
-      const { id } = firstId(page, groups.contact);
+      const { id } = await this.api.post(groups.contact, [person({ name, phone: number })], firstOf(groups.contact));
       const me = this.app.constant('user') || {};
       return {
         ...entities.brief('contact', id, name || number), type: 'contact',
@@ -185,20 +194,23 @@ define(['./phone.js?v=%VERSION%', './crm/api.js?v=%VERSION%', './crm/entities.js
       };
     }
 
-    /* A lead for a contact that is there, {id}, or a new one, {name, phone}. Resolves to {id, contactId, url, unsaved}:
-       unsaved is the CrmError with which the CRM refused the note, when the lead was made all the same, or null. */
-    async createLead({ name, contact, note }) {
-      const who = contact.id ? { id: Number(contact.id) } : person(contact);
-      const [made] = await this.api.post('leads/complex', [{ name, _embedded: { contacts: [who] } }]);
-      const { id, url } = entities.brief('lead', made.id);
+    /* A lead for a contact that is there, {id}, or a new one, {name, phone}, or for a company that is there, {id}.
+       Resolves to {id, contactId, url, unsaved}: contactId is '' for a company's; unsaved is the CrmError with which the
+       CRM refused the note, when the lead was made all the same, or null. */
+    async createLead({ name, contact, company, note }) {
+      const there = contact && !contact.id ? person(contact) : { id: Number((contact || company).id) };
+      const lead = { name, _embedded: { [contact ? 'contacts' : 'companies']: [there] } };
+      const made = await this.api.post('leads/complex', [lead], ([one]) => ({ id: idOf(one), contactId: String(one.contact_id || '') }));
+      const { id, contactId } = made;
+      const { url } = entities.brief('lead', id);
       const unsaved = note ? await this.addNote({ type: 'lead', id }, note).then(() => null, (err) => err) : null;
-      return { id, contactId: String(made.contact_id), url, unsaved };
+      return { id, contactId, url, unsaved };
     }
 
     /* Adds a note to an entity that find, linked or the gateway named. Resolves to {id}. */
     async addNote(entity, text) {
       const path = this.group(entity) + '/' + encodeURIComponent(entity.id) + '/notes';
-      return firstId(await this.api.post(path, [{ note_type: 'common', params: { text } }]), 'notes');
+      return this.api.post(path, [{ note_type: 'common', params: { text } }], firstOf('notes'));
     }
 
     /* at: ms since 1970; type: of taskTypes; responsible: a user's id, without it the user himself. Resolves to {id}. */
@@ -208,7 +220,7 @@ define(['./phone.js?v=%VERSION%', './crm/api.js?v=%VERSION%', './crm/entities.js
         text, task_type_id: Number(type), complete_till: Math.floor(Number(at) / 1000),
         entity_id: Number(entity.id), entity_type: this.group(entity), responsible_user_id: Number(responsible || me.id),
       };
-      return firstId(await this.api.post('tasks', [task]), 'tasks');
+      return this.api.post('tasks', [task], firstOf('tasks'));
     }
 
     group(entity) {

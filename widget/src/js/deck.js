@@ -41,6 +41,9 @@ define(['jquery', './card.js?v=%VERSION%', './bell.js?v=%VERSION%', './icons.js?
       this.$fold.before(this.bell.$el).on('click', () => this.fold(!this.folded));
       part('.ringcast-deck__title').text(t('card.title')).attr('aria-label', t('card.move')).on('keydown', (e) => this.nudge(e));
       this.$bar.on('pointerdown', (e) => this.grab(e));
+      this.$root.on('keydown', (e) => {
+        if (e.key === 'Enter') e.stopPropagation(); /* it is no answer to a window of the CRM */
+      });
       this.fold(false);
       this.attach();
     }
@@ -52,16 +55,20 @@ define(['jquery', './card.js?v=%VERSION%', './bell.js?v=%VERSION%', './icons.js?
     }
 
     show(id, model) {
-      const card = this.cards.get(id);
-      if (card) {
-        card.update(model);
-        return;
-      }
-      const made = new Card({ id, t: this.t, words: this.words, clock: this.clock, actions: this.actions });
-      this.cards.set(id, made);
-      made.update(model);
-      this.$cards[0].append(made.element);
+      const card = this.cards.get(id) || this.make(id);
+      const rang = card.model && card.model.rings;
+      card.update(model);
+      if (!this.cards.has(id)) return; /* its pane was what had kept it */
+      if (model.rings && !rang) this.ring();
+      this.cover();
+    }
+
+    make(id) {
+      const card = new Card({ id, t: this.t, words: this.words, clock: this.clock, actions: this.actions });
+      this.cards.set(id, card);
+      this.$cards[0].append(card.element);
       this.refresh();
+      return card;
     }
 
     close(id) {
@@ -70,6 +77,27 @@ define(['jquery', './card.js?v=%VERSION%', './bell.js?v=%VERSION%', './icons.js?
       this.cards.delete(id);
       card.destroy();
       this.refresh();
+      this.cover();
+    }
+
+    /* Whether a card has what somebody is writing. */
+    keeps(id) {
+      const card = this.cards.get(id);
+      return Boolean(card && card.kept());
+    }
+
+    /* It stands first, and can be answered. */
+    ring() {
+      this.fold(false);
+      if (this.cards.size > 1) this.$cards[0].scrollTop = 0; /* it costs a layout */
+    }
+
+    /* While there is a call the deck lies over the CRM's windows: they can wait, it cannot. */
+    cover() {
+      const live = [...this.cards.values()].some(({ model }) => model.state !== 'ended');
+      if (live === this.over) return; /* to set a class anew costs the style of all cards */
+      this.over = live;
+      this.$root[0].classList.toggle('ringcast-deck_over', live);
     }
 
     /* The clocks of all cards. */

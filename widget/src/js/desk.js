@@ -12,6 +12,10 @@ define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSIO
   const hopeless = 300000; /* the same of a talk */
   const searchAgain = 61000; /* ms; within a minute the answer is the same */
   const unseen = 10000; /* ms that a dialled number waits for its call */
+  const claimAgain = 6000; /* ms until a claim that failed for the moment is made again */
+  const claimTries = 5;
+  const passing = new Set(['too_many', 'timeout', 'unavailable', 'internal']); /* what a claim fails with for the moment */
+  const mostAsked = 200;
   const proof = 5000; /* ms in which the client finds out whether its line has outlived a sleep */
 
   const nobody = () => ({ state: 'none', matches: [], chosen: null });
@@ -19,6 +23,14 @@ define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSIO
   const { talks, ringsHere } = View;
 
   const numberOf = (call) => call.phone || call.phone_raw;
+
+  const isSame = (a, b) => a === b || phone.same(a, b);
+
+  /* Whether it is another whom the call is with now: one was put through, or his number has become known. */
+  const isOther = (call, before) => {
+    const [inside, was] = [call, before].map(({ direction }) => direction === 'internal');
+    return inside !== was || (!inside && !isSame(numberOf(call), numberOf(before)));
+  };
 
   return class Desk {
     /* client    the browser client            telephone the telephone that the cards command
@@ -33,11 +45,12 @@ define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSIO
        visible   () → whether this tab is looked at */
     constructor(parts) {
       Object.assign(this, parts);
-      this.entries = new Map(); /* call id → {call, search, found, since, held, busy, trouble, goneAt} */
+      this.entries = new Map(); /* call id → {call, search, found, since, held, busy, trouble, goneAt, left} */
       this.waits = new Set(); /* cancels of timers that belong to no card */
       this.marks = new Marks({ store: this.store });
       this.view = new View(parts);
-      this.placeholders = new Map(); /* call id → what takes away the card that held its place */
+      this.asked = new Set(); /* ids of calls whose result was asked for: an ended call may change, too */
+      this.placeholders = new Map(); /* card → {number, call: its id once it is known, away()} of what is being dialled */
       this.lostAt = null; /* since when nothing is known for sure */
       this.signed = false; /* the sign of that is this desk's */
     }
@@ -48,6 +61,7 @@ define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSIO
         choose: (id, match) => this.choose(id, match),
         create: (id, form) => this.create(id, form),
         people: () => this.view.people(),
+        shut: (id) => this.entries.has(id) && this.entries.get(id).left && this.drop(id),
       };
       this.alerts.onOpen = (id) => this.deck.reveal(id);
       this.off = [
@@ -64,7 +78,7 @@ define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSIO
     stop() {
       this.off.forEach((off) => off());
       this.wake.stop();
-      this.clear();
+      [...this.entries.keys()].forEach((id) => this.remove(id));
       this.waits.forEach((cancel) => cancel());
       this.waits.clear();
       this.status.tell(false);
@@ -99,7 +113,8 @@ define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSIO
     reconcile() {
       this.forgetGone();
       this.client.calls.forEach((call) => {
-        if (call.state !== 'ended' && !this.entries.has(call.id)) this.onCall({ call, live: false });
+        const entry = this.entries.get(call.id);
+        if (call.state !== 'ended' && (!entry || entry.left)) this.onCall({ call, live: false });
       });
       this.tellCalling();
     }
@@ -110,24 +125,28 @@ define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSIO
       });
     }
 
-    onCall({ call, previous, live }) {
+    onCall({ event, call, previous, live }) {
+      const endsNow = live && Boolean(previous) && previous.state !== 'ended';
       const known = this.entries.get(call.id);
+      this.arrived(call, !known && !previous);
+      const ends = previous ? previous.state !== 'ended' : event !== 'call.update'; /* an ended call may change, too */
+      if (call.state === 'ended' && ends) this.endConsultation(call);
       if (!known && call.state === 'ended') {
-        this.ended({ call, search: nobody() }, live);
+        this.ended({ call, search: nobody() }, endsNow);
         return;
       }
       const entry = known || this.open(call);
-      if (this.placeholders.has(call.id)) this.placeholders.get(call.id)();
       const before = entry.call || {};
       entry.call = call;
+      if (known && isOther(call, before)) this.identify(entry, call);
       this.times(entry, before, live && Boolean(previous));
       if (before.state !== call.state) entry.trouble = '';
-      if (entry.goneAt && call.state !== 'ended') this.revive(entry);
+      if ((entry.goneAt || entry.left) && call.state !== 'ended') this.revive(entry);
       if (!known && call.direction === 'inbound' && call.state === 'ringing') this.announce.ringing(call, entry);
       if (ringsHere(call)) this.ring(entry);
       else this.alerts.silence(call.id);
       if (live && talks(call) && before.state === 'ringing') this.show(entry);
-      if (call.state === 'ended') this.ended(entry, live);
+      if (call.state === 'ended') this.ended(entry, endsNow);
       else this.draw(entry);
       this.beatWhileNeeded();
       this.tellCalling();
@@ -142,18 +161,27 @@ define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSIO
 
     /* A call that this tab sees for the first time. */
     open(call) {
-      const entry = this.lookUp(call);
+      const entry = { call: null, trouble: '' };
       this.entries.set(call.id, entry);
-      entry.found.then(() => this.entries.get(call.id) === entry && this.named(entry));
+      this.identify(entry, call);
       return entry;
+    }
+
+    /* Finds out whom a call is with: at its beginning, and when it is somebody else's. */
+    identify(entry, call) {
+      if (entry.cancelSearch) entry.cancelSearch();
+      const { search, found } = this.lookUp(call);
+      Object.assign(entry, { search, found });
+      found.then(() => this.entries.get(call.id) === entry && entry.search === search && this.named(entry));
     }
 
     /* The CRM did not say who it is: it is asked once more, when it may be. */
     askAgain(entry) {
+      const { search } = entry;
       entry.cancelSearch = this.clock.after(searchAgain, async () => {
-        if (entry.search.state !== 'failed') return;
+        if (search.state !== 'failed') return;
         const { state, matches } = await this.lookups.find(numberOf(entry.call));
-        this.found(entry.search, state, matches);
+        this.found(search, state, matches);
         this.redraw(entry);
       });
     }
@@ -214,10 +242,9 @@ define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSIO
       }).catch(() => {});
     }
 
-    ended(entry, live) {
+    ended(entry, now) {
       const { call } = entry;
-      this.endConsultation(call);
-      if (live && call.outcome === 'answered' && call.direction !== 'internal') this.askResult(entry);
+      if (now && call.outcome === 'answered' && call.direction !== 'internal') this.askOnce(entry);
       this.announce.over(call, entry);
       if (!this.entries.has(call.id)) return;
       if (call.outcome === 'elsewhere') {
@@ -237,7 +264,22 @@ define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSIO
       entry.cancel = this.clock.after(ms, () => this.drop(call.id));
     }
 
+    /* Takes a card away, unless somebody writes in it: then it stays, without its call, until he has done. */
     drop(id) {
+      const entry = this.entries.get(id);
+      if (!entry) return;
+      if (!this.deck.keeps(id)) this.remove(id);
+      else if (!entry.left) this.leave(entry);
+    }
+
+    leave(entry) {
+      Object.assign(entry, { left: true, goneAt: 0, call: { ...entry.call, state: 'ended' } });
+      this.alerts.silence(entry.call.id);
+      this.draw(entry);
+      this.tellCalling();
+    }
+
+    remove(id) {
       const entry = this.entries.get(id);
       if (!entry) return;
       if (entry.cancel) entry.cancel();
@@ -252,8 +294,8 @@ define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSIO
 
     /* A queue tries its members again: the same call rings once more. */
     revive(entry) {
-      entry.cancel();
-      Object.assign(entry, { goneAt: 0, said: '' });
+      if (entry.cancel) entry.cancel();
+      Object.assign(entry, { goneAt: 0, left: false, said: '' });
     }
 
     talking() {
@@ -265,13 +307,22 @@ define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSIO
       this.status.tell(this.talking());
     }
 
+    askOnce(entry) {
+      const { id } = entry.call;
+      if (this.asked.has(id)) return;
+      this.asked.add(id);
+      if (this.asked.size > mostAsked) this.asked.delete(this.asked.values().next().value);
+      this.askResult(entry);
+    }
+
     /* One tab asks for the result, and if it can be, the one that the user looks at. */
-    askResult(entry) {
+    askResult(entry, tries = claimTries) {
       this.later(this.visible() ? 0 : hiddenTab, async () => {
         const { id } = entry.call;
         try {
           await this.client.claim(id, 'result');
-        } catch {
+        } catch (err) {
+          if (passing.has(err.code) && tries > 1) this.later(claimAgain, () => this.askResult(entry, tries - 1));
           return;
         }
         const fresh = entry.search.chosen ? entry : { ...entry, ...this.lookAgain(entry.call) };
@@ -356,6 +407,7 @@ define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSIO
         this.done(id, deed, to, reply);
         return true;
       } catch (err) {
+        if (err.code === 'not_found' && (deed === 'hangup' || entry.call.state === 'ended')) return true; /* the other side was faster */
         if (err.code === 'rejected' && deed === 'complete') this.marks.set(id, { consults: null });
         entry.trouble = this.trouble(err.code);
         this.errors.explain(err.code, { number: to || '' }, { of: deed });
@@ -384,7 +436,7 @@ define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSIO
       this.entries.forEach((entry, id) => {
         const { consults } = this.marks.of(id);
         const to = (call.peer && call.peer.extension) || numberOf(call);
-        if (!consults || id === call.id || !(consults === to || phone.same(consults, to))) return;
+        if (!consults || id === call.id || !isSame(consults, to)) return;
         this.marks.set(id, { consults: null });
         this.redraw(entry);
       });
@@ -453,19 +505,23 @@ define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSIO
        leaves the place to that call's card, given nothing it takes the sign away. */
     dialling(number, { name = '' } = {}) {
       const place = 'dialling ' + number;
+      const dial = { number, call: null };
+      dial.away = () => this.placeholders.get(place) === dial && this.placeholders.delete(place) && this.deck.close(place);
+      this.placeholders.set(place, dial);
       this.deck.show(place, this.view.dialling(number, name));
       return (call) => {
-        const away = () => {
-          this.placeholders.delete(call);
-          this.deck.close(place);
-        };
-        if (!call || this.client.calls.has(call)) {
-          away();
-          return;
-        }
-        this.placeholders.set(call, away);
-        this.later(unseen, away);
+        dial.call = call;
+        if (!call || this.client.calls.has(call)) dial.away();
+        else this.later(unseen, dial.away);
       };
+    }
+
+    /* A dialled number's call is here: it may be so before the reply to the command. */
+    arrived(call, first) {
+      this.placeholders.forEach((dial) => {
+        const its = dial.call ? dial.call === call.id : first && call.outgoing && isSame(dial.number, numberOf(call));
+        if (its) dial.away();
+      });
     }
 
     /* Who cannot see the card hears of a new call, and once more who it is. */

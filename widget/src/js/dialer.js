@@ -26,7 +26,8 @@ define(['./phone.js?v=%VERSION%'], function (phone) {
     /* raw is the text that was clicked, model what the CRM knows about where it stands. Promises {ok, call} or {ok: false,
        code}, and never fails: the CRM would show a "widget error". quiet: the failure is not explained. */
     async dial(raw, { quiet = false, model = null } = {}) {
-      const number = phone.clean(String(raw ?? '').normalize('NFKC')); /* ７ is a 7 */
+      const clicked = String(raw ?? '').normalize('NFKC'); /* ７ is a 7 */
+      const number = phone.code(clicked) || phone.clean(clicked);
       const outcome = await (number ? this.once(number, model) : { ok: false, code: 'bad_number' });
       if (!outcome.ok && !outcome.explained && !quiet) {
         outcome.explained = true; /* a double click is told once */

@@ -10,9 +10,10 @@ define(['./phone.js?v=%VERSION%'], function (phone) {
   const undecided = 150; /* the same where tabs have no leader: whoever is first asks for all */
   const answering = 8000; /* ms in which a search that somebody has begun comes to an end */
 
-  const pause = 700; /* ms from one search to the next: the CRM takes seven requests a second, and a search is up to four */
+  const pause = 1100; /* ms from the end of one search to the next: the CRM takes seven requests a second, and a search is up to four */
+  const tooMany = 1500; /* ms until the CRM is asked again, once, after it has said that it is asked too much */
 
-  /* What the tabs say to each other, key being phone.tail of the number:
+  /* What the tabs say to each other, key being phone.key of the number:
        {ask: key, number}       {busy: key}       {told: key, result}       {learned: key, number, result}       {forget: key} */
   return class Lookups {
     /* crm {find}   client {state.leader, on}   channel  a BroadcastChannel of this user's tabs, or null   clock   random */
@@ -29,10 +30,10 @@ define(['./phone.js?v=%VERSION%'], function (phone) {
     }
 
     /* Resolves to {state: 'found' | 'none' | 'failed', matches}; never rejects. For a minute the answer to the same
-       number is the same. */
+       number is the same, unless the CRM was asked too much: then it has passing: true and is not kept. */
     find(number) {
       if (!phone.searchable(number)) return Promise.resolve({ state: 'none', matches: [] });
-      const key = phone.tail(number);
+      const key = phone.key(number);
       const kept = this.recent(key);
       if (kept) return Promise.resolve(kept);
       if (!this.waiting.has(key)) this.begin(key, number);
@@ -42,14 +43,14 @@ define(['./phone.js?v=%VERSION%'], function (phone) {
     /* Somebody has just been put into the CRM: these are the number's matches from now on, in all tabs. */
     learned(number, matches) {
       const result = { state: matches.length ? 'found' : 'none', matches };
-      const key = phone.tail(number);
+      const key = phone.key(number);
       this.post({ learned: key, number, result });
       this.learn(key, number, result);
     }
 
     /* The next find asks the CRM again, in whatever tab. */
     forget(number) {
-      const key = phone.tail(number);
+      const key = phone.key(number);
       this.kept.delete(key);
       this.post({ forget: key });
     }
@@ -114,15 +115,25 @@ define(['./phone.js?v=%VERSION%'], function (phone) {
     }
 
     async ask(key, wait) {
-      this.free = this.clock.now() + pause;
-      this.post({ busy: key });
-      const result = await this.crm.find(wait.number).then(
-        (matches) => ({ state: matches.length ? 'found' : 'none', matches }),
-        () => ({ state: 'failed', matches: [] }),
-      );
+      let result = await this.request(key, wait);
+      if (result.passing && this.waiting.get(key) === wait) {
+        this.free = this.clock.now() + tooMany;
+        await this.paused();
+        if (this.waiting.get(key) === wait) result = await this.request(key, wait);
+      }
       if (this.waiting.get(key) !== wait) return; /* learned meanwhile, or stopped */
       this.post({ told: key, result });
       this.keep(key, result);
+    }
+
+    async request(key, wait) {
+      this.post({ busy: key });
+      const result = await this.crm.find(wait.number).then(
+        (matches) => ({ state: matches.length ? 'found' : 'none', matches }),
+        (err) => ({ state: 'failed', matches: [], ...(err.code === 'limit' && { passing: true }) }),
+      );
+      this.free = this.clock.now() + pause;
+      return result;
     }
 
     hear(said) {
@@ -154,7 +165,7 @@ define(['./phone.js?v=%VERSION%'], function (phone) {
 
     keep(key, result) {
       this.kept.delete(key);
-      this.kept.set(key, { result, at: this.clock.now() });
+      if (!result.passing) this.kept.set(key, { result, at: this.clock.now() });
       if (this.kept.size > mostKept) this.kept.delete(this.kept.keys().next().value);
       this.settle(key, result);
     }

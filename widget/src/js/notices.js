@@ -34,16 +34,8 @@ define(['./text.js?v=%VERSION%'], function (text) {
       this.t = t;
     }
 
-    error(message) {
-      this.notifications.show_message_error(this.message(message));
-    }
-
     info(message) {
-      this.notifications.show_message(this.message(message));
-    }
-
-    message(message) {
-      return { header: text.escape(this.t('widget.name')), text: paragraph(text.escape(message)), date: this.date() };
+      this.notifications.show_message({ header: text.escape(this.t('widget.name')), text: paragraph(text.escape(message)), date: this.date() });
     }
 
     /* incoming and talked are stored by the CRM and shown in all tabs of the user: one tab only may call them for a

@@ -48,11 +48,10 @@ define([
 
       this.lookups = new Lookups({ crm, client, channel: channel('lookups'), clock });
       this.dialer = new Dialer({ client, errors, clock, t, dialling: (number, known) => this.desk.dialling(number, known) });
-      this.alerts = new Alerts({ client, store, clock, t, page, behaviour: rules, visible });
-      this.announce = new Announce({ client, notices, behaviour: rules, clock, t, me, colleague });
+      this.alerts = new Alerts({ store, locks, scope, clock, t, page, behaviour: rules, visible });
+      this.announce = new Announce({ client, page, notices, behaviour: rules, clock, t, me, colleague });
       this.results = new Results({
-        Modal, page, crm, store, lookups: this.lookups, clock, t, dark, client, visible, locks, behaviour: rules, lang: app.lang_id, user: Number(user.id),
-        over: (is) => this.deck.$root.toggleClass('ringcast-deck_over', is),
+        Modal, page, crm, store, lookups: this.lookups, clock, t, dark, client, visible, locks, behaviour: rules, lang: app.lang_id, zone: account.timezone, user: Number(user.id),
       });
       this.list = new List({
         client, dialer: this.dialer, errors, store, clock, t, dark, ns, widget, crm, app, behaviour: rules, locks, scope, base, visible,

@@ -3,7 +3,7 @@
 define([], function () {
   'use strict';
 
-  return class Store {
+  class Store {
     /* storage  as localStorage, or null      prefix  such as 'ringcast.acme.88888.'
        page     as window, for storage events of other tabs */
     constructor({ storage, prefix, page }) {
@@ -45,6 +45,16 @@ define([], function () {
       return kept;
     }
 
+    /* Takes away what any user of any account has kept in this browser under keys that begin so, where ends(value). */
+    sweep(begin, ends) {
+      const [name] = this.prefix.split('.');
+      const others = new Store({ storage: this.storage, prefix: name + '.', page: this.page });
+      others.keys().forEach((key) => {
+        const own = key.split('.').slice(2).join('.'); /* without account and user */
+        if (own.startsWith(begin) && ends(others.get(key))) others.set(key, null);
+      });
+    }
+
     /* fn(value) when another tab has changed the key; returns a function that ends it. */
     watch(key, fn) {
       const heard = (e) => {
@@ -53,5 +63,7 @@ define([], function () {
       this.page.addEventListener('storage', heard);
       return () => this.page.removeEventListener('storage', heard);
     }
-  };
+  }
+
+  return Store;
 });

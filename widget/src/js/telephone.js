@@ -27,12 +27,15 @@ define([], function () {
     /* client: the browser client */
     constructor({ client }) {
       this.client = client;
-      this.unable = new Set(); /* deed and telephone: what turned out not to be permitted */
+      this.refused = new Map(); /* deed and telephone → the calls with which it was not permitted, two at most */
     }
 
-    /* Whether a deed can be done with a call now: its state is one for it, and this telephone has not refused it for good. */
+    /* Whether a deed can be done with a call now: its state is one for it, and it has not turned out not to be permitted
+       with this call. Two calls that refuse it say so of the telephone: the first may have had a reason of its own. */
     can(deed, call) {
-      return Boolean(fits[deed] && fits[deed](call)) && !this.unable.has(this.key(deed, call));
+      if (!fits[deed] || !fits[deed](call)) return false;
+      const calls = this.refused.get(this.key(deed, call)) || [];
+      return calls.length < 2 && !calls.includes(call.id);
     }
 
     answer(call) {
@@ -94,12 +97,18 @@ define([], function () {
       try {
         return await run();
       } catch (err) {
-        if (err.code === 'not_permitted') this.unable.add(this.key(deed, call));
+        if (err.code === 'not_permitted') this.refuses(deed, call);
         throw err;
       }
     }
 
-    /* Hanging up is what every telephone may be asked for again: the reason may be another. */
+    /* Hanging up is what every telephone may be asked for again. */
+    refuses(deed, call) {
+      if (deed === 'hangup') return;
+      const key = this.key(deed, call);
+      this.refused.set(key, [...new Set([...(this.refused.get(key) || []), call.id])].slice(0, 2));
+    }
+
     key(deed, { id, extension }) {
       const [pbx] = String(id).split(':');
       return [kin[deed] || deed, pbx, extension].join(' ');

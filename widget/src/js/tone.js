@@ -28,6 +28,7 @@ define([], function () {
       this.context = null;
       this.buffer = null;
       this.source = null;
+      this.endWait = () => {};
     }
 
     /* Rings until stop(). Rejects when the browser lets this page make no sound: nobody has clicked in it yet. */
@@ -50,6 +51,7 @@ define([], function () {
     stop() {
       const { source, context } = this;
       this.source = null;
+      this.endWait();
       if (source && source.stop) source.stop();
       if (context) context.suspend().catch(() => {}); /* it costs nothing then */
     }
@@ -76,7 +78,14 @@ define([], function () {
     /* A context that may not run leaves its promise open: the first answer counts. */
     async running() {
       const { context } = this;
-      await Promise.race([context.resume(), new Promise((resolve) => this.clock.after(patience, resolve))]);
+      const waited = new Promise((resolve) => {
+        const cancel = this.clock.after(patience, resolve);
+        this.endWait = () => {
+          cancel();
+          resolve();
+        };
+      });
+      await Promise.race([context.resume(), waited]).finally(this.endWait);
       if (context.state !== 'running') throw new Error('the browser allows no sound yet');
     }
   };

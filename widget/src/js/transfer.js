@@ -31,9 +31,19 @@ define(['jquery', './phone.js?v=%VERSION%'], function ($, phone) {
       .sort((a, b) => order.indexOf(a.state) - order.indexOf(b.state) || a.name.localeCompare(b.name) || a.extension.localeCompare(b.extension));
   };
 
+  /* What is dialled of a number that was typed: * and # are the PBX's own. */
+  const number = (typed) => {
+    const plain = typed.replace(/[^\d*#+]/g, '');
+    return (!/[*#]/.test(plain) && phone.clean(typed)) || plain;
+  };
+
   return class Transfer {
     static get find() {
       return find;
+    }
+
+    static get number() {
+      return number;
     }
 
     static get stateOf() {
@@ -42,6 +52,7 @@ define(['jquery', './phone.js?v=%VERSION%'], function ($, phone) {
 
     constructor({ t, id, actions, model, close }) {
       Object.assign(this, { t, id, actions, close, model });
+      this.rows = new Map(); /* extension and name → the colleague's row */
       this.$el = $(template);
       this.$to = this.$el.find('input').attr({ placeholder: t('transfer.to'), 'aria-label': t('transfer.to') });
       this.$people = this.$el.find('.ringcast-transfer__people').attr('aria-label', t('transfer.people'));
@@ -62,21 +73,47 @@ define(['jquery', './phone.js?v=%VERSION%'], function ($, phone) {
       ['transfer', 'consult'].forEach((way) => this.$el.find('[data-way="' + way + '"]').prop({ hidden: !model.can[way], disabled: Boolean(model.busy) }));
     }
 
-    /* Draws the colleagues that fit what was typed. */
+    /* Draws the colleagues that fit what was typed. Rows stay where they are under somebody's mouse. */
     people() {
-      const found = find(this.actions.people(), this.picked() ? '' : this.$to.val());
-      const focused = $(document.activeElement).closest(this.$people).length ? document.activeElement.getAttribute('data-extension') : null;
-      const drawn = JSON.stringify([found, this.$to.val()]);
+      const typed = this.$to.val();
+      const found = find(this.actions.people(), this.picked() ? '' : typed);
+      const drawn = JSON.stringify([found, typed]);
       if (this.drawn === drawn) return;
       this.drawn = drawn;
-      this.$people.empty().prop('hidden', !found.length);
-      found.forEach(({ name, extension, state }) => {
-        $('<button type="button" class="ringcast-pick__one">')
-          .attr({ 'data-extension': extension, 'data-presence': state, 'aria-pressed': String(extension === this.$to.val()), title: name })
-          .append('<i></i>', $('<b dir="auto">').text(name), $('<small>').text(extension + ' · ' + this.t('presence.' + state)))
-          .appendTo(this.$people);
+      const list = this.$people[0];
+      const focused = list.contains(document.activeElement) ? document.activeElement : null;
+      const rows = found.map((one) => this.row(one));
+      [...this.rows].forEach(([key, row]) => {
+        if (rows.includes(row)) return;
+        this.rows.delete(key);
+        row.remove();
       });
-      if (focused) this.$people.find('[data-extension]').filter((i, one) => one.getAttribute('data-extension') === focused).trigger('focus');
+      if (list.matches(':hover')) rows.sort((a, b) => this.place(a) - this.place(b));
+      rows.forEach((row, i) => list.children[i] !== row && list.insertBefore(row, list.children[i] || null));
+      list.hidden = !rows.length;
+      if (focused && focused.isConnected && document.activeElement !== focused) focused.focus();
+    }
+
+    place(row) {
+      const at = [...this.$people[0].children].indexOf(row);
+      return at < 0 ? Infinity : at;
+    }
+
+    row({ name, extension, state }) {
+      const key = extension + '\n' + name;
+      const row = this.rows.get(key) || this.make(key, name, extension);
+      row.setAttribute('data-presence', state);
+      row.setAttribute('aria-pressed', String(extension === this.$to.val()));
+      row.lastChild.textContent = extension + ' · ' + this.t('presence.' + state);
+      return row;
+    }
+
+    make(key, name, extension) {
+      const $row = $('<button type="button" class="ringcast-pick__one">')
+        .attr({ 'data-extension': extension, title: name })
+        .append('<i></i>', $('<b dir="auto">').text(name), '<small></small>');
+      this.rows.set(key, $row[0]);
+      return $row[0];
     }
 
     /* Whether the field holds a colleague's extension: the others stay to be seen then. */
@@ -99,10 +136,11 @@ define(['jquery', './phone.js?v=%VERSION%'], function ($, phone) {
       if (await this.actions.deed(this.id, way, to)) this.close();
     }
 
-    /* What was picked or typed; a name that leaves one colleague is his extension. */
+    /* What was picked or typed: a colleague's extension as it is, a name that leaves one colleague as his. */
     target() {
       const typed = this.$to.val().trim();
-      if (/[\d+]/.test(typed) && !/\p{L}/u.test(typed)) return phone.clean(typed);
+      if (this.picked()) return this.$to.val();
+      if (/\d/.test(typed) && !/\p{L}/u.test(typed)) return number(typed);
       const found = typed ? find(this.actions.people(), typed) : [];
       return found.length === 1 ? found[0].extension : '';
     }

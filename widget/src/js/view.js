@@ -33,6 +33,7 @@ define(['./caller.js?v=%VERSION%', './phone.js?v=%VERSION%', './text.js?v=%VERSI
       const who = this.who(entry);
       return {
         state: call.state,
+        rings: ringsHere(call),
         label: this.label(call),
         who,
         matches: call.state === 'ended' ? [] : who.matches,
@@ -59,7 +60,7 @@ define(['./caller.js?v=%VERSION%', './phone.js?v=%VERSION%', './text.js?v=%VERSI
       const shown = phone.pretty(number);
       const known = text.plain(name);
       return {
-        state: 'ringing', label: this.t('card.dialling'), matches: [], chosen: null, facts: [], link: null, line: '', note: '', trouble: '',
+        state: 'ringing', rings: false, label: this.t('card.dialling'), matches: [], chosen: null, facts: [], link: null, line: '', note: '', trouble: '',
         busy: null, since: null, held: null, total: 0, muted: false, presence: null, hangUp: '', form: null, can: {},
         who: { kind: 'looking', name: known || shown, number: known ? shown : '', entity: null },
       };
@@ -78,7 +79,7 @@ define(['./caller.js?v=%VERSION%', './phone.js?v=%VERSION%', './text.js?v=%VERSI
 
     outcome({ outcome, answered_by: by }) {
       if (outcome === 'elsewhere' && !(by && by.name)) return this.t('outcome.taken');
-      return this.t('outcome.' + (outcome || 'answered'), { name: by ? by.name : '' });
+      return this.t('outcome.' + (outcome || 'answered'), { name: text.isolate(by ? by.name : '') });
     }
 
     facts({ kind, company, lead, responsible, chosen }) {
@@ -108,7 +109,7 @@ define(['./caller.js?v=%VERSION%', './phone.js?v=%VERSION%', './text.js?v=%VERSI
     /* The others of the account. */
     people() {
       const me = this.client.user ? this.client.user.id : null;
-      return [...this.client.presence.values()].filter(({ user }) => user !== me);
+      return [...this.client.presence.values()].filter(({ user }) => user !== me).map((person) => ({ ...person, name: text.plain(person.name) }));
     }
 
     presence({ direction, peer }) {

@@ -5,13 +5,13 @@ define(['app/notifications', 'app/sdk', 'app/session'], function (notifications,
   const { user, users } = session;
 
   const managers = {};
-  users.forEach(({ id, name, admin, theme }) => {
-    managers[String(id)] = { id: String(id), title: name, option: name, active: true, is_admin: admin ? 'Y' : 'N', free_user: 'N', status: 'A', theme };
+  users.forEach(({ id, name, admin, free, theme }) => {
+    managers[String(id)] = { id: String(id), title: name, option: name, active: true, is_admin: admin ? 'Y' : 'N', free_user: free ? 'Y' : 'N', status: 'A', theme };
   });
 
   const constants = {
     user: { id: user.id, name: user.name, login: 'user' + user.id + '@example.com', theme: user.theme, settings: {}, api_key: '' },
-    user_rights: { is_admin: user.admin, is_free_user: false },
+    user_rights: { is_admin: user.admin, is_free_user: user.free },
     account: {
       id: session.account, name: session.subdomain, subdomain: session.subdomain, language: session.lang, unsorted_on: 'Y',
       users: Object.fromEntries(users.map(({ id, name }) => [id, name])), predefined_cf: { PHONE: { ID: 1 }, EMAIL: { ID: 2 } },

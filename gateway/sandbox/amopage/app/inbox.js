@@ -3,15 +3,22 @@
 define(['jquery', 'app/session', 'app/notifications', 'app/sdk'], function ($, session, notifications, sdk) {
   'use strict';
 
-  return {
-    listen() {
-      const stream = new EventSource('/sandbox/stream?user=' + session.user.id);
-      stream.addEventListener('notification', (e) => {
-        const note = JSON.parse(e.data);
-        notifications.toast(note.type, note);
-      });
-      stream.addEventListener('note', (e) => $(document).trigger('card:note', JSON.parse(e.data)));
-      stream.addEventListener('online', (e) => sdk.setOnline(JSON.parse(e.data)));
-    },
+  const again = 1000; /* ms until a stream that broke is opened anew */
+
+  const heard = {
+    notification: (note) => notifications.toast(note.type, note),
+    note: (note) => $(document).trigger('card:note', note),
+    online: (ids) => sdk.setOnline(ids),
   };
+
+  const listen = () => {
+    const stream = new WebSocket(location.origin.replace(/^http/, 'ws') + '/sandbox/stream?user=' + session.user.id);
+    stream.onmessage = ({ data }) => {
+      const push = JSON.parse(data);
+      heard[push.kind](push.data);
+    };
+    stream.onclose = () => setTimeout(listen, again);
+  };
+
+  return { listen };
 });

@@ -36,7 +36,7 @@ define(['jquery', 'app/app', 'app/session', 'app/actions', 'app/widget', 'app/pr
     self.params = {};
     self.set_lang(langs);
     self.set_settings($.extend({}, info.settings, {
-      widget_code: info.code, path: info.path, cdn_path: info.path, images_path: info.path + '/images', version: info.version, status: info.status,
+      widget_code: info.code, path: info.path, cdn_path: info.cdn_path, images_path: info.path + '/images', version: info.version, status: info.status,
       active, widget_active: active, oauth_client_uuid: info.client_uuid, support: info.support,
     }));
     return self;

@@ -7,8 +7,9 @@ define([], function () {
   const pause = { first: 1000, longest: 60000 }; /* ms without questions, after too many of them */
 
   /* code    forbidden  the user may not           invalid  the fields are not as the CRM wants them
-             offline    no answer                  limit    too many requests; nothing was done
-             gone       no such entity (any more)  failed   anything else
+             offline    no answer that tells       limit    too many requests; nothing was done
+             gone       no such entity (any more)  session  the user is signed out
+             failed     anything else
      status  of HTTP, 0 without an answer
      fields  path of a field → what is wrong with it, in the CRM's words */
   class CrmError extends Error {
@@ -18,13 +19,18 @@ define([], function () {
     }
   }
 
-  const codes = { 0: 'offline', 400: 'invalid', 401: 'forbidden', 403: 'forbidden', 404: 'gone', 422: 'invalid', 429: 'limit', 504: 'offline' };
+  const codes = { 0: 'offline', 400: 'invalid', 401: 'session', 403: 'forbidden', 404: 'gone', 422: 'invalid', 429: 'limit', 504: 'offline' };
+
+  /* It was done, or may have been: who takes that for a refusal does it twice. */
+  const unread = (status) => new CrmError('an answer that cannot be read', { code: 'offline', status });
 
   const errorOf = (xhr) => {
+    if (xhr.status >= 200 && xhr.status < 300) return unread(xhr.status);
     const problem = xhr.responseJSON || {};
     const blocked = xhr.status === 403 && !problem.status; /* who asks too much gets a 403 that explains nothing */
     const fields = {};
-    (problem['validation-errors'] || []).flatMap((item) => item.errors || []).forEach(({ path, detail }) => {
+    const items = Object.values(problem['validation-errors'] || {}); /* mostly a list */
+    items.flatMap((item) => Object.values((item && item.errors) || {})).forEach(({ path, detail }) => {
       fields[path] = detail;
     });
     return new CrmError(problem.detail || problem.title || xhr.statusText || 'no answer', {
@@ -51,9 +57,14 @@ define([], function () {
       return (page && page._embedded && page._embedded[group]) || [];
     }
 
-    /* Resolves to the answer as it is. */
-    post(path, items) {
-      return this.send({ url: '/api/v4/' + path, method: 'POST', contentType: 'application/json', data: JSON.stringify(items), timeout: writing });
+    /* Resolves to what read finds in the answer. */
+    async post(path, items, read) {
+      const answer = await this.send({ url: '/api/v4/' + path, method: 'POST', contentType: 'application/json', data: JSON.stringify(items), timeout: writing });
+      try {
+        return read(answer);
+      } catch {
+        throw unread(200);
+      }
     }
 
     async send(options) {

@@ -25,9 +25,11 @@ define(['../phone.js?v=%VERSION%', '../text.js?v=%VERSION%'], function (phone, t
 
   const has = (raw, number) => !raw.is_deleted && telephones(raw).some((value) => phone.among(value, number));
 
+  const hasExactly = (raw, number) => telephones(raw).some((value) => phone.exactly(value, number));
+
   const byId = (raws) => new Map((raws || []).map((raw) => [raw.id, raw]));
 
   const nameIn = (raws, id) => (raws.has(id) ? raws.get(id).name : '');
 
-  return { groups, closed, url, brief, telephones, linksOf, companyOf, has, byId, nameIn };
+  return { groups, closed, url, brief, telephones, linksOf, companyOf, has, hasExactly, byId, nameIn };
 });

@@ -9,9 +9,11 @@ define(['./model.js?v=%VERSION%', '../phone.js?v=%VERSION%'], function (model, p
   const patience = 45000; /* ms in which a call that was dialled must be seen */
   const unlinked = 15000; /* ms without a connection that the run outlives */
   const away = 90000; /* ms by which a call may be late; after a sleep nobody sits at the telephone */
+  const reload = 20000; /* ms without any page that a run outlives */
+  const opening = 8000; /* ms after a talk in which its result window opens */
   const inVain = 3; /* calls in a row that came to nothing on our side: the telephone, or nobody sits at it */
 
-  const states = { busy: 'busy', rejected: 'busy', failed: 'failed' }; /* outcome → state; any other is missed */
+  const states = { busy: 'busy', rejected: 'busy', failed: 'failed', cancelled: 'cancelled' }; /* outcome → state; any other is missed */
   const ours = new Set(['cancelled', 'failed']); /* outcomes that say nothing of who was called */
 
   /* Refusals that are about this number and no other. Any other is about all of them. */
@@ -27,11 +29,19 @@ define(['./model.js?v=%VERSION%', '../phone.js?v=%VERSION%'], function (model, p
     /* kept      the list and its run          client  the browser client: calls, state, hangup
        dialer    dial(number, {quiet})         quiet   () → whether nobody writes down a result
        interval  s between calls               random  () → a string nobody else has
+       results   whether talks have a window   absent  ms in which no page of the CRM was open before this one
        clock     now, after                    changed called when something was written outside of step
        me        this tab's name */
     constructor(parts) {
       Object.assign(this, parts);
       this.driving = false;
+      if (this.absent > reload) this.distrust();
+    }
+
+    /* Nobody watches the run that there is: it goes on only when somebody says so. */
+    distrust() {
+      const { run } = this.kept.list;
+      this.distrusted = run && run.token;
     }
 
     /* This tab has the turn. */
@@ -39,8 +49,8 @@ define(['./model.js?v=%VERSION%', '../phone.js?v=%VERSION%'], function (model, p
       if (this.driving) return;
       const { by } = this.kept.run;
       this.driving = true;
-      this.inherits = by !== null && by !== this.me;
-      this.settled = this.inherits ? this.clock.now() + settling : 0;
+      this.stepped = this.clock.now();
+      this.settled = by !== null && by !== this.me ? this.stepped + settling : 0;
       this.unlinkedSince = null;
       this.rang = null; /* the attempt that this tab has heard ring */
       this.hungUp = null; /* the attempt that this tab has hung up */
@@ -55,6 +65,7 @@ define(['./model.js?v=%VERSION%', '../phone.js?v=%VERSION%'], function (model, p
     step() {
       if (!this.driving || this.clock.now() < this.settled) return;
       this.adopt();
+      this.wake();
       if (this.kept.run.attempt) this.follow();
       if (!this.kept.run.attempt) this.goOn();
     }
@@ -77,19 +88,20 @@ define(['./model.js?v=%VERSION%', '../phone.js?v=%VERSION%'], function (model, p
       this.note({ halted: { run: list.run.token, reason }, until: null, held: false });
     }
 
-    /* What was begun before: by people's new start, or by another tab. */
+    /* What was begun before: by people's new start, or by a page that is gone. */
     adopt() {
       const { list, run } = this.kept;
       if (list.run && run.run !== list.run.token) {
-        this.inherits = false;
         this.note({ run: list.run.token, until: null, held: false, streak: 0, halted: null });
-        return;
       }
-      if (!this.inherits || (run.attempt && this.client.state.name !== 'live')) return; /* its call may go on */
-      this.inherits = false;
-      const last = Math.max(run.at, run.until || 0);
-      const call = run.attempt && this.callOf(run.attempt);
-      if (this.clock.now() > last + away && !(call && isLive(call))) this.halt('away');
+      if (list.run && list.run.token === this.distrusted) this.halt('away');
+    }
+
+    /* The machine slept, or this tab did. */
+    wake() {
+      const now = this.clock.now();
+      if (now - this.stepped > away) this.halt('away');
+      this.stepped = now;
     }
 
     /* ---- The call that was dialled */
@@ -113,6 +125,7 @@ define(['./model.js?v=%VERSION%', '../phone.js?v=%VERSION%'], function (model, p
       if (!entry) return this.note({ attempt: null }); /* taken out of the list: the call is people's own now */
       if (!attempt.dialled) return this.reserved(attempt);
       if (this.other(attempt)) this.halt('call');
+      this.linked(this.clock.now());
       const call = this.callOf(attempt);
       if (!call) return this.missing(attempt);
       if (!attempt.seen || attempt.call !== call.id) this.amend({ call: call.id, seen: true });
@@ -162,16 +175,17 @@ define(['./model.js?v=%VERSION%', '../phone.js?v=%VERSION%'], function (model, p
       const reached = outcome === 'answered' || talk > 0 || attempt.talking !== null;
       const state = reached ? 'reached' : entry.skip ? 'skipped' : states[outcome] || 'missed';
       const vain = ours.has(outcome) && !reached && !entry.skip && list.hung !== attempt.token;
-      this.settle(entry, { state, talk }, vain);
+      this.settle(entry, { state: state === 'cancelled' && !vain ? 'missed' : state, talk }, vain);
     }
 
     /* The attempt is over: vain if it came to nothing on our side. */
     settle({ key, since }, { state, talk }, vain) {
       const { run } = this.kept;
       const streak = vain ? run.streak + 1 : 0;
+      const pause = this.interval * 1000;
       this.note({
         attempt: null, streak, held: false,
-        until: this.clock.now() + this.interval * 1000,
+        until: this.clock.now() + (state === 'reached' && this.results ? Math.max(pause, opening) : pause),
         done: { ...run.done, [key]: { since, state, talk } },
       });
       if (streak >= inVain) this.halt('streak');
@@ -222,6 +236,7 @@ define(['./model.js?v=%VERSION%', '../phone.js?v=%VERSION%'], function (model, p
     confirm(token) {
       this.cancelConfirm = null;
       this.kept.refresh();
+      this.wake();
       const { list, run } = this.kept;
       const { attempt } = run;
       if (!attempt || attempt.token !== token) return; /* another tab was faster */
@@ -248,7 +263,8 @@ define(['./model.js?v=%VERSION%', '../phone.js?v=%VERSION%'], function (model, p
       if (unsure.has(code)) return this.halt(code); /* and it is looked for */
       const entry = model.current(list, run);
       if (!entry) return undefined;
-      if (ofOne.has(code)) return this.settle(entry, { state: 'failed', talk: 0 }, code !== 'bad_number');
+      const state = code === 'rejected' ? 'cancelled' : 'failed'; /* rejected: by the user's own telephone */
+      if (ofOne.has(code)) return this.settle(entry, { state, talk: 0 }, code !== 'bad_number');
       this.note({ attempt: null }); /* not called: it waits still */
       return this.halt(code);
     }

@@ -5,10 +5,12 @@ define([
 ], function (model, Kept, Turn, Driver, Panel, Templates, picked, makeView) {
   'use strict';
 
-  const keys = { window: 'list.window', nudge: 'list.nudge', panel: 'list.panel' };
+  const keys = { window: 'list.window', nudge: 'list.nudge', panel: 'list.panel', watched: 'list.watched' };
   const windowLife = 70000; /* ms that a tab's word counts that a result window is open there; a hidden tab is slow */
   const again = 1000; /* ms after which it says so again */
   const late = 1500; /* ms after which the tab that dials may be asleep: browsers slow hidden tabs down */
+  const beat = 5000; /* ms after which it is kept that a page watches the run */
+  const reaction = 700; /* ms in which people still press for what they saw before */
   const namesTold = 3;
   const step = 100; /* rows that are drawn at a time */
 
@@ -27,9 +29,10 @@ define([
       this.driver = new Driver({
         kept: this.kept, client, dialer, clock, random, changed, me: random(),
         interval: behaviour.interval, quiet: () => this.quietEverywhere(),
+        results: behaviour.result !== 'never', absent: clock.now() - (store.get(keys.watched) || 0),
       });
       const templates = new Templates({ widget, base, version: widget.get_settings().version, clock });
-      this.panel = new Panel({ templates, act: this.acts(), dark, ns, clock, t, failed: () => this.errors.show(t('list.broken')) });
+      this.panel = new Panel({ templates, act: this.acts(), dark, ns, clock, t, drawn: changed, failed: () => this.broken() });
       this.offs = [
         () => this.kept.stop(),
         store.watch(keys.window, changed),
@@ -37,6 +40,7 @@ define([
         store.watch(keys.panel, () => this.draw()),
         client.on('state', changed),
       ];
+      this.skips = { key: null, was: null, at: 0 }; /* whom the button skips, and whom it did until when */
       this.news = '';
       this.toldWindow = null; /* when the others were told of a result window here */
       this.summoned = false; /* the panel was called for, though it is empty */
@@ -50,6 +54,7 @@ define([
 
     acts() {
       const change = (fn) => (...args) => {
+        this.kept.refresh();
         this.kept.setList(fn(this.kept.list, ...args));
         this.news = '';
         this.drawn = null;
@@ -60,7 +65,7 @@ define([
         start: change((list) => model.start(list, this.random())),
         pause: change(model.pause),
         now: change((list) => ({ ...list, now: this.kept.run.until })),
-        skip: change((list) => model.skip(list, (model.current(list, this.kept.run) || model.next(list, this.kept.run) || {}).key)),
+        skip: change((list) => model.skip(list, this.aimed())),
         again: change((list) => model.start(model.again(list, this.kept.run, this.clock.now()), this.random())),
         clear: change(() => model.emptyList()),
         remove: change(model.remove),
@@ -75,6 +80,12 @@ define([
         hide: see(() => ({ shown: false })),
         open: see((open) => ({ open })),
       };
+    }
+
+    /* Whom "skip" means. */
+    aimed() {
+      const { key, was, at } = this.skips;
+      return was !== null && this.clock.now() - at < reaction ? was : key;
     }
 
     hangUp() {
@@ -101,6 +112,7 @@ define([
 
     /* Puts entries into the list, and says who was left out and why. */
     add(entries) {
+      this.kept.refresh(); /* another tab may have added, too */
       const told = model.add(this.kept.list, entries, this.clock.now());
       this.kept.setList(told.list);
       const { added, doubles, phoneless, over } = told;
@@ -169,7 +181,16 @@ define([
     draw() {
       const { list, run } = this.kept;
       this.drawn = { list, run, live: this.live() };
+      const { key } = model.current(list, run) || model.next(list, run) || { key: null };
+      if (key !== this.skips.key) this.skips = { key, was: this.skips.key, at: this.clock.now() };
       this.panel.draw(this.view());
+    }
+
+    /* The panel cannot be drawn: here nobody can see or stop what is dialled. */
+    broken() {
+      this.driver.distrust();
+      if (!this.toldBroken) this.errors.show(this.t('list.broken'));
+      this.toldBroken = true;
     }
 
     attach() {
@@ -190,6 +211,7 @@ define([
       this.tellOthers();
       this.drive();
       const active = model.active(this.kept.list, this.kept.run);
+      if (active && this.panel.ready) this.watch();
       if (active && !this.cancelTick) this.cancelTick = this.clock.after(1000, () => this.tick());
       this.openCard();
       const { list, run } = this.kept;
@@ -201,7 +223,7 @@ define([
     drive() {
       const { turn, driver } = this;
       const drove = turn.held;
-      turn.want(model.active(this.kept.list, this.kept.run));
+      turn.want(this.panel.ready && model.active(this.kept.list, this.kept.run));
       if (turn.held) {
         driver.take();
         driver.step();
@@ -238,6 +260,12 @@ define([
       if (open === (this.toldWindow !== null) && !(open && now - this.toldWindow >= again)) return;
       this.toldWindow = open ? now : null;
       this.store.set(keys.window, open ? { at: now } : null);
+    }
+
+    /* A page that is loaded anew sees how long nobody watched. */
+    watch() {
+      const now = this.clock.now();
+      if (Math.abs(now - (this.store.get(keys.watched) || 0)) >= beat) this.store.set(keys.watched, now);
     }
 
     /* And that it is time. */

@@ -7,7 +7,7 @@
             held: it waits for the result window, streak, halted: {run, reason} | null, attempt | null, done: {key: …}}
    An entry is {key, entity, id, name, url, company, lead, phones, phone, since, skip}; since is when it was put in
    line, so that what was done before does not count for it. Everything here is pure: what is given is not changed. */
-define(['../phone.js?v=%VERSION%'], function (phone) {
+define(['../phone.js?v=%VERSION%', '../text.js?v=%VERSION%'], function (phone, text) {
   'use strict';
 
   const version = 1;
@@ -16,11 +16,11 @@ define(['../phone.js?v=%VERSION%'], function (phone) {
   const longest = { name: 255, phone: 40 }; /* characters */
 
   const groups = { contact: 'contacts', company: 'companies', lead: 'leads' };
-  const outcomes = ['reached', 'busy', 'missed', 'failed', 'skipped'];
+  const outcomes = ['reached', 'busy', 'missed', 'failed', 'cancelled', 'skipped'];
 
   const cut = (value, length) => {
-    const text = String(value ?? '');
-    return (text.length > length ? [...text].slice(0, length).join('') : text).trim();
+    const line = text.plain(value);
+    return line.length > length ? [...line].slice(0, length).join('').trim() : line;
   };
 
   const isText = (value) => typeof value === 'string' && value !== '';
@@ -154,12 +154,12 @@ define(['../phone.js?v=%VERSION%'], function (phone) {
 
   /* How many of each state. */
   const counts = (list, run) => {
-    const made = { waiting: 0, dialling: 0, talking: 0, reached: 0, busy: 0, missed: 0, failed: 0, skipped: 0 };
+    const made = { waiting: 0, dialling: 0, talking: 0, reached: 0, busy: 0, missed: 0, failed: 0, cancelled: 0, skipped: 0 };
     list.entries.forEach((entry) => { made[stateOf(run, entry)] += 1; });
     return made;
   };
 
-  const unreached = ['busy', 'missed', 'failed', 'skipped'];
+  const unreached = ['busy', 'missed', 'failed', 'cancelled', 'skipped'];
 
   /* ---- What people do; each returns the list after it */
 

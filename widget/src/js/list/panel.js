@@ -12,9 +12,10 @@ define(['jquery', './drag.js?v=%VERSION%', '../text.js?v=%VERSION%'], function (
     /* templates  load(name) → promise     act   what is done when something is pressed: name → fn
        dark       the user's theme is      ns    the widget's event namespace
        clock      now                      t     translator
+       drawn      () when it can be seen for the first time
        failed     () when a template could not be loaded */
-    constructor({ templates, act, dark, ns, clock, t, failed }) {
-      Object.assign(this, { templates, act, ns, clock, t, failed });
+    constructor({ templates, act, dark, ns, clock, t, drawn, failed }) {
+      Object.assign(this, { templates, act, ns, clock, t, drawn, failed });
       this.$root = $('<section class="ringcast ringcast-list">').attr('aria-label', t('list.title')).toggleClass('ringcast_dark', dark).prop('hidden', true);
       this.drag = new Drag({ $root: this.$root, ns, drop: (key, index) => this.act.move(key, index), cancelled: () => this.arrange() });
       this.rows = new Map(); /* key → {node, row: what was drawn} */
@@ -30,6 +31,17 @@ define(['jquery', './drag.js?v=%VERSION%', '../text.js?v=%VERSION%'], function (
         .on('change', '[data-do=choose]', (e) => this.act.choose(this.keyOf(e), e.currentTarget.value))
         .appendTo(document.body);
       this.drag.bind();
+      this.watch();
+    }
+
+    /* Scrolling does not bubble. */
+    watch() {
+      this.$('rows').off('scroll').on('scroll', (e) => this.scrolled(e.currentTarget));
+    }
+
+    /* People can see what is done, and stop it. */
+    get ready() {
+      return this.template !== null;
     }
 
     keyOf(e) {
@@ -63,12 +75,12 @@ define(['jquery', './drag.js?v=%VERSION%', '../text.js?v=%VERSION%'], function (
     /* view: see list.js. The first time the templates have to be loaded. */
     async draw(view) {
       this.view = view;
-      if (!view.shown) {
-        this.$root.prop('hidden', true);
-        return;
-      }
-      if (!this.template && !(await this.build())) return;
-      this.refresh();
+      if (!view.shown) this.$root.prop('hidden', true);
+      if (!view.shown && (this.ready || !view.count)) return;
+      const first = !this.ready;
+      if (first && !(await this.build())) return;
+      if (this.view.shown) this.refresh();
+      if (first) this.drawn();
     }
 
     async build() {
@@ -79,13 +91,13 @@ define(['jquery', './drag.js?v=%VERSION%', '../text.js?v=%VERSION%'], function (
         const lang = Object.fromEntries(words.map((word) => [word, this.t('list.' + word)]));
         this.$root.html(panel.render({ lang, hint: this.t('list.hint', { name: this.t('widget.name') }) }));
         this.template = rows;
-        this.$('rows').on('scroll', (e) => this.scrolled(e.currentTarget));
+        this.watch();
       } catch {
         this.failed();
       } finally {
         this.building = false;
       }
-      return this.template !== null;
+      return this.ready;
     }
 
     refresh() {

@@ -51,6 +51,12 @@ define([], function () {
       this.store.set(prefix + id, null);
     }
 
+    /* Takes away what any user of this browser has left here for longer than a day: it tells of customers. */
+    sweep() {
+      const now = this.clock.now();
+      this.store.sweep(prefix, (draft) => !sound(draft) || !(now - draft.at < life));
+    }
+
     /* The drafts worth opening again, oldest first; the others are thrown away. */
     all() {
       const now = this.clock.now();

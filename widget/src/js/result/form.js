@@ -42,7 +42,7 @@ define(['jquery', './due.js?v=%VERSION%', './links.js?v=%VERSION%', '../text.js?
   const short = (value) => text.isolate(text.cut(value, longest));
 
   return class Form {
-    /* clock {now}   t   dark   lang  of dates    types [{id, name}] of tasks    save  see save.js: what new things are called
+    /* clock {now}   t   dark   lang  of dates    zone  see due.js    types [{id, name}] of tasks    save  see save.js: what new things are called
        on {input(), save(), cancel(), again()}  what the user does */
     constructor(parts) {
       Object.assign(this, parts);
@@ -76,10 +76,10 @@ define(['jquery', './due.js?v=%VERSION%', './links.js?v=%VERSION%', '../text.js?
       this.$control('note').attr('placeholder', t('result.placeholder'));
       this.$control('text').attr('placeholder', t('result.task_placeholder'));
       this.types.forEach(({ id, name }) => $('<option>').val(id).text(short(name)).appendTo(this.$control('type')));
-      const date = new Intl.DateTimeFormat(this.lang, { weekday: 'short', day: 'numeric', month: 'short' });
-      const now = this.clock.now();
+      const date = new Intl.DateTimeFormat(this.lang, { weekday: 'short', day: 'numeric', month: 'short', timeZone: this.zone });
+      this.now = this.clock.now(); /* that "tomorrow" may be read past midnight */
       due.choices.forEach((choice) => {
-        const day = choice === 'own' ? '' : ', ' + date.format(due.moment(choice, '', now));
+        const day = choice === 'own' ? '' : ', ' + date.format(due.moment(choice, '', this.now, this.zone));
         $('<option>').val(choice).text(t('result.due_' + choice) + day).appendTo(this.$control('due'));
       });
     }
@@ -143,7 +143,7 @@ define(['jquery', './due.js?v=%VERSION%', './links.js?v=%VERSION%', '../text.js?
       groups.forEach(({ match, entities }) => {
         const $group = groups.length > 1 ? $('<optgroup>').attr('label', short(match.name)).appendTo($select) : $select;
         entities.forEach((entity) => add($group, links.valueOf(entity), t('result.as_' + entity.type, { name: short(entity.name || '#' + entity.id) })));
-        if (match.type === 'contact') add($group, 'deal:' + match.id, t('result.new_deal'));
+        if (['contact', 'company'].includes(match.type)) add($group, links.dealOf(match), t('result.new_deal'));
       });
       if (who.kind !== 'unclear' && who.kind !== 'looking') add($select, 'new', t('result.new_contact'));
     }
@@ -164,8 +164,8 @@ define(['jquery', './due.js?v=%VERSION%', './links.js?v=%VERSION%', '../text.js?
       this.$('switch').prop('hidden', done.task);
       this.$('task').prop('hidden', done.task || !form.task);
       this.$control('link').prop('disabled', done.note);
-      this.$control('at').attr('min', due.local(this.clock.now()));
-      if (form.due === 'own' && !form.at) this.$control('at').val(due.proposal(this.clock.now()));
+      this.$control('at').attr('min', due.local(this.clock.now(), this.zone));
+      if (form.due === 'own' && !form.at) this.$control('at').val(due.proposal(this.clock.now(), this.zone));
 
       const chosen = links.entity(who, form.link);
       const href = chosen && links.card(chosen);
@@ -203,8 +203,9 @@ define(['jquery', './due.js?v=%VERSION%', './links.js?v=%VERSION%', '../text.js?
       this.$root.trigger('modal:centrify');
     }
 
+    /* What the fields say, and when what they say of days was true. */
     read() {
-      const form = { task: this.$root.find('[data-value="task"]').prop('checked') };
+      const form = { now: this.now, task: this.$root.find('[data-value="task"]').prop('checked') };
       Object.keys(captions).forEach((name) => {
         form[name] = this.$control(name).val() || '';
       });

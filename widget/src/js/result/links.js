@@ -4,9 +4,11 @@ define([], function () {
 
   const cards = { contact: 'contacts', company: 'companies', lead: 'leads', customer: 'customers' };
 
-  /* The choices' values: 'lead:5' and the like for what is there, 'deal:1001' for a new deal of contact 1001, 'new'
-     for a new contact, '' for nothing yet. */
+  /* The choices' values: 'lead:5' and the like for what is there, 'deal:1001' for a new deal of contact 1001,
+     'deal:company:2001' for one of a company, 'new' for a new contact, '' for nothing yet. */
   const valueOf = ({ type, id }) => type + ':' + id;
+
+  const newDeal = /^deal:(company:)?(.+)$/;
 
   const typed = (type) => (entity) => ({ ...entity, type });
 
@@ -40,6 +42,15 @@ define([], function () {
     entity: (who, value) => entities(who).find((entity) => valueOf(entity) === value) || null,
 
     valueOf,
+
+    /* The choice of a new deal for a contact or a company. */
+    dealOf: ({ type, id }) => 'deal:' + (type === 'company' ? 'company:' : '') + id,
+
+    /* Whose new deal a choice is, {type, id}; null for another choice. */
+    owner(value) {
+      const [, company, id] = newDeal.exec(value) || [];
+      return id ? { type: company ? 'company' : 'contact', id } : null;
+    },
 
     /* The choice that the window opens with. linked: the CRM's rule, see crm.js. */
     first(who, linked) {

@@ -12,11 +12,12 @@ define([], function () {
   const place = (step, path) => (places[step].find(([pattern]) => pattern.test(path)) || [null, 'foot'])[1];
 
   /* What the user can mend by choosing something else to link to. */
-  const ofTheLink = (step, code) => (code === 'gone' || code === 'forbidden') && step !== 'entity';
+  const ofTheLink = (code) => code === 'gone' || code === 'forbidden';
 
-  /* refusals(failure, {made, t}) → [{field, text}]; field 'foot' is none.
-     failure  {step, error}, see save.js   made  what was to be made: 'lead', 'contact' or '' */
-  return ({ step, error }, { made, t }) => {
+  /* refusals(failure, {made, choice, blind, t}) → [{field, text}]; field 'foot' is none.
+     failure  {step, error}, see save.js   made   what was to be made: 'lead', 'contact' or ''
+     choice   whether the user can choose what to link to   blind  whether the CRM cannot be searched for the number */
+  return ({ step, error }, { made, choice, blind, t }) => {
     const named = Object.entries(error.fields || {}).map(([path, text]) => {
       const field = place(step, path);
       return { field: field === 'deal' && made === 'contact' ? 'contact' : field, text };
@@ -24,11 +25,13 @@ define([], function () {
     const shown = named.filter(({ field }) => field !== 'foot');
     if (shown.length) return shown;
 
-    const known = ['forbidden', 'limit', 'gone'].includes(error.code);
+    const known = ['forbidden', 'limit', 'gone', 'session'].includes(error.code);
     const detail = named.map(({ text }) => text).join(' ') || error.message;
     const what = step === 'entity' ? made : step;
-    if (error.code === 'offline' || error.status >= 500) return [{ field: 'foot', text: t('result.lost_' + what) }];
-    const reason = t('result.' + (known ? error.code : 'failed'), { detail });
-    return [{ field: ofTheLink(step, error.code) ? 'link' : 'foot', text: t('result.not_' + what, { reason }) }];
+    const lost = blind && step === 'entity' ? 'result.blind_' : 'result.lost_';
+    if (error.code === 'offline' || error.status >= 500) return [{ field: 'foot', text: t(lost + what) }];
+    const onlyThis = ofTheLink(error.code) && !choice ? '_only' : '';
+    const reason = t('result.' + (known ? error.code + onlyThis : 'failed'), { detail });
+    return [{ field: ofTheLink(error.code) && choice && step !== 'entity' ? 'link' : 'foot', text: t('result.not_' + what, { reason }) }];
   };
 });

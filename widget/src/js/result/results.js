@@ -1,13 +1,17 @@
 /* Result windows: after a talk, one at a time, in one tab; what is typed survives a reload. */
 define([
-  'jquery', './drafts.js?v=%VERSION%', './form.js?v=%VERSION%', './links.js?v=%VERSION%', './refusals.js?v=%VERSION%', './save.js?v=%VERSION%',
-], function ($, Drafts, Form, links, refusals, Save) {
+  'jquery', './drafts.js?v=%VERSION%', './due.js?v=%VERSION%', './form.js?v=%VERSION%', './links.js?v=%VERSION%', './refusals.js?v=%VERSION%',
+  './save.js?v=%VERSION%', '../phone.js?v=%VERSION%',
+], function ($, Drafts, due, Form, links, refusals, Save, phone) {
   'use strict';
 
   const claimAgain = 6000; /* ms: by then the claim of a page that is gone is free again */
   const claimTries = 3;
   const hiddenTab = 1000; /* ms by which a tab that nobody looks at lets others open the windows */
+  const stale = 5000; /* ms after which somebody else may have put a stranger into the CRM */
   const ns = '.ringcast-result';
+
+  const numberOf = ({ call }) => call.phone || call.phone_raw;
 
   const blank = (call, who, link) => ({
     link, contact: who.kind === 'unknown' && who.name !== who.number ? call.name || '' : '', deal: '', note: '',
@@ -19,11 +23,12 @@ define([
        client  on, claim, calls                      visible () → whether this tab is looked at
        locks   navigator.locks, or null              page    window, for when it goes away
        lang    of dates                              user    the id of whoever sits here
-       over(is)  whether the cards of calls are to lie over the CRM's windows */
-    constructor({ Modal, crm, lookups, store, clock, t, dark, lang, behaviour, client, visible, locks, page, user, over }) {
-      Object.assign(this, { Modal, crm, lookups, clock, t, dark, lang, behaviour, client, visible, locks, page, over });
+       zone    the account's time zone, an IANA name or nothing */
+    constructor({ Modal, crm, lookups, store, clock, t, dark, lang, zone, behaviour, client, visible, locks, page, user }) {
+      Object.assign(this, { Modal, crm, lookups, clock, t, dark, lang, behaviour, client, visible, locks, page });
+      this.zone = due.zone(zone);
       this.drafts = new Drafts({ store, clock });
-      this.save = new Save({ crm, clock, t, user, lead: behaviour.lead });
+      this.save = new Save({ crm, clock, t, user, lead: behaviour.lead, zone: this.zone });
       this.windows = new Map(); /* call id → {draft, closed, form, modal, release}, open and to be opened */
       this.queue = Promise.resolve();
       this.waits = new Set(); /* cancels */
@@ -32,13 +37,12 @@ define([
 
     start() {
       const flush = () => this.drafts.flush();
+      this.drafts.sweep();
       this.page.addEventListener('pagehide', flush);
       this.offs = [
-        this.client.on('call', ({ call }) => {
-          this.update(call);
-          this.cover();
-        }),
+        this.client.on('call', ({ call }) => this.update(call)),
         this.client.on('state', ({ name }) => name === 'live' && this.resume()),
+        this.lookups.watch((number, matches) => this.windows.forEach((there) => phone.same(numberOf(there.draft), number) && this.learned(there, matches))),
         () => this.page.removeEventListener('pagehide', flush),
       ];
     }
@@ -47,7 +51,7 @@ define([
        there is to be none. */
     open(call, who) {
       if (!this.wanted(call, who)) return Promise.resolve();
-      const link = links.first(who, (match) => this.crm.linked(match));
+      const link = this.first(who);
       const done = { entity: null, contact: null, note: false, task: false, doubt: null };
       return this.line({ call: { ...call }, who: { ...who }, form: blank(call, who, link), done, at: this.clock.now(), touched: false });
     }
@@ -64,19 +68,27 @@ define([
       });
     }
 
+    /* The draft is this browser's, and a lock tells its tabs apart: nobody waits for the claim of the page before. */
     async reopen(id, tries) {
-      try {
-        await this.client.claim(id, 'result');
-      } catch (err) {
-        const forgotten = err.code === 'not_found'; /* by the gateway: nobody else will have it either */
-        if (!forgotten && tries > 1) this.later(claimAgain, () => this.reopen(id, tries - 1));
-        if (!forgotten) return;
-      }
+      const claimed = this.claimed(id, tries);
+      if (!this.locks && !(await claimed)) return;
       const draft = this.drafts.get(id); /* another tab may have finished it meanwhile */
       if (!draft || this.stopped) return;
       const known = this.client.calls.get(id);
       if (known && known.recording) draft.call.recording = known.recording;
       if (await this.line(draft)) this.client.claim(id, 'result', { done: true }).catch(() => {});
+    }
+
+    async claimed(id, tries) {
+      try {
+        await this.client.claim(id, 'result');
+        return true;
+      } catch (err) {
+        if (err.code === 'not_found') return true; /* the gateway has forgotten the call: nobody else will have it either */
+        if (tries <= 1) return false;
+        await new Promise((again) => this.later(claimAgain, again));
+        return this.claimed(id, tries - 1);
+      }
     }
 
     /* The recording became known. */
@@ -139,7 +151,7 @@ define([
       const { draft } = there;
       there.closing = false; /* saved or given up */
       const form = new Form({
-        clock: this.clock, t: this.t, dark: this.dark, lang: this.lang, types: this.crm.taskTypes(), save: this.save,
+        clock: this.clock, t: this.t, dark: this.dark, lang: this.lang, zone: this.zone, types: this.crm.taskTypes(), save: this.save,
         on: { input: () => this.typed(there), save: () => this.submit(there), cancel: () => there.modal.destroy(), again: () => this.search(there) },
       });
       there.form = form;
@@ -160,18 +172,54 @@ define([
           if (!this.stopped && !this.leave(there)) return false;
           $(document).off(keys);
           this.windows.delete(draft.call.id);
-          this.cover();
           if (!this.stopped) closed();
           return true;
         },
       });
       $(document).on('keydown' + keys, (e) => {
         const elsewhere = $(e.target).closest('.ringcast').not(form.$root).length > 0;
-        if (e.which === 27 && !elsewhere && !e.isDefaultPrevented()) there.modal.destroy();
+        const topmost = $('.modal').filter((i, modal) => $(modal).css('display') !== 'none').last().has(form.$root[0]).length > 0;
+        if (e.which === 27 && topmost && !elsewhere && !e.isDefaultPrevented()) there.modal.destroy();
       });
-      this.cover();
+      if (this.clock.now() - draft.at > stale) this.lookAgain(there);
       if (draft.done.doubt) form.wrong(this.refused(draft, { step: draft.done.doubt.step, error: { code: 'offline' } }));
       if (this.idle()) form.focus();
+    }
+
+    /* A draft that waited for other windows, or for its page to come back. */
+    async lookAgain(there) {
+      if (!this.strange(there)) return;
+      const { matches } = await this.lookups.find(numberOf(there.draft));
+      this.learned(there, matches);
+    }
+
+    /* Nobody is known to have the number, and nobody is being made. */
+    strange({ draft, saving }) {
+      const { who, done } = draft;
+      return !who.entity && !done.entity && !done.doubt && !saving;
+    }
+
+    /* It is known now who a stranger is. Who has typed a name for a new contact keeps that choice, and sees the others. */
+    learned(there, matches) {
+      const { draft, form } = there;
+      if (!matches.length || !this.strange(there) || this.windows.get(draft.call.id) !== there) return;
+      if (form) draft.form = form.read();
+      const { contact, deal } = draft.form;
+      const named = deal.trim() || contact.trim() !== blank(draft.call, draft.who).contact.trim();
+      this.tell(draft, matches);
+      if (!named) draft.form.link = this.first(draft.who);
+      this.drafts.keep(draft);
+      if (form) form.show(draft);
+    }
+
+    /* who: whoever the search has found, best first. */
+    tell({ who }, matches) {
+      const [best] = matches;
+      Object.assign(who, { kind: 'known', name: best.name || who.name, number: who.number || who.name, entity: best, chosen: best, matches });
+    }
+
+    first(who) {
+      return links.first(who, (match) => this.crm.linked(match));
     }
 
     /* Nobody talks, and nobody writes elsewhere in the page: the window may take the keyboard. */
@@ -183,11 +231,6 @@ define([
 
     calling() {
       return [...this.client.calls.values()].some((call) => call.state !== 'ended');
-    }
-
-    /* The cards of calls that ring or talk lie over a window: it may wait, they cannot. */
-    cover() {
-      this.over(this.windows.size > 0 && this.calling());
     }
 
     /* Whether the window may close now; if something was typed, the user is asked first. */
@@ -235,29 +278,40 @@ define([
         form.refresh(draft);
         form.wrong(this.refused(draft, failure));
       }
-      if (draft.done.entity) this.lookups.forget(draft.call.phone || draft.call.phone_raw); /* there is more to be found now */
+      if (draft.done.entity) this.spread(draft);
       there.saving = false;
       if (there.closing) there.modal.destroy();
     }
 
+    /* There is more to be found now. Who is new is told at once, to all: the CRM's own search takes a while to know. */
+    spread(draft) {
+      const number = numberOf(draft);
+      const made = this.save.made(draft);
+      if (made && phone.searchable(number)) this.lookups.learned(number, [made, ...(draft.who.matches || [])]);
+      else this.lookups.forget(number);
+    }
+
     refused(draft, failure) {
-      return refusals(failure, { made: this.save.makes(draft), t: this.t });
+      const { who, done } = draft;
+      const choice = !done.entity && !done.note && links.groups(who).length > 0;
+      return refusals(failure, { made: this.save.makes(draft), choice, blind: !phone.searchable(numberOf(draft)), t: this.t });
     }
 
     /* The CRM did not say who called: it is asked again. */
     async search(there) {
       const { draft, form } = there;
-      const { call, who } = draft;
+      const { who } = draft;
       form.busy(true);
-      try {
-        const matches = await this.crm.find(call.phone || call.phone_raw);
-        const [best = null] = matches;
-        Object.assign(who, best ? { kind: 'known', name: best.name, entity: best, chosen: best, matches } : { kind: 'unknown', matches: [] });
-        draft.form = { ...form.read(), link: links.first(who, (match) => this.crm.linked(match)) };
+      const matches = await this.crm.find(numberOf(draft)).catch(() => null);
+      if (this.windows.get(draft.call.id) !== there) return; /* closed meanwhile */
+      if (matches) {
+        if (matches.length) this.tell(draft, matches);
+        else Object.assign(who, { kind: 'unknown', matches: [] });
+        draft.form = { ...form.read(), link: this.first(who) };
         this.drafts.keep(draft);
         form.show(draft);
         form.wrong([]);
-      } catch {
+      } else {
         form.wrong([{ field: 'foot', text: this.t('result.unclear_still') }]);
       }
       form.busy(false);

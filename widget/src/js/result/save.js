@@ -1,6 +1,6 @@
 /* Saving a result: first what is new (a deal with its contact, or a contact), then the note, then the task. Each is
    done once: what is done stands in the draft, and what is left is done the next time. */
-define(['./due.js?v=%VERSION%', './links.js?v=%VERSION%'], function (due, links) {
+define(['./due.js?v=%VERSION%', './links.js?v=%VERSION%', '../phone.js?v=%VERSION%', '../text.js?v=%VERSION%'], function (due, links, phone, text) {
   'use strict';
 
   const indexing = 5000; /* ms that the CRM's search may take to find what was just made */
@@ -15,9 +15,9 @@ define(['./due.js?v=%VERSION%', './links.js?v=%VERSION%'], function (due, links)
   return class Save {
     /* crm   see crm.js                         user  the id of whoever sits here
        lead  whether a new contact gets a deal  t     translator
-       clock {now, after} */
-    constructor({ crm, clock, t, user, lead }) {
-      Object.assign(this, { crm, clock, t, user, lead });
+       clock {now, after}                       zone  see due.js */
+    constructor({ crm, clock, t, user, lead, zone }) {
+      Object.assign(this, { crm, clock, t, user, lead, zone });
     }
 
     /* What is new: '', 'contact', or 'lead' (with a contact of its own, or for one that is there). */
@@ -38,14 +38,29 @@ define(['./due.js?v=%VERSION%', './links.js?v=%VERSION%'], function (due, links)
       return typed(form.deal) || this.t('result.deal_name', { name: form.link === 'new' ? this.contactName(draft) : who.name });
     }
 
+    due({ due: choice, at, now }) {
+      return due.moment(choice, at, now || this.clock.now(), this.zone);
+    }
+
+    /* The new contact with what was made for him, as a match (see crm.js); null when there is none. */
+    made(draft) {
+      const { form, done } = draft;
+      const { entity, contact } = done;
+      const id = entity && (entity.type === 'contact' ? entity.id : contact);
+      if (form.link !== 'new' || !id) return null;
+      const leads = entity.type === 'lead' ? [{ id: entity.id, name: entity.name, url: links.card(entity) }] : [];
+      const who = { type: 'contact', id };
+      return { ...who, name: text.plain(this.contactName(draft)), url: links.card(who), company: null, leads, customers: [], responsible: null, partial: false };
+    }
+
     /* What the user has to mend before anything is asked of the CRM: field → key of a text; 'foot' is no field. */
     mistakes({ form, done }) {
       const found = {};
       if (form.task && !done.task) {
-        const at = due.moment(form.due, form.at, this.clock.now());
+        const at = this.due(form);
         if (!typed(form.text)) found.text = 'result.task_empty';
         if (Number.isNaN(at)) found.at = 'result.at_empty';
-        else if (at < this.clock.now()) found.at = 'result.at_past';
+        else if (at < this.clock.now()) found[form.due === 'own' ? 'at' : 'due'] = 'result.at_past';
       }
       if (!form.link && !done.entity) found.link = 'result.link_empty';
       const named = form.link === 'new' && (typed(form.contact) || typed(form.deal));
@@ -75,8 +90,7 @@ define(['./due.js?v=%VERSION%', './links.js?v=%VERSION%'], function (due, links)
       }
       if (form.task && !done.task) {
         await this.step(draft, 'task', keep, async () => {
-          const at = due.moment(form.due, form.at, this.clock.now());
-          await this.crm.addTask(target, { text: typed(form.text), type: form.type, at, responsible: this.user });
+          await this.crm.addTask(target, { text: typed(form.text), type: form.type, at: this.due(form), responsible: this.user });
           done.task = true;
         });
       }
@@ -100,23 +114,25 @@ define(['./due.js?v=%VERSION%', './links.js?v=%VERSION%'], function (due, links)
 
     async make(draft) {
       const { call, form, done } = draft;
-      const phone = call.phone || call.phone_raw;
+      const number = call.phone || call.phone_raw;
       const name = this.contactName(draft);
       if (this.makes(draft) === 'contact') {
-        const { id } = await this.crm.createContact({ name, phone });
+        const { id } = await this.crm.createContact({ name, phone: number });
         return { type: 'contact', id: String(id), name };
       }
-      const there = form.link.startsWith('deal:') ? form.link.slice('deal:'.length) : done.contact;
+      const owner = links.owner(form.link) || (done.contact && { type: 'contact', id: done.contact });
       const deal = this.dealName(draft);
-      const { id } = await this.crm.createLead({ name: deal, contact: there ? { id: there } : { name, phone } });
+      const { id, contactId } = await this.crm.createLead({ name: deal, ...(owner ? { [owner.type]: { id: owner.id } } : { contact: { name, phone: number } }) });
+      if (!owner) done.contact = contactId || null;
       return { type: 'lead', id: String(id), name: deal };
     }
 
-    /* Whether the CRM made it after all: whoever has the number now and had not, and the deals that are his now. */
+    /* Whether the CRM made it after all: whoever has the number now and had not, and the deals that are his now. A
+       number that cannot be looked for gives no answer: the user was told to look himself (see refusals.js). */
     async look(draft, keep) {
       const { call, form, who, done } = draft;
       const number = call.phone || call.phone_raw;
-      if (!number) return;
+      if (!phone.searchable(number)) return;
       await this.rest(done.doubt.at + indexing - this.clock.now());
       const groups = links.groups(who);
       const known = new Set(groups.flatMap(({ entities }) => entities.map(links.valueOf)));
@@ -126,14 +142,15 @@ define(['./due.js?v=%VERSION%', './links.js?v=%VERSION%'], function (due, links)
       } catch (error) {
         throw failed('entity', error);
       }
-      const wanted = ({ type, id }) => type === 'contact' && (form.link === 'new' ? !known.has('contact:' + id) : form.link === 'deal:' + id);
+      const owner = links.owner(form.link);
+      const wanted = (match) => (owner ? links.valueOf(match) === links.valueOf(owner) : match.type === 'contact' && !known.has(links.valueOf(match)));
       const contact = matches.find(wanted);
       if (!contact) return;
-      const deal = contact.leads.find(({ id, name }) => !known.has('lead:' + id) && (!name || name === done.doubt.name));
+      const deal = contact.leads.find(({ id, name }) => !known.has('lead:' + id) && (!name || text.plain(name) === text.plain(done.doubt.name)));
+      if (!owner) done.contact = contact.id; /* he may be there without the deal, which is then made for him */
       if (this.makes(draft) === 'contact') done.entity = { type: 'contact', id: contact.id, name: contact.name };
       else if (deal) done.entity = { type: 'lead', id: deal.id, name: deal.name || done.doubt.name };
       else if (contact.partial) throw failed('entity', Object.assign(new Error('not all deals are known'), { code: 'offline' }));
-      else done.contact = contact.id; /* he is there without the deal, which is then made for him */
       if (done.entity) done.doubt = null;
       keep();
     }

@@ -20,12 +20,12 @@ define([], function () {
     }
   };
 
-  /* The field "extensions": the CRM gives an object, user id → text, or the same as a JSON string. */
+  /* The field "extensions", user id → text: the CRM gives an object, or the same as a JSON string. */
   const extensions = (settings) => {
     const value = (settings || {}).extensions;
     try {
       const map = typeof value === 'string' ? JSON.parse(value) : value;
-      return map && typeof map === 'object' ? map : {};
+      return Object.fromEntries(Object.entries(typeof map === 'object' && map ? map : {}).map(([id, text]) => [id, String(text ?? '').trim()]));
     } catch {
       return {};
     }

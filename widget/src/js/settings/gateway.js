@@ -55,7 +55,8 @@ define([], function () {
       const { code, detail, errors } = responseJSON || {};
       if (!code) return new Refusal(status === 401 || status === 403 ? 'uninstalled' : 'stranger', { status });
       const fields = (errors || []).map(({ field, reason }) => ({ user: String(field).replace(/^(extensions|names)\./, ''), reason }));
-      return new Refusal(kinds[code] || 'other', { status, code, detail: detail || '' }, fields);
+      const kind = kinds[code] === 'fields' && !fields.length ? 'other' : kinds[code];
+      return new Refusal(kind || 'other', { status, code, detail: detail || '' }, fields);
     }
 
     /* A page is told neither what nor why it was not allowed to read. But whether there was anything at all, it is. */

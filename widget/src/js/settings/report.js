@@ -45,9 +45,14 @@ define(['./access.js?v=%VERSION%'], function (access) {
     return { tone: tones[known], text: t('settings.extension_' + known, { extension }) };
   };
 
-  /* answer is the gateway's. extensions: what it was asked about; me: the user's id; url, origin: of gateway and page. */
+  /* A user for whom the gateway holds other extensions than those asked about. */
+  const differs = ({ held, extensions }) => Boolean(held) && held.join() !== (extensions || []).map(({ extension }) => extension).join();
+
+  /* answer is the gateway's. extensions: what the form and the gateway have; me: the user's id; url, origin: of gateway and page. */
   const accepted = (answer, { t, extensions, me, admin, url, origin, name }) => ({
     refused: false,
+    kept: answer.admin ? answer.kept : undefined,
+    others: answer.users.filter(differs).map(({ id, held }) => [String(id), { tone: 'warn', text: t('settings.extension_held', { extensions: held.join(', ') || '—' }) }]),
     lines: [
       { tone: 'good', text: t('settings.reached', { host: new URL(url).host, account: answer.account }) },
       { tone: 'good', text: t('settings.allowed', { origin }) },
