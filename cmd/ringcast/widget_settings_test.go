@@ -51,10 +51,12 @@ accounts:
 	p.wait(`document.querySelector('.tile[data-code="ringcast"]')`)
 	p.text(`document.querySelector('.tile[data-code="ringcast"]').click()`)
 	const lines = `[...document.querySelectorAll('.ringcast-check .ringcast-check__line')].map((line) => line.textContent).join('\n')`
+	p.wait(`document.querySelector('.ringcast-consent input')`)
+	p.want(lines, "") // nobody is told anything before the consent
+	p.text(`document.querySelector('.ringcast-consent input').click()`)
 	p.wait(`/Account: acme/.test(` + lines + `)`)
 	p.wait(`document.querySelector('[name="extensions[99999]"]').value === '102'`)
 	p.text(`require('jquery')('[name="extensions[88888]"]').val('101, 103').trigger('change').length`)
-	p.text(`document.querySelector('.ringcast-consent input').click()`)
 	p.wait(`!document.querySelector('.js-widget-save').disabled`)
 	p.text(`document.querySelector('.js-widget-save').click()`)
 	const want = "99999:Boris:102 88888:Anna:101+103"
