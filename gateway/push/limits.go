@@ -42,9 +42,9 @@ const (
 	maxMessage = 16 << 10 // bytes of a frame that are read at all: a longer one ends with 1009
 	maxBody    = 8 << 10
 
-	commandsPerWindow = 60                    // more are refused: a call costs the amoCRM widget six claims
-	floodPerWindow    = 5 * commandsPerWindow // more frames close the session
-	pollsPerWindow    = 100                   // of a user, as are the others where there is no session to count them
+	commandsPerWindow = 60  // more are refused: a call costs the amoCRM widget six claims
+	floodPerWindow    = 100 // more frames close the session
+	pollsPerWindow    = 100 // of a user, as are the others where there is no session to count them
 	frameWindow       = 10 * time.Second
 	leasesPerSession  = 4 // clients of a user that come and go, for each session that he may have
 

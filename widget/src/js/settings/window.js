@@ -32,6 +32,7 @@ define([
       this.me = String(user.id ?? '');
       this.dark = Number(user.theme) === 2;
       this.name = (id) => this.title(id) || (this.held.users.get(id) || {}).name || id;
+      this.trusted = new Set(['', config.url]); /* addresses that may be asked without anybody's click; '': nobody is asked */
       this.asked = 0; /* how many questions the gateway was sent: only the last one's answer is shown */
     }
 
@@ -46,7 +47,7 @@ define([
       if (form.users().size) this.put('extensions', $('<p class="ringcast-settings__hint">').text(t(this.admin ? 'settings.extensions_hint' : 'settings.not_admin')));
       this.$others = $('<div class="ringcast-others">');
       if (form.users().size && this.admin) this.put('extensions', this.$others);
-      this.trusted = new Set(['', this.config.url, this.url()]); /* '': nobody is asked */
+      this.trusted.add(this.url());
       this.checkAgreed();
     }
 
