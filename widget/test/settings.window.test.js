@@ -57,6 +57,7 @@ const made = (over = {}) => {
     asked: 0, admin: true, t: translator('en'), me: '1', config: { url }, page: { location: { origin: 'https://acme.example.net' } },
     memory: { unsaved: false, emptied: new Set(), saving: Promise.resolve() }, held: new Held({ 1: '101' }), others: [],
     name: (id) => id, app: { constant: () => ({ 1: { title: 'An\u202ena\t' + 'x'.repeat(300) } }) },
+    trusted: new Set(),
     form: { open: true, extensions: () => ({ 1: '101' }), users: () => new Map([['1', { val() {} }]]), value: () => '' },
     errors: { ask: () => '', show: (message) => it.toasts.push(message) },
     kept: () => (it.kept += 1), show: (said) => (it.said = said),
