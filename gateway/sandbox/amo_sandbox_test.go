@@ -63,7 +63,6 @@ func (s *stage) plain(t *testing.T, user, path string) *tab {
 // testSandboxEightTabs: a browser has six connections for all of them, and a tab that held one for its pushes left none
 // to the seventh.
 func testSandboxEightTabs(t *testing.T, s *stage) {
-	t.Parallel()
 	tabs := make([]*tab, 8)
 	for i := range tabs {
 		tabs[i] = s.plain(t, anna, "/leads/")
