@@ -15,6 +15,7 @@ class Browser {
   constructor() {
     this.clock = new Clock();
     this.tabs = [];
+    this.held = new Map(); /* name of a lock → the promise of its last holder */
     this.searches = []; /* {tab, number, answer(matches), fail()} */
   }
 
@@ -42,6 +43,17 @@ class Browser {
     tab.lookups = new Lookups({ crm, client: tab.client, channel, clock: this.clock, random: () => this.tabs.indexOf(tab) / 10, ...over });
     this.tabs.push(tab);
     return tab;
+  }
+
+  /* As navigator.locks, for what is asked of it here. */
+  get locks() {
+    return {
+      request: (name, fn) => {
+        const turn = (this.held.get(name) || Promise.resolve()).then(fn);
+        this.held.set(name, turn);
+        return turn;
+      },
+    };
   }
 
   elect(tab) {
@@ -144,11 +156,45 @@ test('where tabs do not share a connection, one asks all the same', async () => 
   const browser = new Browser();
   const answers = [null, null, null].map((leader) => browser.open(leader).lookups.find(number));
   await flush();
-  await browser.clock.pass(150);
+  await browser.clock.pass(200);
   assert.equal(browser.searches.length, 1);
   browser.searches[0].answer([ivan]);
   assert.deepEqual((await Promise.all(answers)).map(({ state }) => state), ['found', 'found', 'found']);
   await browser.clock.pass(20000);
+  assert.equal(browser.searches.length, 1);
+});
+
+test('tabs that begin in the same moment: a lock leaves the search to one of them', async () => {
+  const browser = new Browser();
+  const answers = [null, null].map((leader) => browser.open(leader, { random: () => 0, locks: browser.locks, scope: 'acme.' }).lookups.find(number));
+  await browser.clock.pass(200);
+  assert.equal(browser.searches.length, 1);
+  browser.searches[0].answer([ivan]);
+  assert.deepEqual((await Promise.all(answers)).map(({ state }) => state), ['found', 'found']);
+  await browser.clock.pass(20000);
+  assert.equal(browser.searches.length, 1);
+  assert.deepEqual([...browser.held.keys()].length, 1);
+});
+
+test('a page that may not have locks asks all the same', async () => {
+  const locks = { request: () => Promise.reject(new DOMException('denied', 'SecurityError')) };
+  const browser = new Browser();
+  const answer = browser.open(true, { locks, scope: 'acme.' }).lookups.find(number);
+  await flush();
+  browser.searches[0].answer([ivan]);
+  assert.equal((await answer).state, 'found');
+  assert.equal(browser.searches.length, 1);
+});
+
+test('a late tab where none leads hears what the others know before it asks', async () => {
+  const browser = new Browser();
+  const first = browser.open(null, { random: () => 0 }).lookups.find(number);
+  await browser.clock.pass(200);
+  browser.searches[0].answer([ivan]);
+  await first;
+  const late = browser.open(null, { random: () => 0 }).lookups.find(number);
+  await browser.clock.pass(100);
+  assert.equal((await late).state, 'found');
   assert.equal(browser.searches.length, 1);
 });
 

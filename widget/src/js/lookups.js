@@ -7,7 +7,8 @@ define(['./phone.js?v=%VERSION%'], function (phone) {
   const mostKept = 100; /* numbers */
   const silence = 2000; /* ms in which the leader says that it heard; then this tab asks the CRM itself */
   const spread = 500; /* ms by which tabs differ in that, so that the first can tell the others */
-  const undecided = 150; /* the same where tabs have no leader: whoever is first asks for all */
+  const hearing = 120; /* ms in which another tab says what it knows, where tabs have no leader */
+  const undecided = 80; /* ms by which such tabs differ: whoever is first asks for all */
   const answering = 8000; /* ms in which a search that somebody has begun comes to an end */
 
   const pause = 1100; /* ms from the end of one search to the next: the CRM takes seven requests a second, and a search is up to four */
@@ -16,9 +17,10 @@ define(['./phone.js?v=%VERSION%'], function (phone) {
   /* What the tabs say to each other, key being phone.key of the number:
        {ask: key, number}       {busy: key}       {told: key, result}       {learned: key, number, result}       {forget: key} */
   return class Lookups {
-    /* crm {find}   client {state.leader, on}   channel  a BroadcastChannel of this user's tabs, or null   clock   random */
-    constructor({ crm, client, channel, clock, random = Math.random }) {
-      Object.assign(this, { crm, client, channel, clock, random });
+    /* crm {find}   client {state.leader, on}   channel  a BroadcastChannel of this user's tabs, or null
+       locks  navigator.locks, or null           scope    what distinguishes this user's locks        clock   random */
+    constructor({ crm, client, channel, locks, scope, clock, random = Math.random }) {
+      Object.assign(this, { crm, client, channel, locks, scope, clock, random });
       this.kept = new Map(); /* key → {result, at}, the oldest first */
       this.waiting = new Map(); /* key → {number, promise, resolve, cancel, searching} */
       this.listeners = new Set();
@@ -82,7 +84,7 @@ define(['./phone.js?v=%VERSION%'], function (phone) {
       } else {
         this.post({ ask: key, number });
         if (leader === false) this.patience(key, silence + spread * this.random());
-        else this.patience(key, undecided * this.random());
+        else this.patience(key, hearing + undecided * this.random());
       }
     }
 
@@ -103,7 +105,13 @@ define(['./phone.js?v=%VERSION%'], function (phone) {
       wait.searching = true;
       wait.cancel();
       this.post({ busy: key });
-      this.turn = this.turn.then(() => this.paused()).then(() => this.waiting.get(key) === wait && this.ask(key, wait));
+      this.turn = this.turn.then(() => this.paused()).then(() => this.alone(key, wait));
+    }
+
+    /* A tab that was too busy to hear of another's search waits for its end, and has been told by then. */
+    alone(key, wait) {
+      const ask = () => this.waiting.get(key) === wait && this.ask(key, wait);
+      return this.locks ? this.locks.request(this.scope + 'search.' + key, ask).catch(ask) : ask();
     }
 
     paused() {

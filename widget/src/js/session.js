@@ -46,7 +46,7 @@ define([
       const telephone = new Telephone({ client });
       const opener = new Opener({ app, page });
 
-      this.lookups = new Lookups({ crm, client, channel: channel('lookups'), clock });
+      this.lookups = new Lookups({ crm, client, channel: channel('lookups'), locks, scope, clock });
       this.dialer = new Dialer({ client, errors, clock, t, dialling: (number, known) => this.desk.dialling(number, known) });
       this.alerts = new Alerts({ store, locks, scope, clock, t, page, behaviour: rules, visible });
       this.announce = new Announce({ client, page, notices, behaviour: rules, clock, t, me, colleague });
