@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os/exec"
 	"slices"
 	"testing"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"ringcast/gateway"
 	"ringcast/gateway/sandbox"
 	"ringcast/static"
+	"ringcast/static/browsertest"
 )
 
 // nobody is a sink that takes everything.
@@ -70,26 +70,7 @@ func newDemo(t *testing.T, cfg sandbox.PBXConfig) (url string, pbx *sandbox.PBX)
 // announced in allowed.
 func newTab(t *testing.T, width, height int64, allowed ...string) context.Context {
 	t.Helper()
-	chromium := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			chromium = path
-			break
-		}
-	}
-	if chromium == "" {
-		t.Fatal("no browser: install Chromium (Debian: apt install chromium) and have it in the PATH")
-	}
-	opts := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
-		chromedp.ExecPath(chromium), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("force-prefers-reduced-motion", true))
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewExecAllocator(ctx, opts...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-
+	ctx := browsertest.New(t)
 	if err := chromedp.Do(ctx, chromedp.EmulateViewport(width, height)); err != nil {
 		t.Fatalf("the browser does not start: %v", err)
 	}

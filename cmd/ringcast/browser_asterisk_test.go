@@ -5,6 +5,7 @@ import (
 
 	"ringcast/gateway"
 	"ringcast/gateway/asterisk/asterisktest"
+	"ringcast/static/browsertest"
 )
 
 // desks are an office with both users at their pages, and beside each what his session is told.
@@ -17,7 +18,7 @@ type desks struct {
 // newDesks opens an office where both users are at work. name is that of their pictures.
 func newDesks(t *testing.T, name string, lab *asterisktest.Lab, ami string) *desks {
 	t.Helper()
-	browser := newBrowser(t)
+	browser := browsertest.New(t)
 	o := newOffice(t, lab, ami)
 	d := &desks{o, o.desk(browser, name+"-anna", anna), o.desk(browser, name+"-boris", boris), o.tab(anna), o.tab(boris)}
 	o.sessions(4)

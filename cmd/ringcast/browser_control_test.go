@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"ringcast/gateway/sandbox"
+	"ringcast/static/browsertest"
 )
 
 // TestBrowserExamplePageControlsCalls does with a call what examples/page has buttons for, and looks at the telephones.
@@ -15,7 +16,7 @@ func TestBrowserExamplePageControlsCalls(t *testing.T) {
 	files := httptest.NewServer(http.FileServer(http.Dir("../../examples/page")))
 	t.Cleanup(files.Close)
 	p, pbx := startWithPBX(t, &site{Server: files}, "")
-	browser := newBrowser(t)
+	browser := browsertest.New(t)
 	open := func(name, user string, width int64) *page {
 		page := openPage(browser, t, name, files.URL+"/#gateway="+p.web, width, 760)
 		page.wait(fmt.Sprintf(`(() => { const form = document.querySelector('#setup'); form.token.value = %q; form.requestSubmit(); return true; })()`,

@@ -6,6 +6,7 @@ import (
 
 	"ringcast/gateway"
 	"ringcast/gateway/push"
+	"ringcast/static/browsertest"
 )
 
 // demoPage is the demo's page as somebody who tries it out has it: two CRM windows above, telephones below.
@@ -37,7 +38,7 @@ func (d *demoPage) ring(number, extensions string) {
 func TestDemoInTheBrowser(t *testing.T) {
 	t.Parallel()
 	p := start(t, "demo", "-listen", "127.0.0.1:0")
-	whole := openPage(newBrowser(t), t, "demo", p.web+"/", 1440, 900)
+	whole := openPage(browsertest.New(t), t, "demo", p.web+"/", 1440, 900)
 	d := &demoPage{whole, whole.in(`[data-window="101"] iframe`), whole.in(`[data-window="102"] iframe`)}
 	d.anna.wait(hasWidget)
 	d.boris.wait(hasWidget)

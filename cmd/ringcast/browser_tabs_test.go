@@ -16,6 +16,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"ringcast/gateway"
+	"ringcast/static/browsertest"
 )
 
 // tabsPage is a page of somebody's own, as each of a user's tabs has it: it notes what it hears and when, shows
@@ -125,7 +126,7 @@ func newDesk(t *testing.T, tabs int, query string) *desk {
 	s := newTabsServer(t)
 	p := start(t, "serve", "-config", configFile(t, strings.Replace(twoAccounts, goodOrigin, s.URL, 1)))
 	s.page = fmt.Sprintf(tabsPage, p.web, tokenOf(t, "acme", "88888"))
-	return &desk{p, s, openTabs(newBrowser(t), t, s.URL, tabs, query)}
+	return &desk{p, s, openTabs(browsertest.New(t), t, s.URL, tabs, query)}
 }
 
 // lead tells who holds the connection, and who does not.
@@ -269,7 +270,7 @@ func TestBrowserTabsOfTheWidget(t *testing.T) {
 	p := start(t, "demo", "-listen", "127.0.0.1:0")
 	var demo demoConfigJSON
 	p.request(http.MethodGet, p.web+"/demo/config.json", "").decode(t, http.StatusOK, &demo)
-	browser := newBrowser(t)
+	browser := browsertest.New(t)
 	var tabs []*page
 	for i := range 5 {
 		tab := openPage(browser, t, fmt.Sprintf("crm-%d", i), demo.Users[0].CRM, 1100, 800)
@@ -307,7 +308,7 @@ func TestBrowserExamplePage(t *testing.T) {
 	files := httptest.NewServer(http.FileServer(http.Dir("../../examples/page")))
 	t.Cleanup(files.Close)
 	p := start(t, "serve", "-config", configFile(t, strings.Replace(twoAccounts, goodOrigin, files.URL, 1)))
-	browser := newBrowser(t)
+	browser := browsertest.New(t)
 	boris := p.open(tokenOf(t, "acme", "99999"), "", nil)
 
 	mine := openPage(browser, t, "example", files.URL+"/#gateway="+p.web, 760, 900)

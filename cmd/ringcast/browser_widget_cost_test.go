@@ -16,6 +16,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"ringcast/gateway/sandbox"
+	"ringcast/static/browsertest"
 )
 
 // What the widget costs the CRM's page is taken from the browser's own trace: the time that the main thread really worked
@@ -131,7 +132,7 @@ func TestWidgetCostsLittleAtLoad(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t, nil)
 	run, _ := w.serve()
-	tab := w.seat(newBrowser(t), anna).visit("/leads/")
+	tab := w.seat(browsertest.New(t), anna).visit("/leads/")
 	var widget, page []float64
 	for range 7 {
 		every, touched := tasks(tab.trace(func() {
@@ -265,7 +266,7 @@ func TestWidgetCostsLittleAnEvent(t *testing.T) {
 		cfg.Settings = map[string]any{"behaviour": `{"result":"never","notify":"never"}`} // what the CRM does then is its own
 	})
 	run, _ := w.serve()
-	browser := newBrowser(t)
+	browser := browsertest.New(t)
 	bare := w.bare(browser, run.web)
 	tab := w.seat(browser, anna).visit("/leads/", permission)
 	if _, err := chromedp.Call(tab.ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}); err != nil {
@@ -372,7 +373,7 @@ func TestWidgetRests(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t, nil)
 	run, _ := w.serve()
-	tab := w.seat(newBrowser(t), anna).visit("/leads/", clockwork)
+	tab := w.seat(browsertest.New(t), anna).visit("/leads/", clockwork)
 	run.untilMetric(`ringcast_sessions{rung="ws"}`, 1)
 	const rest = `rest(600000)`
 	atRest := func(after string) {

@@ -9,12 +9,13 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"ringcast/gateway/sandbox"
+	"ringcast/static/browsertest"
 )
 
 // newSlowBrowser is a browser that slows the timers of hidden pages down, as people's browsers do.
 func newSlowBrowser(t *testing.T) context.Context {
 	t.Helper()
-	return newBrowser(t, chromedp.Flag("disable-background-timer-throttling", false),
+	return browsertest.New(t, chromedp.Flag("disable-background-timer-throttling", false),
 		chromedp.Flag("disable-renderer-backgrounding", false), chromedp.Flag("disable-backgrounding-occluded-windows", false))
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"ringcast/gateway/asterisk/asterisktest"
 	"ringcast/gateway/phonet"
+	"ringcast/static/browsertest"
 )
 
 // The vendor's page on the protocol has these lines. They run as they stand there: the name is resolved to this
@@ -94,7 +95,7 @@ accounts:
 	if err != nil {
 		t.Fatal(err)
 	}
-	browser := newBrowser(t, chromedp.Flag("host-resolver-rules", "MAP "+vendorDomain+":443 127.0.0.1:"+port),
+	browser := browsertest.New(t, chromedp.Flag("host-resolver-rules", "MAP "+vendorDomain+":443 127.0.0.1:"+port),
 		chromedp.Flag("ignore-certificate-errors", true))
 	page := openPage(browser, t, "phonet", crm.URL, 800, 600)
 	page.wait("opened")

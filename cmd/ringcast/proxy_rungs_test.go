@@ -11,6 +11,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"ringcast/gateway/sandbox"
+	"ringcast/static/browsertest"
 )
 
 // network is what lies between a page and Ringcast, and what has to come of it.
@@ -91,7 +92,7 @@ func networks() []network {
 // TestProxies has a page behind each proxy show a call and dial a clicked number, over the best rung that works there.
 func TestProxies(t *testing.T) {
 	t.Parallel()
-	browser := newBrowser(t)
+	browser := browsertest.New(t)
 	// Most of their time is waiting, so all run at once, and do what is work one after another.
 	work := make(chan struct{}, 2)
 	var running sync.WaitGroup

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"ringcast/gateway/sandbox"
+	"ringcast/static/browsertest"
 )
 
 // devScript is a widget that shows a text, in a template, with a style sheet.
@@ -118,7 +119,7 @@ func TestDevelopmentShowsEachChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	crm.Handler = amo
-	b := newBrowser(t)
+	b := browsertest.New(t)
 	p := openPage(b, t, "dev", server.URL+"/leads/?user=88888", 1000, 700)
 	sign := func(text, color string) string {
 		return `(s => s && s.textContent === '` + text + `' && getComputedStyle(s).color === '` + color + `')(document.querySelector('.ringcast-sign'))`

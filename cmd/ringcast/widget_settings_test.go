@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"ringcast/gateway/sandbox"
+	"ringcast/static/browsertest"
 	"ringcast/widget"
 )
 
@@ -47,7 +48,7 @@ accounts:
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := openPage(newBrowser(t), t, "widget-settings", server.URL+"/settings/widgets/?user="+anna, 1180, 1500)
+	p := openPage(browsertest.New(t), t, "widget-settings", server.URL+"/settings/widgets/?user="+anna, 1180, 1500)
 	p.wait(`document.querySelector('.tile[data-code="ringcast"]')`)
 	p.text(`document.querySelector('.tile[data-code="ringcast"]').click()`)
 	const lines = `[...document.querySelectorAll('.ringcast-check .ringcast-check__line')].map((line) => line.textContent).join('\n')`

@@ -10,6 +10,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"ringcast/gateway/sandbox"
+	"ringcast/static/browsertest"
 )
 
 // The card of a call in the page of the pretend amoCRM, in a real browser.
@@ -81,7 +82,7 @@ func (s *stage) asks(t *testing.T, action string, n int) object {
 
 func TestCardInTheSandbox(t *testing.T) {
 	t.Parallel()
-	browser := newBrowser(t)
+	browser := browsertest.New(t)
 	for name, run := range map[string]func(*testing.T, *stage){
 		"FromTheRingToTheEnd":                   testCardLife,
 		"FailuresAreSaidOnTheCard":              testCardFailure,

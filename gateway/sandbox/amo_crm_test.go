@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ringcast/gateway/sandbox"
+	"ringcast/static/browsertest"
 )
 
 // These tests are about who calls, looked up in the CRM, and about the CRM's stored notifications.
@@ -119,7 +120,7 @@ func TestNotificationsInTheSandbox(t *testing.T) {
 // onStages runs each with a stage of its own, one after another in one browser.
 func onStages(t *testing.T, tests map[string]func(*testing.T, *stage)) {
 	t.Helper()
-	browser := newBrowser(t)
+	browser := browsertest.New(t)
 	for name, run := range tests {
 		t.Run(name, func(t *testing.T) { run(t, newStageOf(browser, t, callersConfig())) })
 	}

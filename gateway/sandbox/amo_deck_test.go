@@ -9,6 +9,8 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+
+	"ringcast/static/browsertest"
 )
 
 // All cards together in the page of the pretend amoCRM, in a real browser: where they stand, how long they stay, what
@@ -16,7 +18,7 @@ import (
 
 func TestDeckInTheSandbox(t *testing.T) {
 	t.Parallel()
-	browser := newBrowser(t)
+	browser := browsertest.New(t)
 	for name, run := range map[string]func(*testing.T, *stage){
 		"IsMovedAndStaysInside":              testDeckMoved,
 		"IsUsedByKeyboardAlone":              testDeckKeys,

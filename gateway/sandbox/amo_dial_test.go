@@ -9,6 +9,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"ringcast/gateway/sandbox"
+	"ringcast/static/browsertest"
 )
 
 // These tests are about numbers that are clicked, and about what users are told when something fails.
@@ -40,7 +41,7 @@ func (s *stage) clicked() []string {
 
 func TestWidgetClickToCall(t *testing.T) {
 	t.Parallel()
-	browser := newBrowser(t)
+	browser := browsertest.New(t)
 	t.Run("Everywhere", func(t *testing.T) { testClickEverywhere(t, newStageOf(browser, t, dialConfig())) })
 	t.Run("EachFailureIsExplained", func(t *testing.T) { testClickFailures(t, newStageOf(browser, t, dialConfig())) })
 	t.Run("ShownAtOnce", func(t *testing.T) { testClickShown(t, newStageOf(browser, t, dialConfig())) })
@@ -142,7 +143,7 @@ func (g *fakeGateway) away() {
 
 func TestWidgetErrors(t *testing.T) {
 	t.Parallel()
-	browser := newBrowser(t)
+	browser := browsertest.New(t)
 	t.Run("ConnectionLostIsToldOnceInThreeTabs", func(t *testing.T) { testLostInThreeTabs(t, newStage(browser, t)) })
 	t.Run("RefusalIsToldOnceInThreeTabs", func(t *testing.T) { testRefusedInThreeTabs(t, newStage(browser, t)) })
 	t.Run("WhoHasNoExtensionIsLeftInPeace", func(t *testing.T) { testNoExtension(t, newSettingsStage(browser, t, nil)) })

@@ -10,6 +10,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"ringcast/gateway/sandbox"
+	"ringcast/static/browsertest"
 	"ringcast/widget"
 )
 
@@ -20,7 +21,7 @@ func TestWidgetSpeaksTheLanguagesOf(t *testing.T) {
 	for _, platform := range []widget.Platform{widget.AmoCRM, widget.Kommo} {
 		t.Run(string(platform), func(t *testing.T) {
 			t.Parallel()
-			browser := newBrowser(t)
+			browser := browsertest.New(t)
 			for _, lang := range platform.Locales() {
 				t.Run(lang, func(t *testing.T) { testLanguage(browser, t, platform, lang) })
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"ringcast/gateway/sandbox"
+	"ringcast/static/browsertest"
 )
 
 // These tests are about the call list: who gets into it from the CRM's lists, and how it is called.
@@ -129,20 +130,20 @@ func TestCallListWaitsForTheResultInTheSandbox(t *testing.T) {
 	t.Parallel()
 	cfg := listConfig()
 	cfg.Settings = map[string]any{"behaviour": `{"interval":3,"result":"always","notify":"never"}`}
-	testListResult(t, newStageOf(newBrowser(t), t, cfg))
+	testListResult(t, newStageOf(browsertest.New(t), t, cfg))
 }
 
 func TestCallListOfFiveHundredInTheSandbox(t *testing.T) {
 	t.Parallel()
 	cfg := listConfig()
 	cfg.Contacts = crowd(510)
-	testListLarge(t, newStageOf(newBrowser(t), t, cfg))
+	testListLarge(t, newStageOf(browsertest.New(t), t, cfg))
 }
 
 // stages runs tests in one browser, each on a stage of its own.
 func stages(t *testing.T, cfg sandbox.AmoConfig, tests map[string]func(*testing.T, *stage)) {
 	t.Helper()
-	browser := newBrowser(t)
+	browser := browsertest.New(t)
 	for name, run := range tests {
 		t.Run(name, func(t *testing.T) { run(t, newStageOf(browser, t, cfg)) })
 	}

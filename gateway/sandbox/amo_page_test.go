@@ -11,6 +11,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"ringcast/gateway/sandbox"
+	"ringcast/static/browsertest"
 )
 
 // These tests run the zip's own files in the page of the pretend amoCRM, in a real browser, against a fake gateway.
@@ -24,7 +25,7 @@ const (
 
 func TestWidgetInTheSandbox(t *testing.T) {
 	t.Parallel()
-	browser := newBrowser(t)
+	browser := browsertest.New(t)
 	for name, run := range map[string]func(*testing.T, *stage){
 		"KnownCaller":                         testKnownCaller,
 		"UnknownCaller":                       testUnknownCaller,

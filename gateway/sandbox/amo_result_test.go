@@ -10,6 +10,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"ringcast/gateway/sandbox"
+	"ringcast/static/browsertest"
 )
 
 // These tests are about the window after a talk. The account has a caller for each row of the rule that says what a
@@ -136,7 +137,7 @@ func (s *resultStage) posts(path string) int {
 func runResultTests(t *testing.T, tests map[string]func(*testing.T, *resultStage)) {
 	t.Helper()
 	t.Parallel()
-	browser := newBrowser(t)
+	browser := browsertest.New(t)
 	for name, run := range tests {
 		t.Run(name, func(t *testing.T) { run(t, newResultStage(browser, t, nil)) })
 	}
@@ -180,7 +181,7 @@ func TestResultWindowComesBack(t *testing.T) {
 
 func TestResultWindowWhereAndWhen(t *testing.T) {
 	t.Parallel()
-	browser := newBrowser(t)
+	browser := browsertest.New(t)
 	behave := func(value string) func(*sandbox.AmoConfig) {
 		return func(cfg *sandbox.AmoConfig) { cfg.Settings = map[string]any{"behaviour": value} }
 	}

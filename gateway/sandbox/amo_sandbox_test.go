@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"ringcast/gateway/sandbox"
+	"ringcast/static/browsertest"
 )
 
 // These tests are about the pretend amoCRM itself in a real browser: what it gives to widgets, and what the harness of
@@ -13,7 +14,7 @@ import (
 
 func TestTheSandboxPage(t *testing.T) {
 	t.Parallel()
-	browser := newBrowser(t)
+	browser := browsertest.New(t)
 	for name, run := range map[string]func(*testing.T, *stage){
 		"ListsAndTheirMenu":            testSandboxLists,
 		"SeveralTelephonies":           testSandboxTelephonies,

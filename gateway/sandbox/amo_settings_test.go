@@ -17,6 +17,7 @@ import (
 
 	"ringcast/gateway/sandbox"
 	"ringcast/static"
+	"ringcast/static/browsertest"
 	"ringcast/widget"
 )
 
@@ -78,6 +79,13 @@ func (g *settingsGateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	g.asked = append(g.asked, q)
 	g.answer(w, q, claims["is_admin"] == true)
+}
+
+// questions lists what was asked and understood.
+func (g *settingsGateway) questions() []settingsQuestion {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.asked)
 }
 
 func (g *settingsGateway) answer(w http.ResponseWriter, q settingsQuestion, admin bool) {
@@ -220,7 +228,7 @@ func (b *tab) contains(expression string, parts ...string) {
 
 func TestWidgetSettings(t *testing.T) {
 	t.Parallel()
-	browser := newBrowser(t)
+	browser := browsertest.New(t)
 	for name, run := range map[string]func(*testing.T, *settingsStage){
 		"CheckedWhenItOpens":                   testSettingsChecked,
 		"DarkTheme":                            testSettingsDark,
@@ -267,7 +275,7 @@ func testSettingsChecked(t *testing.T, s *settingsStage) {
 	b.contains(`document.querySelector('.ringcast-consent').textContent`, strings.TrimPrefix(s.settings.srv.URL, "http://"))
 	b.want(`document.querySelector('.ringcast-consent input').checked`, "true")
 	b.picture("settings")
-	if n := len(s.settings.asked); n != 1 {
+	if n := len(s.settings.questions()); n != 1 {
 		t.Errorf("the gateway was asked %d times", n)
 	}
 }
@@ -328,7 +336,7 @@ func testSettingsNotAdmin(t *testing.T, s *settingsStage) {
 	b.click(".js-widget-save")
 	b.wait(`__sandbox.saves.length === 1`)
 	b.wait(`/103/.test(` + marks(boris) + `)`) // the check that followed
-	for _, q := range s.settings.asked {
+	for _, q := range s.settings.questions() {
 		if q.Save {
 			t.Errorf("somebody who is no administrator saved %+v", q)
 		}
@@ -353,15 +361,13 @@ func testSettingsBehaviour(t *testing.T, s *settingsStage) {
 	if !maps.Equal(saved, want) {
 		t.Errorf("saved %v, want %v", saved, want)
 	}
-	n := len(s.settings.asked)
+	n := len(s.settings.questions())
 	b.click(".modal-body__close")
 	b.click(`.tile[data-code="ringcast"]`)
 	b.wait(`document.querySelector('[data-setting=result]') && document.querySelector('[data-setting=result]').value === 'unknown'`)
 	b.want(`document.querySelectorAll('.ringcast-check').length + ' ' + document.querySelector('[data-setting=sound]').checked`, "1 false")
 	s.until(t, "the check", func() bool {
-		s.settings.mu.Lock()
-		defer s.settings.mu.Unlock()
-		return len(s.settings.asked) > n
+		return len(s.settings.questions()) > n
 	})
 }
 
@@ -438,11 +444,10 @@ func testSettingsHeld(t *testing.T, s *settingsStage) {
 	b.click("[data-setting=sound]")
 	b.click(".js-widget-save")
 	b.wait(`/^The extensions are saved/.test(document.querySelector('.ringcast-check .ringcast-check__line').textContent)`)
-	s.settings.mu.Lock()
-	if last := s.settings.asked[len(s.settings.asked)-1]; !last.Save || len(last.Extensions) > 0 {
+	asked := s.settings.questions()
+	if last := asked[len(asked)-1]; !last.Save || len(last.Extensions) > 0 {
 		t.Errorf("told to save %+v", last)
 	}
-	s.settings.mu.Unlock()
 	b.fill("extensions["+boris+"]", "")
 	b.click(".js-widget-save")
 	s.until(t, "what was emptied", func() bool { return s.settings.has()[boris] == "" })

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http/httptest"
-	"os/exec"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -112,34 +110,6 @@ func packed(t *testing.T, cfg widget.Config) []byte {
 		t.Fatal(err)
 	}
 	return out.Bytes()
-}
-
-// newBrowser starts a headless Chromium.
-func newBrowser(t *testing.T) context.Context {
-	t.Helper()
-	path := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
-		if found, err := exec.LookPath(name); err == nil {
-			path = found
-			break
-		}
-	}
-	if path == "" {
-		t.Fatal("no browser: install Chromium (Debian: apt install chromium) and have it in the PATH")
-	}
-	opts := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
-		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("force-prefers-reduced-motion", true))
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewExecAllocator(ctx, opts...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("the browser does not start: %v", err)
-	}
-	return ctx
 }
 
 // at returns a profile of the browser, by any name: its tabs share cookies, storage and channels with each other and
