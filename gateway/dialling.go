@@ -57,6 +57,16 @@ func (r DialRules) Dial(n Number) (string, error) {
 	return dialled, nil
 }
 
+// Extension returns an extension of the company as the PBX is to dial it: as it is written, since without its hyphen it
+// may be somebody else's. It fails with CodeBadNumber for one that may not be called.
+func (r DialRules) Extension(n Number) (string, error) {
+	digits, _ := plainDigits(n.Raw)
+	if r.denies(n, n.Raw) || r.denies(n, digits) {
+		return "", Errorf(CodeBadNumber, "%s may not be called from here", n.Raw)
+	}
+	return n.Raw, nil
+}
+
 // denies says whether a number is one that nobody is to call. What is no number anywhere, with a digit too many say, or
 // the prefix for an outside line before it, may still get through to one: it is looked at in every way in which it
 // could begin.

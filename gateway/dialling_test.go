@@ -44,3 +44,19 @@ func TestDeniedInEveryWay(t *testing.T) {
 		}
 	}
 }
+
+// An extension is not a number that somebody wrote for people: no part of it may go, and nothing comes before it.
+func TestExtensionIsDialledAsItIsWritten(t *testing.T) {
+	t.Parallel()
+	r := DialRules{Format: DigitsOnly, Prefix: "9", Deny: []string{"112", "+7809"}}
+	for _, ext := range []string{"101", "10-1", "1.01", "anna", "4951234567"} {
+		if got, err := r.Extension(ParseNumber(ext, "RU")); got != ext || err != nil {
+			t.Errorf("%s: got %q, %v", ext, got, err)
+		}
+	}
+	for _, ext := range []string{"112", "1-12", "8091112233"} {
+		if got, err := r.Extension(ParseNumber(ext, "RU")); CodeOf(err) != CodeBadNumber {
+			t.Errorf("%s is dialled as %s, %v", ext, got, err)
+		}
+	}
+}

@@ -26,10 +26,10 @@ func (l *Link) Consult(ctx context.Context, call, extension string, to gateway.N
 			return err
 		case len(s.lines) > 1:
 			return gateway.Errorf(gateway.CodeRejected, "two telephones of %s are in this call: announce it at one of them", extension)
-		case strings.Contains(number, "#"): // it ends the number that Asterisk reads
+		case strings.Trim(number, "+*0123456789") != "": // "#" ends the number that Asterisk reads; no telephone has other keys
 			return gateway.Errorf(gateway.CodeBadNumber, "%s cannot be called to announce somebody: hand the call on without", number)
 		}
-		number = strings.ReplaceAll(number, "+", "") // no telephone has such a key
+		number = strings.ReplaceAll(number, "+", "") // nor has it this one
 		if err := l.leads(ctx, s.c, number); err != nil {
 			return err
 		}

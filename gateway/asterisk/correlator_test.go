@@ -276,9 +276,10 @@ func TestServicesOfAsteriskAreNoCalls(t *testing.T) {
 	for to, want := range map[string][]string{
 		"*97": nil, "700": nil, // answered by Asterisk
 		"104":         {"dial 1", "hangup 1 no_answer"},
+		"10-4":        {"dial 1", "hangup 1 no_answer"},
 		"79005550111": {"dial 1 101", "hangup 1 failed"},
 	} {
-		c := newCorrelator("", isUser)
+		c := newCorrelator("", func(ext string) bool { return isUser(ext) || ext == "10-4" })
 		trace := []message{newchannel("PJSIP/101-1", "1", "1", "4", "101", to)}
 		if want == nil {
 			trace = append(trace, newstate("1", "6"))

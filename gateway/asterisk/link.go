@@ -25,7 +25,7 @@ type Config struct {
 
 	// IsExtension says whether an endpoint ("101" of PJSIP/101-0000004a) is a telephone of the company
 	// and not a trunk. It is asked for every new channel and must not block. Endpoints of two to five
-	// digits count as extensions whatever it says.
+	// digits count as extensions whatever it says. A number to call of which it says so is dialled as it is written.
 	IsExtension func(endpoint string) bool
 
 	Technology  string        // of telephones that click-to-call rings; PJSIP

@@ -137,10 +137,11 @@ func (c *correlator) orient(k *call) {
 // telephone is off, or a number when all lines are, or orders a call while his own is busy. It decides which it was.
 // Who calls a service of Asterisk, to hear his voicemail or to park, is answered by that.
 func (c *correlator) inVain(k *call) bool {
-	if k.caller == "" || k.to == "" || strings.Trim(k.to, "+0123456789") != "" || k.to == k.caller {
+	if k.caller == "" || k.to == "" || k.to == k.caller {
 		return false
 	}
-	if !c.isUser(k.to) && k.anyParty(func(ch *channel) bool { return ch.up > 0 }) {
+	isCode := strings.Trim(k.to, "+0123456789") != ""
+	if !c.isUser(k.to) && (isCode || k.anyParty(func(ch *channel) bool { return ch.up > 0 })) {
 		return false
 	}
 	if k.direction == "" {

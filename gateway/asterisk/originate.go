@@ -23,7 +23,7 @@ type attempt struct {
 // Dial makes Asterisk call the extension's telephone and, when that is picked up, the number. The call's
 // id is made of req.Key, and is the id of its first channel in Asterisk.
 func (l *Link) Dial(ctx context.Context, req gateway.DialRequest) (string, error) {
-	number, err := l.cfg.Numbers.Dial(req.To)
+	number, err := l.cfg.exten(req.To)
 	if err != nil {
 		return "", err
 	}
@@ -50,6 +50,14 @@ func (l *Link) Dial(ctx context.Context, req gateway.DialRequest) (string, error
 		return "", err
 	}
 	return call, nil
+}
+
+// exten writes a number as Asterisk is to dial it, an extension of the company as the directory has it.
+func (cfg *Config) exten(to gateway.Number) (string, error) {
+	if plainWord(to.Raw) && cfg.IsExtension(to.Raw) {
+		return cfg.Numbers.Extension(to)
+	}
+	return cfg.Numbers.Dial(to)
 }
 
 // begin makes an attempt to order the call over a connection; or, without one, finds the attempt that
@@ -175,7 +183,7 @@ func hungUp(m message, extension string) error {
 	return gateway.Errorf(gateway.CodeRejected, "telephone %s did not take the call (cause %s)", extension, m.get("Cause"))
 }
 
-// plainWord says whether a name can stand in a channel's name and means nothing else there.
+// plainWord says whether a name can stand in a channel's name, or be dialled, and means nothing else there.
 func plainWord(s string) bool {
 	return s != "" && len(s) <= 64 && !strings.ContainsFunc(s, func(r rune) bool {
 		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && r != '_' && r != '-' && r != '.'

@@ -3,6 +3,7 @@ package asterisk
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -218,6 +219,31 @@ func TestNumbersThatCannotBeDialled(t *testing.T) {
 			t.Errorf("%+v: got %v", req, err)
 		}
 	}
+}
+
+// TestExtensionWithAHyphenIsNotAnothers: without its hyphen 10-1 is a colleague's.
+func TestExtensionWithAHyphenIsNotAnothers(t *testing.T) {
+	t.Parallel()
+	f, r := newFake(t), newRecorder()
+	f.on("Originate", rings)
+	f.on("ShowDialPlan", listed("from-internal"))
+	cfg := f.config()
+	cfg.IsExtension = func(ext string) bool { return isUser(ext) || ext == "10-3" }
+	l, s := f.run(cfg, r)
+	r.until(t, "a sync", func(r *recorder) bool { return len(r.lives) == 1 })
+	hyphen := gateway.Number{Raw: "10-3"}
+	if _, err := l.Dial(t.Context(), gateway.DialRequest{Key: "k1", Extension: "102", To: hyphen}); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range talk {
+		s.sendMessage(m)
+	}
+	r.until(t, "the talk", func(r *recorder) bool { return slices.Contains(brief(r.events), "bridge 1 101") })
+	wantCode(t, gateway.CodeBadNumber, l.Consult(t.Context(), "1", "101", hyphen)) // no telephone has such a key
+	if err := l.Transfer(t.Context(), "1", "101", hyphen); err != nil {
+		t.Fatal(err)
+	}
+	s.did(t, []string{"Exten"}, "Originate 10-3", "BlindTransfer 10-3")
 }
 
 func TestHangUpEndsTheTelephonesChannels(t *testing.T) {

@@ -72,7 +72,7 @@ func (l *Link) telephone(ctx context.Context, c *client, extension string) (stat
 		}
 		state = state.Or(one)
 	}
-	return state.Or(""), nil
+	return state, nil
 }
 
 // endpoints are an extension's telephones, as far as their names can be asked about.

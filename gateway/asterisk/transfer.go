@@ -47,7 +47,7 @@ func (l *Link) talk(call, extension string) (*share, error) {
 
 // handOn looks whether the other side can be handed on to a number, and returns it as it is dialled.
 func (l *Link) handOn(call, extension string, to gateway.Number) (*share, string, error) {
-	number, err := l.cfg.Numbers.Dial(to)
+	number, err := l.cfg.exten(to)
 	if err != nil {
 		return nil, "", err
 	}
