@@ -36,13 +36,19 @@ var libraries = map[string][]string{
 	"gateway/amocrm":      {"ringcast/gateway", "github.com/golang-jwt/jwt/v5", "golang.org/x/oauth2", "golang.org/x/time"},
 	"gateway/bitrix24":    {"ringcast/gateway", "golang.org/x/oauth2", "golang.org/x/time"},
 	"gateway/sandbox":     {"ringcast/gateway", "github.com/golang-jwt/jwt/v5", "github.com/gorilla/websocket"},
-	"gateway/gatewaytest": {"ringcast/gateway", "pgregory.net/rapid", "go.uber.org/goleak"},
+	"gateway/gatewaytest": {"ringcast/gateway"},
 	"widget":              {"github.com/tdewolff/parse/v2"},
 	"static":              {},
 }
 
-// testLibraries have no place in the program, only in its tests and in gatewaytest, which is a part of them.
-var testLibraries = []string{"testing", "github.com/chromedp", "go.uber.org/goleak", "pgregory.net/rapid", "ringcast/gateway/gatewaytest", "github.com/robertkrimen/otto"}
+// testFolders are parts of the tests, which stand apart because several packages' tests use them.
+var testFolders = []string{"gateway/gatewaytest", "static/browsertest"}
+
+// testLibraries have no place in the program, only in its tests and in testFolders.
+var testLibraries = []string{
+	"testing", "github.com/chromedp", "go.uber.org/goleak", "pgregory.net/rapid", "github.com/robertkrimen/otto",
+	module + "/gateway/gatewaytest", module + "/static/browsertest",
+}
 
 // topLevel is all that may stand beside each other at the top of the repository.
 var topLevel = []string{
@@ -72,8 +78,10 @@ func TestImportsPointOneWay(t *testing.T) {
 		}
 		for _, i := range f.imports() {
 			switch {
-			case isBelow(i.path, testLibraries) && room != "gateway/gatewaytest":
-				f.errorf(t, i.line, "imports %s, which only tests may", i.path)
+			case isBelow(i.path, testLibraries):
+				if !slices.Contains(testFolders, f.dir) {
+					f.errorf(t, i.line, "imports %s, which only tests may", i.path)
+				}
 			case listed && !isStandard(i.path) && !isInRoom(i.path, room) && !isAllowed(i.path, allowed):
 				f.errorf(t, i.line, "imports %s; beside the standard library it may import %q only", i.path, allowed)
 			}

@@ -104,7 +104,7 @@ func (b *bundler) add(name string, from []string) error {
 	return nil
 }
 
-// file is the module root with all that it needs; one that needs nothing stays as it is.
+// file is the module root with all that it needs.
 func (b *bundler) file(root string) []byte {
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "/* %s, and before it the modules that it is made of. */\ndefine([%s], function (...given) {\n", root, literals(b.outside))

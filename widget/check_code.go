@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/tdewolff/parse/v2/js"
 )
@@ -34,7 +35,9 @@ var (
 	localAddress = regexp.MustCompile(`(?i)\b(https?|wss?)://(localhost|127\.\d+\.\d+\.\d+|\[::1\]|0\.0\.0\.0)\b`)
 	installer    = regexp.MustCompile(`(?i)(un)?install`)
 	httpMethod   = regexp.MustCompile(`(?i)^(get|post|put|patch|delete|head|options)$`)
-	oldKey       = regexp.MustCompile(`(?i)USER_HASH|#API_HASH#`)
+	// dataForm is what nobody reads: what a data: address has, and the path of a drawing.
+	dataForm = regexp.MustCompile(`data:[\w/+.-]+[;,][\w/+=;,%.:-]*|\bd=\\?["'][MLHVCSQTAZmlhvcsqtaz0-9\s,.-]*`)
+	oldKey   = regexp.MustCompile(`(?i)USER_HASH|#API_HASH#`)
 )
 
 func (c *check) readScripts() {
@@ -414,13 +417,26 @@ func (r *codeCheck) minified() {
 	case names > minNames && short*100/names > shortNames:
 		r.found("code.minified", 0, "%d of %d names have one letter: pack the source as it was written", short, names)
 	default:
-		for i, line := range bytes.Split(data, []byte("\n")) {
-			if n := lengthOf(line); n > maxLine {
-				r.c.add("code.minified", r.name, i+1, "the line has %d characters: break it, %d are enough", n, maxLine)
-				return
-			}
+		r.c.checkLines(r.file)
+	}
+}
+
+// checkLines finds the first line that is too long for somebody to have written it.
+func (c *check) checkLines(f *file) {
+	for i, line := range bytes.Split(f.data, []byte("\n")) {
+		if n := lengthOf(line); n > maxLine {
+			c.add("code.minified", f.name, i+1, "the line has %d characters: break it, %d are enough", n, maxLine)
+			return
 		}
 	}
+}
+
+// lengthOf returns how many characters of a line there are to read.
+func lengthOf(line []byte) int {
+	if len(line) > maxLine {
+		line = dataForm.ReplaceAll(line, nil)
+	}
+	return utf8.RuneCount(line)
 }
 
 // isOfTable tells whether a token is what tables of data consist of: a text, a number, or what stands behind one.

@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/tdewolff/parse/v2"
 	"github.com/tdewolff/parse/v2/css"
@@ -75,35 +74,12 @@ func (c *check) checkStyles() {
 			c.add("css.syntax", name, line, "%s", reason)
 		}
 		sheets = append(sheets, s)
-		if m := markupLine(f.data); m != 0 {
-			c.add("code.minified", name, m, "the line has more than %d characters: pack the source as it was written", maxLine)
-		}
+		c.checkLines(f)
 	}
 	own := stemOf(sheets)
 	for _, s := range sheets {
 		c.checkSheet(s, own)
 	}
-}
-
-// markupLine returns the first line that nobody would write, 0 if there is none.
-func markupLine(data []byte) int {
-	for i, line := range bytes.Split(data, []byte("\n")) {
-		if lengthOf(line) > maxLine {
-			return i + 1
-		}
-	}
-	return 0
-}
-
-// data that nobody reads: what a data: address has, and the path of a drawing.
-var dataForm = regexp.MustCompile(`data:[\w/+.-]+[;,][\w/+=;,%.:-]*|\bd=\\?["'][MLHVCSQTAZmlhvcsqtaz0-9\s,.-]*`)
-
-// lengthOf returns how many characters of a line there are to read.
-func lengthOf(line []byte) int {
-	if len(line) > maxLine {
-		line = dataForm.ReplaceAll(line, nil)
-	}
-	return utf8.RuneCount(line)
 }
 
 // stemOf finds out what the widget's own classes begin with: what most selectors do, up to the first dash or
@@ -365,19 +341,20 @@ func newSelector(values []css.Token, line int, nested bool) selector {
 	return s
 }
 
-// rawFilter is what keeps twig from escaping.
-var rawFilter = regexp.MustCompile(`\|\s*raw\b|\{%-?\s*autoescape\s+false`)
+var (
+	rawFilter       = regexp.MustCompile(`\|\s*raw\b|\{%-?\s*autoescape\s+false`) // what keeps twig from escaping
+	templateComment = regexp.MustCompile(`(?s)\{#.*?#\}|<!--.*?-->`)
+)
 
 // checkTemplates is about twig and HTML.
 func (c *check) checkTemplates() {
-	comment := regexp.MustCompile(`(?s)\{#.*?#\}|<!--.*?-->`)
 	for name, f := range c.files {
 		switch extension(name) {
 		case ".twig", ".html", ".htm", ".svg":
 		default:
 			continue
 		}
-		html := comment.ReplaceAllFunc(f.data, func(m []byte) []byte { return bytes.Repeat([]byte("\n"), bytes.Count(m, []byte("\n"))) })
+		html := templateComment.ReplaceAllFunc(f.data, func(m []byte) []byte { return bytes.Repeat([]byte("\n"), bytes.Count(m, []byte("\n"))) })
 		for _, m := range markupIn(string(html)) {
 			if m.rule == "css.injected" && extension(name) == ".svg" {
 				continue
@@ -392,8 +369,6 @@ func (c *check) checkTemplates() {
 		if at := rawFilter.FindIndex(html); at != nil && extension(name) == ".twig" {
 			c.add("markup.raw", name, lineOf(html, at[0]), "%s shows text as HTML, whoever wrote it: be sure who did", html[at[0]:at[1]])
 		}
-		if line := markupLine(f.data); line != 0 {
-			c.add("code.minified", name, line, "the line has more than %d characters: break it", maxLine)
-		}
+		c.checkLines(f)
 	}
 }

@@ -63,10 +63,7 @@ func manifestShape() kind {
 }
 
 func (c *check) readManifest() {
-	root, err := parseJSON(c.files[manifestFile].data)
-	if err == nil && !root.is(object{}) {
-		err = &flawError{line: 1, err: errors.New("it is no object")}
-	}
+	root, err := parseObject(c.files[manifestFile].data)
 	if err != nil {
 		c.addJSON("manifest.json", manifestFile, err)
 		return

@@ -153,11 +153,10 @@ func codeRules() []broken {
 			a.replace("script.js", "bind_actions: () => true,", "")
 			a.replace("script.js", "destroy() {}", "destroy() { self.callbacks.bind_actions(); }")
 		}, at: "script.js"},
-		broken{rule: "code.constructor", name: "no define", spoil: func(a archive) {
-			a.replace("script.js", "});\n", "});\ndefine([], () => 1);\n")
-			a["script.js"] = append(bytes.TrimSuffix(a["script.js"], []byte("\n")), "\ndefine([], () => 1);\n"...)
-			a.replace("script.js", "});\ndefine([], () => 1);\n", "});\n")
+		broken{rule: "code.constructor", name: "two defines", spoil: func(a archive) {
+			a["script.js"] = append(a["script.js"], "define([], function () { return function Widget() {}; });\n"...)
 		}},
+		broken{rule: "code.constructor", name: "no define", spoil: func(a archive) { a.replace("script.js", "define(", "require(") }},
 		broken{rule: "code.callbacks", spoil: func(a archive) { a.replace("script.js", "destroy() {},", "") }, at: "script.js"},
 	)
 }

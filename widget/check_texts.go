@@ -1,7 +1,6 @@
 package widget
 
 import (
-	"errors"
 	"fmt"
 	"html"
 	"maps"
@@ -71,10 +70,7 @@ func (c *check) readTexts() {
 			continue
 		}
 		f.used = true
-		root, err := parseJSON(f.data)
-		if err == nil && !root.is(object{}) {
-			err = &flawError{line: 1, err: errors.New("it is no object")}
-		}
+		root, err := parseObject(f.data)
 		if err != nil {
 			c.addJSON("i18n.json", name, err)
 			continue

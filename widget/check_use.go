@@ -62,10 +62,7 @@ func (s *script) sum(of span) string {
 
 // part returns one operand of a sum of texts, and where it ends.
 func (s *script) part(i int) (text string, end int) {
-	if s.kind(i) == js.StringToken {
-		return s.literal(i), i + 1
-	}
-	if s.kind(i) == js.TemplateToken {
+	if s.isLiteral(i) {
 		return s.literal(i), i + 1
 	}
 	if s.kind(i) == js.TemplateStartToken {

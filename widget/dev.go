@@ -99,10 +99,7 @@ func (d *Development) module(w http.ResponseWriter, _ *http.Request) {
 		if !ok {
 			continue
 		}
-		root, err := parseJSON(files[name])
-		if err == nil && !root.is(object{}) {
-			err = &flawError{line: 1, err: errors.New("it is no object")}
-		}
+		_, err := parseObject(files[name])
 		if at := (*flawError)(nil); errors.As(err, &at) {
 			broken = append(broken, fmt.Sprintf("%s:%d: %v", name, at.line, at))
 			continue
@@ -156,8 +153,9 @@ func (d *Development) stamp(w http.ResponseWriter, _ *http.Request) {
 // WriteLoader writes the archive that a developer uploads once: it has the widget's name and settings, and takes
 // everything else from a Development at base. It is not for publishing.
 func WriteLoader(w io.Writer, cfg Config, base string) error {
-	if cfg.Version == "" {
-		cfg.Version = Version
+	cfg, err := cfg.withVersion()
+	if err != nil {
+		return fmt.Errorf("build the loader: %w", err)
 	}
 	files, err := collect(cfg, base)
 	if err != nil {

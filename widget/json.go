@@ -42,6 +42,15 @@ func parseJSON(data []byte) (*node, error) {
 	return nil, &flawError{line: p.line(), err: err}
 }
 
+// parseObject reads a document that has to be an object.
+func parseObject(data []byte) (*node, error) {
+	root, err := parseJSON(data)
+	if err == nil && !root.is(object{}) {
+		return nil, &flawError{line: 1, err: errors.New("it is no object")}
+	}
+	return root, err
+}
+
 // flawError is a mistake in a file.
 type flawError struct {
 	line int

@@ -117,8 +117,8 @@ func Rules() []Rule {
 
 		{"markup.script", "templates and HTML in scripts have no script", "checklist", Always},
 		{"markup.handler", "and no handlers such as onclick", "checklist", Always},
-		{"markup.raw", "templates escape what they show", "ours", Advice},
 		{"markup.url", "and no javascript: addresses", "checklist", Always},
+		{"markup.raw", "templates escape what they show", "ours", Advice},
 
 		{"technical-account", "there is a technical account for the reviewers, for a month", "checklist", Publishing},
 		{"undocumented", "no variables of the CRM are used that are not documented", "checklist", Person},

@@ -9,6 +9,7 @@ package widget
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"embed"
 	"encoding/json"
 	"errors"
@@ -68,11 +69,9 @@ func Build(w io.Writer, cfg Config) error {
 }
 
 func build(cfg Config) ([]byte, error) {
-	if cfg.Version == "" {
-		cfg.Version = Version
-	}
-	if !versionForm.MatchString(cfg.Version) {
-		return nil, fmt.Errorf("version %q is not of the form 1.2.3", cfg.Version)
+	cfg, err := cfg.withVersion()
+	if err != nil {
+		return nil, err
 	}
 	files, err := collect(cfg, "")
 	if err != nil {
@@ -82,6 +81,14 @@ func build(cfg Config) ([]byte, error) {
 		return nil, err
 	}
 	return pack(files)
+}
+
+func (cfg Config) withVersion() (Config, error) {
+	cfg.Version = cmp.Or(cfg.Version, Version)
+	if !versionForm.MatchString(cfg.Version) {
+		return cfg, fmt.Errorf("version %q is not of the form 1.2.3", cfg.Version)
+	}
+	return cfg, nil
 }
 
 // pack makes an archive of files.

@@ -114,6 +114,9 @@ func TestBuildRefuses(t *testing.T) {
 		if err := widget.Build(&out, cfg); err == nil || out.Len() > 0 {
 			t.Errorf("%s: error %v, %d bytes written", name, err, out.Len())
 		}
+		if err := widget.WriteLoader(&out, cfg, "http://127.0.0.1:8788"); err == nil || out.Len() > 0 {
+			t.Errorf("%s: the loader: error %v, %d bytes written", name, err, out.Len())
+		}
 	}
 	for _, local := range []string{"http://127.0.0.1:8080", "http://localhost:8080", "http://[::1]:8080"} {
 		cfg := config()

@@ -116,6 +116,8 @@ func (r *report) account(ctx context.Context, cfg *Config, account AccountConfig
 		}
 		if err == nil {
 			phones.ask(ctx, link)
+		} else {
+			phones.add(nil)
 		}
 		cancel()
 	}

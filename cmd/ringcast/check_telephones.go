@@ -18,7 +18,7 @@ type extensionCheck struct {
 	notes   []string
 }
 
-// newExtensionCheck begins with what PBXes know that cannot tell.
+// newExtensionCheck begins with the PBXes that cannot tell.
 func newExtensionCheck(account AccountConfig, directory gateway.Directory) *extensionCheck {
 	known, _ := directory.Account(account.ID)
 	c := &extensionCheck{account: account.ID, users: known.Users, states: map[string]gateway.TelephoneState{}}
@@ -40,7 +40,7 @@ func (c *extensionCheck) ask(ctx context.Context, link asterisk.Config) {
 	c.add(states)
 }
 
-// add joins what a PBX says of each extension with what is known already.
+// add joins what a PBX says of each extension with what is known already; nil: it could not be asked.
 func (c *extensionCheck) add(states map[string]gateway.TelephoneState) {
 	for _, ext := range c.extensions() {
 		c.states[ext] = c.states[ext].Or(states[ext].Or(""))

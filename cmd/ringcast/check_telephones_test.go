@@ -57,4 +57,12 @@ func TestCheckOfExtensionsAtARealAsterisk(t *testing.T) {
 	if strings.Contains(stdout, "of Anna") {
 		t.Errorf("it has something to say of what is well:\n%s", stdout)
 	}
+
+	// What this one does not know, another that cannot be reached may have.
+	away := strings.Replace(yaml, "pbx: [{id: office", `pbx: [{id: far, kind: asterisk, address: "127.0.0.1:1", username: u, secret: s}, {id: office`, 1)
+	write(t, file, away)
+	code, stdout, _ = ringcast(t, "check", "-config", file)
+	if code == 0 || !strings.Contains(stdout, "extension 199 of Carol (user 7): whether there is such a telephone could not be found out") {
+		t.Errorf("exit code %d:\n%s", code, stdout)
+	}
 }

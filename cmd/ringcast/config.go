@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
@@ -27,8 +26,6 @@ const (
 	durabilityStrict = "strict" // on disk before it is acknowledged
 	durabilityFast   = "fast"   // a power cut may take the last 250 ms
 )
-
-var phoneForm = regexp.MustCompile(`^\+?[0-9(][0-9() .-]{2,30}$`)
 
 const (
 	minSigningKey = 32 // bytes: HMAC-SHA256 gains nothing from more and loses strength with less
@@ -275,22 +272,6 @@ func readSupport(s *section) SupportConfig {
 	}
 	s.done()
 	return c
-}
-
-// parseAmoUser takes a user's id in amoCRM or Kommo.
-func parseAmoUser(text string) (string, error) {
-	if !amoUserForm.MatchString(text) {
-		return "", fmt.Errorf("%q: wants a user's id in the CRM, a number such as \"88888\"", text)
-	}
-	return text, nil
-}
-
-// parseSupportPhone takes a number as people write it.
-func parseSupportPhone(text string) (string, error) {
-	if !phoneForm.MatchString(text) {
-		return "", fmt.Errorf("%q: wants a telephone number, such as \"+7 495 123-45-67\"", text)
-	}
-	return text, nil
 }
 
 // kindOf returns the section's kind if it is one of those known, and "" after saying what is wrong. The

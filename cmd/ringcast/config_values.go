@@ -22,6 +22,7 @@ var (
 	userForm      = regexp.MustCompile(`^[0-9A-Za-z._@+-]{1,64}$`)
 	extensionForm = regexp.MustCompile(`^[0-9A-Za-z*#+._-]{1,32}$`)
 	amoUserForm   = regexp.MustCompile(`^[1-9][0-9]*$`)
+	phoneForm     = regexp.MustCompile(`^\+?[0-9(][0-9() .-]{2,30}$`)
 	envForm       = regexp.MustCompile(`^[A-Za-z_][0-9A-Za-z_]*$`)
 	techForm      = regexp.MustCompile(`^[0-9A-Za-z_]{1,32}$`)
 	variableForm  = regexp.MustCompile(`^_{0,2}[A-Za-z][0-9A-Za-z_]*(\([^()\r\n]*\))?=[^\r\n\x00]*$`)
@@ -45,6 +46,22 @@ func parseAccountID(text string) (string, error) {
 func parseUserID(text string) (string, error) {
 	if !userForm.MatchString(text) {
 		return "", fmt.Errorf("%.80q: a user id has 1 to 64 of letters, digits and . _ @ + -", text)
+	}
+	return text, nil
+}
+
+// parseAmoUser takes a user's id in amoCRM or Kommo.
+func parseAmoUser(text string) (string, error) {
+	if !amoUserForm.MatchString(text) {
+		return "", fmt.Errorf("%q: wants a user's id in the CRM, a number such as \"88888\"", text)
+	}
+	return text, nil
+}
+
+// parseSupportPhone takes a number as people write it.
+func parseSupportPhone(text string) (string, error) {
+	if !phoneForm.MatchString(text) {
+		return "", fmt.Errorf("%q: wants a telephone number, such as \"+7 495 123-45-67\"", text)
 	}
 	return text, nil
 }

@@ -212,7 +212,7 @@ func parseSettings(body []byte) (settingsInput, error) {
 	for _, id := range slices.Sorted(maps.Keys(raw.Extensions)) {
 		var value *string
 		if err := json.Unmarshal(raw.Extensions[id], &value); err != nil || value == nil {
-			bad.add("extensions", id, 0, `is to be a text such as "101, 102", or "" for none`)
+			bad.add(id, 0, `is to be a text such as "101, 102", or "" for none`)
 			continue
 		}
 		in.Extensions[id] = *value

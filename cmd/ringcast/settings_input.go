@@ -79,7 +79,7 @@ func (in settingsInput) checkOwners(users []gateway.User, bad *settingsFaults) {
 		for i, ext := range u.Extensions {
 			for _, other := range owners[ext] {
 				if other.ID != u.ID {
-					bad.add("extensions", u.ID, i, fmt.Sprintf("%s is the extension of %s (user %s), too: give it to one of the two", ext, other.Name, other.ID))
+					bad.add(u.ID, i, fmt.Sprintf("%s is the extension of %s (user %s), too: give it to one of the two", ext, other.Name, other.ID))
 					break
 				}
 			}
@@ -90,16 +90,16 @@ func (in settingsInput) checkOwners(users []gateway.User, bad *settingsFaults) {
 // settingsFaults collects what is wrong.
 type settingsFaults struct{ fields []gateway.FieldError }
 
-// add notes what is wrong with a user's value, and with which of its parts.
-func (f *settingsFaults) add(field, user string, index int, reason string) {
-	f.fields = append(f.fields, gateway.FieldError{Index: index, Field: fmt.Sprintf("%s.%.64s", field, user), Reason: reason})
+// add notes what is wrong with a user's extensions, and with which of them.
+func (f *settingsFaults) add(user string, index int, reason string) {
+	f.fields = append(f.fields, gateway.FieldError{Index: index, Field: fmt.Sprintf("extensions.%.64s", user), Reason: reason})
 }
 
 // newUser says whether somebody of that id may be added. (Who is there may have another: one of the configuration.)
 func (f *settingsFaults) newUser(id string) bool {
 	for _, parse := range []func(string) (string, error){parseUserID, parseAmoUser} {
 		if _, err := parse(id); err != nil {
-			f.add("extensions", id, 0, err.Error())
+			f.add(id, 0, err.Error())
 			return false
 		}
 	}
@@ -110,7 +110,7 @@ func (f *settingsFaults) newUser(id string) bool {
 func (f *settingsFaults) extensions(id, value string) []string {
 	before := len(f.fields)
 	extensions := strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ';' || unicode.IsSpace(r) })
-	checkUserExtensions(extensions, func(i int, reason string) { f.add("extensions", id, i, reason) })
+	checkUserExtensions(extensions, func(i int, reason string) { f.add(id, i, reason) })
 	if len(f.fields) > before { // enough is said of them
 		return nil
 	}

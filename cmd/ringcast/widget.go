@@ -136,7 +136,7 @@ func (a *app) packWidget(f widgetFlags, account *widgetAccount) error {
 	fmt.Fprintf(a.stdout, "%s: %d bytes, version %s, for %s, for the gateway at %s\n", f.out, archive.Len(), account.Version, account.Platform, account.URL)
 	a.printNotices(notices)
 	if !strings.HasPrefix(account.URL, "https://") {
-		fmt.Fprintln(a.stderr, "warning: amoCRM's pages are https and will not connect to a public_url without it")
+		fmt.Fprintf(a.stderr, "warning: pages of %s are https and will not connect to a public_url without it\n", account.Platform)
 	}
 	return nil
 }
@@ -181,7 +181,7 @@ func (a *app) printNotices(notices []widget.Finding) {
 	if len(notices) == 0 {
 		return
 	}
-	fmt.Fprintln(a.stdout, "nothing of this keeps it from being uploaded, but it does from being published, or it is advice:")
+	fmt.Fprintln(a.stdout, "it can be uploaded; before it is published, look at this:")
 	for _, n := range notices {
 		fmt.Fprintln(a.stdout, "  "+n.String())
 	}

@@ -23,8 +23,8 @@
 //
 // A call goes by the uuid of the topmost menu or group that is known when it begins. What is learned later to be above
 // it goes by the same name, or, if it was told as a call of its own, takes it over. The next run may see more at once,
-// and name the call by that: it then tells that everything between is merged into it. Of a row of the history whose parent nobody has spoken of, the
-// call is found by number and time, and a row that may be of several calls is left out.
+// and name the call by that: it then tells that everything between is merged into it. Of a row of the history whose
+// parent nobody has spoken of, the call is found by number and time, and a row that may be of several calls is left out.
 //
 // # Recordings
 //

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"embed"
 	"errors"
 	"fmt"
@@ -58,13 +59,10 @@ func NewAmo(cfg AmoConfig) (*Amo, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	if cfg.Platform == "" {
-		cfg.Platform = AmoPlatform
-	}
-	if cfg.Lang == "" {
-		cfg.Lang = map[string]string{AmoPlatform: "ru", KommoPlatform: "en"}[cfg.Platform]
-	}
-	if !slices.Contains(amoLangs, cfg.Lang) {
+	cfg.Platform = cmp.Or(cfg.Platform, AmoPlatform)
+	lang, known := map[string]string{AmoPlatform: "ru", KommoPlatform: "en"}[cfg.Platform]
+	cfg.Lang = cmp.Or(cfg.Lang, lang)
+	if !known || !slices.Contains(amoLangs, cfg.Lang) {
 		return nil, fmt.Errorf("sandbox amoCRM: platform %q or language %q is not known", cfg.Platform, cfg.Lang)
 	}
 	for _, u := range cfg.Users {

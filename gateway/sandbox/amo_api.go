@@ -13,7 +13,7 @@ import (
 // amoHandler answers a request of a signed-in user; its error is written as a problem document.
 type amoHandler = func(w http.ResponseWriter, r *http.Request, user AmoUser) error
 
-// restRoutes are the parts of amoCRM's API that a widget of a telephony calls with the user's session.
+// restRoutes are the parts of amoCRM's API that a telephony widget calls with the user's session.
 func (a *Amo) restRoutes(handle func(pattern string, h amoHandler)) {
 	for _, kind := range amoKinds {
 		at := "/api/v4/" + kind

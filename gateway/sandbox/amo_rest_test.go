@@ -113,6 +113,11 @@ func TestAmoTasksAndNotes(t *testing.T) {
 	if notes := amo.Notes(); len(notes) != 3 {
 		t.Errorf("notes are %+v", notes)
 	}
+	for path, status := range map[string]int{"leads/3001/notes": 200, "leads/notes": 200, "leads/3002/notes": 204, "contacts/notes": 204} {
+		if w := ask(amo, anna, "GET", "/api/v4/"+path, ""); w.Code != status {
+			t.Errorf("%s: %d %s, want %d", path, w.Code, w.Body, status)
+		}
+	}
 }
 
 func TestAmoChangesContacts(t *testing.T) {
@@ -183,6 +188,8 @@ func TestAmoShowsOnlyWhatTheUserMaySee(t *testing.T) {
 	}{
 		{"GET", "/api/v4/contacts?query=9005550111", "", 204}, // Anna's
 		{"GET", "/api/v4/contacts/1001", "", 404},
+		{"GET", "/api/v4/contacts/1001/notes", "", 404},
+		{"GET", "/api/v4/contacts/1002/notes", "", 204},       // it has none
 		{"GET", "/api/v4/contacts?query=9005550222", "", 200}, // his own
 		{"GET", "/api/v4/leads", "", 204},
 		{"POST", "/api/v4/contacts", newContact, 403},
@@ -251,13 +258,18 @@ func TestAmoFaultsThatTestsOrder(t *testing.T) {
 	}
 }
 
-func TestAmoRefusesLinksThatLeadNowhere(t *testing.T) {
+// TestAmoRefusesAConfigThatMakesNoSense: links that lead nowhere, and what there is not.
+func TestAmoRefusesAConfigThatMakesNoSense(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*sandbox.AmoConfig){
 		"lead":    func(c *sandbox.AmoConfig) { c.Contacts[1].Leads = []int64{7} },
 		"company": func(c *sandbox.AmoConfig) { c.Contacts[1].CompanyID = 7 },
 		"twice":   func(c *sandbox.AmoConfig) { c.Leads[1].ID = 3001 },
 		"no id":   func(c *sandbox.AmoConfig) { c.Companies[0].ID = 0 },
+
+		"platform":        func(c *sandbox.AmoConfig) { c.Platform, c.Lang = "bitrix24", "en" },
+		"language":        func(c *sandbox.AmoConfig) { c.Lang = "de" },
+		"user's language": func(c *sandbox.AmoConfig) { c.Users[0].Lang = "de" },
 	} {
 		cfg := crmConfig()
 		spoil(&cfg)
