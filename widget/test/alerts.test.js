@@ -118,12 +118,33 @@ test('the notification waits for the name, a little', async () => {
   assert.deepEqual([notes.length, notes[2].tag], [3, notes[1].tag], 'one that takes the other’s place');
 });
 
+test('a call that changes while it rings, and not in who it is, is not shown again', async () => {
+  const { alerts, notes, settle } = make();
+  for (let version = 1; version < 4; version += 1) {
+    alerts.ring({ id: 'c1', version }, { ...who });
+    await settle();
+  }
+  assert.equal(notes.length, 1);
+});
+
+test('who wants no sound hears none', async () => {
+  const { alerts, heard, settle } = make({ behaviour: { sound: false, desktop: true } });
+  alerts.ring({ id: 'c1', version: 1 }, who);
+  await settle();
+  assert.deepEqual(heard, []);
+});
+
 test('over before it began: nothing is heard or shown', async () => {
   const { alerts, clock, heard, notes } = make();
   alerts.ring({ id: 'c1', version: 1 }, { ...who, kind: 'looking' });
   alerts.silence('c1');
   await clock.pass(5000);
   assert.deepEqual([heard.at(-1), notes], ['quiet', []]);
+  alerts.ring({ id: 'c2', version: 1 }, { ...who, kind: 'looking' });
+  await clock.pass(300); /* its turn has come, and the name has not */
+  alerts.silence('c2');
+  await clock.pass(5000);
+  assert.deepEqual(notes, []);
 });
 
 test('two ring: it goes on until the last is answered', async () => {
@@ -133,7 +154,10 @@ test('two ring: it goes on until the last is answered', async () => {
   alerts.ring({ id: 'c2', version: 1 }, who);
   await settle();
   alerts.silence('c1');
-  assert.deepEqual(heard, ['softly', 'ring'], 'softly only while all do');
+  alerts.ring({ id: 'c3', version: 1 }, who);
+  await settle();
+  alerts.silence('c3');
+  assert.deepEqual(heard, ['softly', 'ring'], 'softly only while all do, and not begun anew with each');
   alerts.silence('c2');
   assert.equal(heard.at(-1), 'quiet');
 });

@@ -180,10 +180,13 @@ test('what the CRM did not take is not tried again, nor confirmed', async () => 
 
 test('stop: nothing is announced any more, and no timer is left', async () => {
   const { announce, clock, page, raised, client } = make();
+  let know;
+  announce.ringing(...told(call({ id: 'c3' }), { found: new Promise((resolve) => { know = resolve; }) }));
   announce.ringing(...told(call({ id: 'c2' }), { found: new Promise(() => {}) }));
   announce.over(...told(ended()));
   await settle();
   announce.stop();
+  know();
   page.dispatchEvent(new Event('pagehide'));
   await clock.pass(60000);
   assert.deepEqual([raised, clock.timers, client.handlers.call.size], [[], [], 0]);

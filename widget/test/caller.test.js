@@ -14,9 +14,12 @@ const found = (...matches) => ({ state: 'found', matches, chosen: matches[0] || 
 const nobody = (state) => ({ state, matches: [], chosen: null });
 const describe = (over, search = nobody('none')) => caller.describe(call(over), search, t, (extension) => ({ 103: 'Vera' })[extension] || '');
 
+const abroad = { phone: '+442079460018', phone_display: '020 7946 0018' };
+
 test('the number is shown as people write it, and dialled and linked as E.164', () => {
-  const who = describe({ phone_display: '8 (900) 555-01-11' });
-  assert.deepEqual([who.kind, who.name, who.number, who.href], ['unknown', '8 (900) 555-01-11', '', '/contacts/add/?phone=%2B79005550111']);
+  const who = describe(abroad);
+  assert.deepEqual([who.kind, who.name, who.number, who.href], ['unknown', '020 7946 0018', '', '/contacts/add/?phone=%2B442079460018']);
+  assert.equal(describe({ phone_display: '8 (900) 555-01-11' }).name, '+7 900 555-01-11', 'as in the call list');
   assert.equal(describe({ phone: '+78001112233', phone_display: undefined }).name, '+7 800 111-22-33');
 });
 
@@ -24,10 +27,10 @@ test('a match with company, the newest lead and who is responsible', () => {
   const company = { id: '7', name: 'Acme', url: '/companies/detail/7' };
   const leads = [{ id: '11', name: 'Deal', url: '/leads/detail/11' }, { id: '12', name: 'Old', url: '/leads/detail/12' }];
   const ivan = match('1', 'Ivan', { company, leads, responsible: { id: '9', name: 'Boris' } });
-  const who = describe({ phone_display: '8 900' }, found(ivan, match('2', 'Igor')));
+  const who = describe(abroad, found(ivan, match('2', 'Igor')));
   assert.deepEqual(
     [who.kind, who.name, who.number, who.company, who.lead, who.responsible.name, who.href, who.entity, who.matches.length],
-    ['known', 'Ivan', '8 900', company, leads[0], 'Boris', '/contacts/detail/1', ivan, 2],
+    ['known', 'Ivan', '020 7946 0018', company, leads[0], 'Boris', '/contacts/detail/1', ivan, 2],
   );
 });
 
@@ -37,7 +40,7 @@ test('whom the gateway named, with what the search knows of him', () => {
   assert.equal(describe({ contact }, { state: 'found', matches: [match('1', 'Ivan'), igor], chosen: null }).chosen, igor);
   const alone = describe({ contact }, nobody('looking'));
   assert.deepEqual([alone.kind, alone.name, alone.href, alone.entity.partial], ['known', 'Igor by the gateway', '/contacts/detail/2', true]);
-  assert.equal(describe({ contact: { ...contact, type: 'javascript:x' } }).href, null);
+  for (const type of ['javascript:x', 'constructor']) assert.equal(describe({ contact: { ...contact, type } }).href, null);
 });
 
 test('the user’s own choice comes before whom the gateway named', () => {
@@ -51,7 +54,7 @@ test('looking, failed, nobody: only nobody is offered as a new contact', () => {
   assert.deepEqual(kinds.map(({ kind }) => kind), ['looking', 'unclear', 'unknown']);
   assert.deepEqual(kinds.map(({ href }) => Boolean(href)), [false, false, true]);
   assert.deepEqual(kinds.map(({ remark }) => remark), ['', 'The caller could not be looked up: the CRM did not answer.', '']);
-  assert.deepEqual([describe({ name: 'Mobile Moscow' }).name, describe({ name: 'x', phone_display: '8 900' }).number], ['Mobile Moscow', '8 900']);
+  assert.deepEqual([describe({ name: 'Mobile Moscow' }).name, describe({ name: 'x', ...abroad }).number], ['Mobile Moscow', '020 7946 0018']);
 });
 
 test('a hidden number', () => {
@@ -67,7 +70,7 @@ test('a colleague: by the call, by the settings, by the extension', () => {
 });
 
 test('names and numbers of strangers are one line that reorders nothing', () => {
-  const who = describe({ name: '\u202eIvan\nPetrov\u0007', phone_display: '\u202e8 900\u202c' });
-  assert.deepEqual([who.name, who.number], ['Ivan Petrov', '8 900']);
+  const who = describe({ ...abroad, name: '\u202eIvan\nPetrov\u0007', phone_display: '\u202e020 7946\u202c' });
+  assert.deepEqual([who.name, who.number], ['Ivan Petrov', '020 7946']);
   assert.equal(describe({ contact: { id: '1', type: 'contact', name: '\u2067x\u2069', url: '' } }).name, 'x');
 });

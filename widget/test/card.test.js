@@ -12,6 +12,7 @@ const Telephone = load('js/telephone.js');
 const Status = load('js/status.js');
 const Wake = load('js/wake.js');
 const Tone = load('js/tone.js');
+const Deck = load('js/deck.js', { jquery: null, './card.js': null });
 
 const person = (name, extension, over) => ({ name, extensions: [].concat(extension), online: true, busy: false, away: false, ...over });
 
@@ -105,7 +106,7 @@ test('texts and buttons can be read, in the light and in the dark', () => {
   const css = fs.readFileSync(path.join(__dirname, '../src/style.css'), 'utf8');
   const tokens = (selector) => Object.fromEntries([...css.split(selector + ' {')[1].split('}')[0].matchAll(/--rc-([\w-]+): (#\w+);/g)].map(([, name, value]) => [name, value]));
   const on = {
-    text: ['bg', 'hover', 'line', 'field'], muted: ['bg', 'hover', 'field'], accent: ['bg'], link: ['bg', 'hover'], good: ['bg'],
+    text: ['bg', 'hover', 'line'], muted: ['bg', 'hover'], accent: ['bg'], link: ['bg', 'hover'], good: ['bg'],
     warn: ['bg', 'warn-bg'], bad: ['bg', 'bad-bg', 'hover'], on: ['accent', 'good', 'bad', 'warn', 'muted'],
   };
   const light = tokens('.ringcast');
@@ -122,6 +123,9 @@ test('whom one asked has hung up: going back is taking the caller off hold', asy
   client.refuse = { cancel: 'rejected' };
   await new Telephone({ client }).cancel(call({ state: 'held' }));
   assert.deepEqual(client.sent, [['cancel', 'c1'], ['unhold', 'c1']]);
+  client.refuse = { cancel: 'timeout' };
+  await assert.rejects(new Telephone({ client }).cancel(call({ state: 'held' })), { code: 'timeout' });
+  assert.equal(client.sent.length, 3, 'it may have been done: he is not taken off hold twice');
 });
 
 test('the calling status: what another widget switched on is left alone, what it switched off comes back', () => {
@@ -140,6 +144,15 @@ test('the calling status: what another widget switched on is left alone, what it
   status.tell(false);
   assert.deepEqual(told, [true, true, false]);
   new Status({}).tell(true); /* a CRM without it */
+});
+
+test('a sign that stands there already is not set up anew', () => {
+  let words = '';
+  const told = [];
+  const $sign = { text: (said) => (said === undefined ? words : ((words = said), $sign)), prop: (name, hidden) => told.push(hidden ? 'gone' : words) };
+  const deck = Object.assign(Object.create(Deck.prototype), { $sign, refresh: () => told.push('refreshed') });
+  [null, 'No connection', 'No connection', null, null].forEach((message) => deck.indicate(message));
+  assert.deepEqual(told, ['No connection', 'refreshed', 'gone', 'refreshed']);
 });
 
 test('the page sleeps and wakes; an element’s event of that name is its own', () => {

@@ -181,12 +181,36 @@ test('an ended call changes, as when its recording becomes known: its result win
   assert.equal(seen.results.length, 1);
 });
 
-test('missed, busy, rejected: no result window', async () => {
-  for (const outcome of ['missed', 'busy', 'cancelled', 'rejected', 'failed', 'transferred']) {
+test('missed, busy, rejected, or with a colleague: no result window', async () => {
+  const inside = { direction: 'internal', phone: null, phone_raw: '102' };
+  for (const over of [...['missed', 'busy', 'cancelled', 'rejected', 'failed', 'transferred'].map((outcome) => ({ outcome })), { ...inside, outcome: 'answered' }]) {
     const { client, clock, seen } = make();
-    client.tell('call.dial', call());
-    client.tell('call.hangup', call({ state: 'ended', outcome }));
+    client.tell('call.dial', call({ ...over, outcome: null }));
+    client.tell('call.hangup', call({ ...over, state: 'ended' }));
     await clock.pass(60000);
-    assert.deepEqual([seen.results, seen.cards.size], [[], 0]);
+    assert.deepEqual([seen.results, seen.cards.size, client.claims.includes('result')], [[], 0, false], JSON.stringify(over));
   }
+});
+
+test('who was called and did not take it has missed it, whatever came of it; who calls reads what came of it', async () => {
+  const read = async (over) => {
+    const { client, clock, seen } = make();
+    client.tell('call.dial', call(over));
+    client.tell('call.hangup', call({ ...over, state: 'ended' }));
+    const { label } = seen.cards.get('c1');
+    await clock.pass(2000);
+    return label + (seen.cards.size ? ', longer' : '');
+  };
+  const inside = { direction: 'internal', phone: null, phone_raw: '102' };
+  for (const outcome of ['missed', 'cancelled', 'busy']) {
+    assert.equal(await read({ outcome }), 'Missed, longer', outcome);
+    assert.equal(await read({ outcome, ...inside }), 'Missed, longer', outcome + ' inside');
+  }
+  for (const [outcome, label] of [['cancelled', 'Cancelled'], ['busy', 'Busy']]) {
+    assert.equal(await read({ outcome, direction: 'outbound', outgoing: true }), label);
+    assert.equal(await read({ outcome, ...inside, outgoing: true }), label);
+    assert.equal(await read({ outcome, direction: 'outbound' }), label, 'a colleague has dialled, and handed it on');
+  }
+  assert.equal(await read({ outcome: 'missed', direction: 'outbound', outgoing: true }), 'Missed, longer', 'nobody took it there');
+  assert.equal(await read({ outcome: 'rejected' }), 'Declined', 'that he has done himself');
 });

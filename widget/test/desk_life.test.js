@@ -3,6 +3,9 @@ const test = require('node:test');
 const assert = require('node:assert/strict');
 const { call, settle } = require('./fakes.js');
 const { make, found, ivan } = require('./desk.fakes.js');
+const { load } = require('./amd.js');
+
+const Hangups = load('js/hangups.js');
 
 const olga = { ...ivan, id: '2', name: 'Olga', url: '/contacts/detail/2' };
 const talk = (over) => call({ state: 'talking', ...over });
@@ -20,6 +23,18 @@ test('a command disables the card until it is answered; its failure is said ther
   assert.deepEqual(seen.errors, ['hold rejected']);
   client.tell('call.hold', talk({ state: 'held' }));
   assert.equal(seen.cards.get('c1').trouble, '', 'what the call came to counts');
+});
+
+test('that the user hung up is known in all his tabs before the call is over', async () => {
+  const { desk, client, store } = make();
+  const inAnotherTab = new Hangups({ store });
+  const known = [];
+  client.hangup = async (id) => known.push(inAnotherTab.has(id));
+  client.tell('call.dial', talk());
+  await desk.command('c1', 'hold');
+  assert.equal(inAnotherTab.has('c1'), false);
+  await desk.command('c1', 'hangup');
+  assert.deepEqual([known, inAnotherTab.has('c2')], [[true], false]);
 });
 
 test('a command that outlives its call draws no card', async () => {
@@ -59,7 +74,10 @@ test('who was asked has hung up: nobody is there to connect', async () => {
   client.tell('call.dial', talk());
   await desk.command('c1', 'consult', '102');
   client.tell('call.hold', talk({ state: 'held' }));
-  client.tell('call.hangup', call({ id: 'c2', direction: 'internal', outgoing: true, phone: null, phone_raw: '102', state: 'ended', outcome: 'busy' }));
+  const over = (raw) => call({ id: 'c' + raw, direction: 'internal', outgoing: true, phone: null, phone_raw: raw, state: 'ended', outcome: 'busy' });
+  client.tell('call.hangup', over('103'));
+  assert.equal(seen.cards.get('c1').can.complete, true, 'that was another');
+  client.tell('call.hangup', over('102'));
   assert.equal(seen.cards.get('c1').can.complete, false);
 });
 
@@ -187,6 +205,55 @@ test('the CRM did not answer: it is asked once more, after a minute', async () =
   assert.equal(asked, 1);
   await clock.pass(1000);
   assert.deepEqual([asked, seen.cards.get('c1').who.name], [2, ivan.name]);
+});
+
+test('what became known meanwhile is not asked for again, nor of a call that is gone', async () => {
+  let asked = 0;
+  const { client, clock, seen, lookups } = make({ find: async () => ((asked += 1), { state: 'failed', matches: [] }) });
+  client.tell('call.dial', talk());
+  await settle();
+  lookups.learned('+79005550111', [olga]);
+  await clock.pass(61000);
+  assert.deepEqual([asked, seen.cards.get('c1').who.name], [1, 'Olga']);
+  client.tell('call.dial', talk({ id: 'c2', phone: '+79990000000' }));
+  await settle();
+  client.tell('call.hangup', talk({ id: 'c2', phone: '+79990000000', state: 'ended', outcome: 'answered' }));
+  const others = asked;
+  await clock.pass(70000);
+  assert.ok(asked <= others + 1, 'once for the result window');
+});
+
+test('what is learned of a number is of its own calls only', async () => {
+  const { client, seen, lookups } = make({ find: async () => found() });
+  client.tell('call.dial', talk());
+  client.tell('call.dial', talk({ id: 'c2', phone: '+79990000000' }));
+  client.tell('call.dial', talk({ id: 'c3', direction: 'internal', peer: { user: '9', name: 'Boris', extension: '102' } }));
+  await settle();
+  lookups.learned('+79005550111', [olga]);
+  assert.deepEqual([...seen.cards.values()].map(({ who }) => who.name), ['Olga', '+7 999 000-00-00', 'Boris']);
+});
+
+test('who calls is said and notified when it is known, once; in a talk nothing is said', async () => {
+  const { client, seen } = make();
+  client.tell('call.dial', call());
+  client.tell('call.update', call({ version: 2 }));
+  await settle();
+  assert.deepEqual(seen.said, ['Incoming call: +7 900 555-01-11', 'Incoming call: ' + ivan.name]);
+  assert.equal(seen.rung.at(-1)[1], ivan.name);
+  client.tell('call.bridge', talk({ version: 3, phone: '+79990000000' }));
+  await settle();
+  assert.equal(seen.said.length, 2);
+});
+
+test('what a card calls the state of its call', () => {
+  const { desk } = make();
+  const label = (over) => desk.view.label(call(over));
+  assert.deepEqual(
+    [{}, { direction: 'internal' }, { direction: 'outbound', outgoing: true }, { direction: 'internal', outgoing: true }, { state: 'talking' }, { state: 'held' }].map(label),
+    ['Incoming call', 'Internal call', 'Calling', 'Calling', 'Talking', 'On hold'],
+  );
+  const elsewhere = (answered_by) => label({ state: 'ended', outcome: 'elsewhere', answered_by });
+  assert.deepEqual([elsewhere({ name: 'Boris' }), elsewhere({ name: '' }), elsewhere(null)], ['Answered by Boris', 'Answered by somebody else', 'Answered by somebody else']);
 });
 
 test('it rings for who calls, and not for whom one calls; silence at the answer, elsewhere and at the end', () => {

@@ -78,6 +78,10 @@ test('each error says whom to ask', () => {
   inAll((text, key) => (key.startsWith('errors.') && !settled.includes(key) && !text.endsWith(' {ask}') ? text : ''));
 });
 
+test('what failed and what to do come first; what a machine said of it, in whatever language, is last', () => {
+  inAll((text) => (/\{(reason|detail)\}(?! ?\{ask\}$|$)/.test(text) ? text : ''));
+});
+
 /* Where a text stands in little room: characters at most. */
 const room = {
   'widget.name': 30, 'widget.short_description': 50, 'widget.description': 300, 'widget.call_action': 30,

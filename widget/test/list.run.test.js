@@ -2,7 +2,10 @@
 'use strict';
 const test = require('node:test');
 const assert = require('node:assert/strict');
+const { load } = require('./amd.js');
 const { World, people, number, states } = require('./list.world.js');
+
+const Hangups = load('js/hangups.js');
 
 const start = async (options, ...ids) => {
   const world = new World(options);
@@ -221,6 +224,19 @@ test('nobody sits at the telephone: after three calls in vain the list pauses', 
   assert.equal(dialled(world).length, 3);
   assert.match(why(tab), /several calls in a row/);
   assert.equal(states(tab), '1 cancelled, 2 cancelled, 3 cancelled, 4 waiting, 5 waiting', 'perhaps none of them was rung');
+});
+
+test('who hangs up early himself, in the call’s card and in whatever tab, has not called in vain', async () => {
+  const { world, tab, telephone } = await start({}, 1, 2, 3, 4, 5);
+  const other = world.tab();
+  const outcomes = ['cancelled', 'failed', 'cancelled', 'cancelled'];
+  for (const [i, outcome] of outcomes.entries()) {
+    const id = 'office:' + (i + 1);
+    new Hangups(i % 2 ? other : tab).note(id);
+    telephone.end(id, outcome);
+    await world.pass(15000);
+  }
+  assert.equal(states(tab), '1 missed, 2 missed, 3 missed, 4 missed, 5 dialling');
 });
 
 test('a call that ended on our side is not taken for one that nobody answered, and is offered again', async () => {

@@ -10,6 +10,8 @@ const { World, people } = require('./list.world.js');
 
 const picked = load('js/list/picked.js');
 const Templates = load('js/list/templates.js');
+const Panel = load('js/list/panel.js', { jquery: null });
+const phone = load('js/phone.js');
 const twig = require('../../gateway/sandbox/amopage/third_party/twig/twig.js');
 
 const template = (name) => fs.readFileSync(path.join(__dirname, '..', 'src', 'templates', name), 'utf8');
@@ -37,6 +39,44 @@ test('a row of hostile names is text', () => {
   assert.ok(!/<img|<script|\{\{49|onerror="/.test(html), html);
   assert.ok(html.includes('>' + escaped + '</a>'));
   assert.equal(html.match(/<li /g).length, 2);
+});
+
+test('a number reads in the list as in the card of its call', async () => {
+  const world = new World();
+  const tab = world.tab();
+  const card = phone.shown({ phone: '+79005550111', phone_raw: '89005550111', phone_display: '8 (900) 555-01-11' });
+  tab.list.add([
+    { entity: 'contact', id: '1', name: 'Ivan', phones: ['8 (900) 555-01-11 доб. 7', '+79005550112'] },
+    { entity: 'contact', id: '2', name: 'Ann', phones: ['+44 20 7946 0018'] },
+  ]);
+  const [ivan, ann] = tab.list.panel.view.rows;
+  assert.deepEqual([ivan.phone, ivan.phones.map(({ text }) => text), ann.phone], [card, [card, '+7 900 555-01-12'], '+44 20 7946 0018']);
+});
+
+/* An element of jQuery's, as far as a text goes: tells how often one was written. */
+const part = () => ({
+  words: '', written: 0,
+  text(words) {
+    if (words === undefined) return this.words;
+    this.words = words;
+    this.written += 1;
+    return this;
+  },
+});
+
+test('time goes by and calls come: of the panel only what reads otherwise is written', () => {
+  const parts = { what: part(), clock: part(), brief: part() };
+  const clock = new Clock();
+  const panel = Object.assign(Object.create(Panel.prototype), {
+    $: (name) => parts[name], clock, template: {}, view: { shown: true, phase: 'talking', what: 'Talking', since: clock.now(), until: null, who: { name: 'Ivan' } },
+  });
+  const tick = (ms) => {
+    clock.at += ms;
+    panel.tick();
+    return Object.values(parts).map(({ written }) => written);
+  };
+  assert.deepEqual([tick(0), tick(900), tick(100)], [[1, 1, 1], [1, 1, 1], [1, 2, 2]]);
+  assert.equal(parts.brief.words, '00:01 Ivan');
 });
 
 test('contacts and companies: names of the list’s models, numbers of the cells, the rest of the CRM', async () => {

@@ -68,6 +68,27 @@ test('after a talk: how long, the recording, and who with whom', async () => {
   assert.ok(!('element' in sent[3]), 'a notification cannot be about a customer');
 });
 
+test('a hidden number is no name: it has sentences of its own, in all languages', async () => {
+  for (const [lang, rings] of [
+    ['en', ['Incoming call from a hidden number', '<p>The caller has withheld the number.</p>']],
+    ['ru', ['Входящий звонок со скрытого номера', '<p>Звонящий скрыл свой номер.</p>']],
+    ['uk', ['Вхідний дзвінок із прихованого номера', '<p>Той, хто телефонує, приховав свій номер.</p>']],
+    ['es', ['Llamada entrante de un número oculto', '<p>Quien llama ha ocultado su número.</p>']],
+    ['pt', ['Chamada recebida de um número oculto', '<p>Quem está ligando ocultou o número.</p>']],
+  ]) {
+    const { sent, notices } = make(undefined, lang);
+    const name = translator(lang)('card.hidden');
+    const hidden = who({ kind: 'hidden', name, number: '', entity: null, href: null });
+    await notices.incoming(hidden, 'Anna');
+    await notices.talked(talk(), hidden, 'Anna');
+    await notices.talked(talk({ direction: 'outbound' }), hidden, 'Anna');
+    assert.deepEqual([sent[0].header, sent[0].text, sent[0].from], [...rings, name]);
+    for (const { header, text } of sent) assert.ok(!(header + text).includes(name) && !/[{}]|notify\./.test(header + text), header + text);
+    assert.match(sent[1].text, /01:05/);
+    assert.equal(new Set(sent.map(({ header }) => header)).size, 3);
+  }
+});
+
 test('a recording is followed only by http', async () => {
   const { sent, notices } = make();
   for (const recording of ['javascript:alert(1)', 'data:text/html,x', '//pbx/x', 'file:///x', 'x', null, undefined]) {

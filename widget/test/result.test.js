@@ -160,7 +160,7 @@ test('a lost answer and nothing there: it is made; only the contact there: the d
 test('a lost answer: deals that were there before, or are called otherwise, are not taken for the new one', async () => {
   const made = await lostOnce(known, { link: 'deal:1', deal: 'Cellar' }, [{ ...ivan, leads: [lead('5', 'Cellar'), lead('6', 'Window'), lead('8', 'Cellar')] }]);
   await made.again;
-  assert.deepEqual([made.crm.count('lead'), made.draft.done.entity.id], [1, '8']);
+  assert.deepEqual([made.crm.count('lead'), made.draft.done.entity.id, made.draft.done.doubt], [1, '8', null]);
 });
 
 test('a lost answer and a search that fails, or does not know all deals: nothing is made', async () => {
@@ -283,7 +283,10 @@ test('refusals stand beside the field they concern, or at the foot in words', ()
   assert.deepEqual(place('entity', refusal('invalid', 400, { name: 'Too long.' }), 'contact'), ['contact: Too long.']);
   assert.deepEqual(place('entity', refusal('invalid', 400, { '_embedded.contacts.0.custom_fields_values.0': 'Bad number.' })), ['contact: Bad number.']);
   assert.deepEqual(place('task', refusal('invalid', 400, { complete_till: 'Past.', text: 'Missing.' })), ['due: Past.', 'text: Missing.']);
-  assert.match(place('task', refusal('invalid', 400, { responsible_user_id: 'Unknown.' }))[0], /^foot: The task was not set: Unknown\./);
+  assert.equal(
+    place('task', refusal('invalid', 400, { responsible_user_id: 'Unknown.' }))[0],
+    'foot: The task was not set: the CRM refused it. Press “Save” again; if that does not help, tell your CRM administrator what the CRM said: Unknown.',
+  );
   assert.match(place('note', refusal('forbidden', 403))[0], /^link: The note was not saved: you do not have the right/);
   assert.match(place('entity', refusal('forbidden', 403))[0], /^foot: The lead was not created/);
   assert.match(place('note', refusal('gone', 404))[0], /^link: .*no longer/);
@@ -330,7 +333,7 @@ test('a draft is kept within 300 ms of typing, or at once when the page goes awa
   kept.soon(one);
   one.form.note = 'more';
   kept.soon(one);
-  assert.equal(store.kept.size, 0);
+  assert.deepEqual([store.kept.size, clock.timers.length], [0, 1]);
   await clock.pass(300);
   assert.equal(kept.get('c1').form.note, 'more');
   one.form.note = 'and more';

@@ -86,6 +86,18 @@ test('save pressed twice: one after the other, and the last one counts', async (
   assert.deepEqual([it.kept, it.toasts.length, it.window.memory.unsaved, it.said.repeat], [1, 1, false, false]);
 });
 
+test('a save that the gateway refused: what failed, what to do, and then why, which the panel says below', async () => {
+  const it = made({ errors: { ask: () => 'Ask Anna.', show: (message) => it.toasts.push(message) } });
+  it.window.save({ extensions: { 1: '102' } });
+  await settle();
+  await it.next(new Gateway.Refusal('later'));
+  const why = 'The gateway answers but cannot do this now. Try again in a minute. Ask Anna.';
+  assert.deepEqual(it.toasts, ['The gateway did not save the extensions. Remove the cause, then press “Save at the gateway” in the widget’s settings. The cause: ' + why]);
+  assert.deepEqual(it.said.lines.map(({ text }) => text), [
+    'The gateway did not save the extensions. If something is wrong below, correct it first; then press “Save at the gateway”.', why,
+  ]);
+});
+
 test('a name is told as text of one line that is not too long, and not at all where the CRM has none', async () => {
   const it = made();
   it.window.save({ extensions: { 1: '101', 2: '102' } });

@@ -76,6 +76,12 @@ test('a clicked number is cleaned', () => {
   }
 });
 
+test('a number reads alike wherever it comes from; one of another country as it is', () => {
+  for (const raw of ['+79005550111', '89005550111', '8 (900) 555-01-11', '79005550111', '007 900 555 01 11']) assert.equal(phone.pretty(raw), '+7 900 555-01-11', raw);
+  for (const raw of ['+442079460018', '+84951234567', '101', '*97', '']) assert.equal(phone.pretty(raw), raw);
+  assert.equal(phone.pretty(null), '');
+});
+
 test('the same telephone, however it is written', () => {
   for (const [a, b, same] of [
     ['+7 (900) 555-01-11', '89005550111', true],

@@ -218,11 +218,14 @@ define(['./tone.js?v=%VERSION%'], function (Tone) {
       await turn.over;
     }
 
-    /* Its text is plain: no browser reads HTML there. One with the same tag takes the place of the last. */
+    /* Its text is plain: no browser reads HTML there. One with the same tag takes the place of the last; one that would
+       say the same is not shown again. */
     show(id, alarm) {
       const { name, number } = alarm.who;
+      const body = [name, number === name ? '' : number].filter(Boolean).join('\n').slice(0, 300);
+      if (alarm.shown && alarm.shown.body === body) return;
       const note = new this.page.Notification(alarm.title || this.t('card.incoming'), {
-        body: [name, number === name ? '' : number].filter(Boolean).join('\n').slice(0, 300),
+        body,
         tag: 'ringcast ' + id,
         silent: true,
         requireInteraction: true,

@@ -1,10 +1,6 @@
 /* Who is at the other end of a call, for people to read. */
-define(['./phone.js?v=%VERSION%', './text.js?v=%VERSION%'], function (phone, text) {
+define(['./phone.js?v=%VERSION%', './text.js?v=%VERSION%', './crm/entities.js?v=%VERSION%'], function (phone, text, entities) {
   'use strict';
-
-  const groups = { contact: 'contacts', company: 'companies', lead: 'leads', customer: 'customers' };
-
-  const cardOf = ({ type, id }) => (type in groups ? '/' + groups[type] + '/detail/' + encodeURIComponent(id) : null);
 
   /* The plus must be encoded, or the CRM reads a space. */
   const newCard = (number) => '/contacts/add/?phone=' + encodeURIComponent(number);
@@ -31,7 +27,7 @@ define(['./phone.js?v=%VERSION%', './text.js?v=%VERSION%'], function (phone, tex
      remark   why it is not said who it is, where somebody might wait for that, or ''
      Everything is one line without characters that reorder text; it is still to be escaped. */
   const describe = (call, search, t, colleague) => {
-    const raw = call.phone || call.phone_raw;
+    const raw = phone.of(call);
     const shown = text.plain(phone.shown(call));
     const said = (kind, name, more) => ({
       kind, name, number: name === shown ? '' : shown, company: null, lead: null, responsible: null, entity: null, href: null,
@@ -50,7 +46,7 @@ define(['./phone.js?v=%VERSION%', './text.js?v=%VERSION%'], function (phone, tex
     const chosen = search.chosen || namedBy(call, matches) || null;
     if (chosen) {
       const { company, leads, responsible } = chosen;
-      return said('known', chosen.name || shown, { company, lead: leads[0] || null, responsible, entity: chosen, href: cardOf(chosen), matches, chosen });
+      return said('known', chosen.name || shown, { company, lead: leads[0] || null, responsible, entity: chosen, href: entities.card(chosen), matches, chosen });
     }
     const kind = { none: 'unknown', looking: 'looking' }[search.state] || 'unclear';
     return said(kind, text.plain(call.name) || shown, {

@@ -71,7 +71,7 @@ define([
 
     /* model {state, rings, label, who: see caller.js, matches, chosen, facts: [{label, text, href, more}], link: {href, text} | null, line, note,
        trouble, busy, since, held, total (seconds, once it is over), muted, presence: {state, text} | null, hangUp: text,
-       form: what create.js begins with | null, can: {deed: bool}}; see desk.js */
+       form: what create.js begins with | null, can: {deed: bool}}; see view.js */
     update(model) {
       const { who } = model;
       const at = document.activeElement;

@@ -133,9 +133,8 @@ define([
     }
 
     /* Contacts or companies with their telephones, in the order of ids, 500 at most:
-       {type, id, name, url, company: {id, name, url} | null, phones: ['+7 900 …']}. Of leads it is byLeads. */
+       {type, id, name, url, company: {id, name, url} | null, phones: ['+7 900 …']}. Of leads see byLeads. */
     async phones(type, ids) {
-      if (type === 'lead') return this.byLeads(ids);
       const raws = await this.byIds(groups[type], ids);
       const companies = type === 'contact' ? await this.companies(raws.map(entities.companyOf)) : new Map();
       return raws.map((raw) => this.reachable(type, raw, companies));
@@ -188,23 +187,15 @@ define([
     async createContact({ name, phone: number }) {
       const { id } = await this.api.post(groups.contact, [person({ name, phone: number })], firstOf(groups.contact));
       const me = this.app.constant('user') || {};
-      return {
-        ...entities.brief('contact', id, name || number), type: 'contact',
-        company: null, leads: [], customers: [], responsible: this.user(me.id), partial: false,
-      };
+      return entities.newContact(id, name || number, { responsible: this.user(me.id) });
     }
 
     /* A lead for a contact that is there, {id}, or a new one, {name, phone}, or for a company that is there, {id}.
-       Resolves to {id, contactId, url, unsaved}: contactId is '' for a company's; unsaved is the CrmError with which the
-       CRM refused the note, when the lead was made all the same, or null. */
-    async createLead({ name, contact, company, note }) {
+       Resolves to {id, contactId}: contactId is '' for a company's. */
+    async createLead({ name, contact, company }) {
       const there = contact && !contact.id ? person(contact) : { id: Number((contact || company).id) };
       const lead = { name, _embedded: { [contact ? 'contacts' : 'companies']: [there] } };
-      const made = await this.api.post('leads/complex', [lead], ([one]) => ({ id: idOf(one), contactId: String(one.contact_id || '') }));
-      const { id, contactId } = made;
-      const { url } = entities.brief('lead', id);
-      const unsaved = note ? await this.addNote({ type: 'lead', id }, note).then(() => null, (err) => err) : null;
-      return { id, contactId, url, unsaved };
+      return this.api.post('leads/complex', [lead], ([one]) => ({ id: idOf(one), contactId: String(one.contact_id || '') }));
     }
 
     /* Adds a note to an entity that find, linked or the gateway named. Resolves to {id}. */
@@ -224,7 +215,7 @@ define([
     }
 
     group(entity) {
-      if (!(entity.type in groups)) throw new CrmError('no notes or tasks for a ' + entity.type, { code: 'invalid' });
+      if (!Object.hasOwn(groups, entity.type)) throw new CrmError('no notes or tasks for a ' + entity.type, { code: 'invalid' });
       return groups[entity.type];
     }
 

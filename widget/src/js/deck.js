@@ -126,7 +126,9 @@ define(['jquery', './card.js?v=%VERSION%', './bell.js?v=%VERSION%', './icons.js?
 
     /* A small sign, without any card, that nothing will ring here; null takes it away. */
     indicate(message) {
-      this.$sign.text(message || '').prop('hidden', !message);
+      const words = message || '';
+      if (this.$sign.text() === words) return;
+      this.$sign.text(words).prop('hidden', !words);
       this.refresh();
     }
 

@@ -1,6 +1,8 @@
 /* The desk puts every call of the user where it belongs: a card, the CRM's notification, the calling status, the
    result window. It decides; cards, notices and windows only show. */
-define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSION%'], function (phone, Marks, View) {
+define([
+  './phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSION%', './hangups.js?v=%VERSION%', './crm/entities.js?v=%VERSION%',
+], function (phone, Marks, View, Hangups, entities) {
   'use strict';
 
   const linger = 2000; /* ms that a card still says how the call ended */
@@ -20,16 +22,14 @@ define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSIO
 
   const nobody = () => ({ state: 'none', matches: [], chosen: null });
 
-  const { talks, ringsHere } = View;
-
-  const numberOf = (call) => call.phone || call.phone_raw;
+  const { talks, ringsHere, missed } = View;
 
   const isSame = (a, b) => a === b || phone.same(a, b);
 
   /* Whether it is another whom the call is with now: one was put through, or his number has become known. */
   const isOther = (call, before) => {
     const [inside, was] = [call, before].map(({ direction }) => direction === 'internal');
-    return inside !== was || (!inside && !isSame(numberOf(call), numberOf(before)));
+    return inside !== was || (!inside && !isSame(phone.of(call), phone.of(before)));
   };
 
   return class Desk {
@@ -45,9 +45,10 @@ define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSIO
        visible   () → whether this tab is looked at */
     constructor(parts) {
       Object.assign(this, parts);
-      this.entries = new Map(); /* call id → {call, search, found, since, held, busy, trouble, goneAt, left} */
+      this.entries = new Map(); /* call id → entry, see open */
       this.waits = new Set(); /* cancels of timers that belong to no card */
       this.marks = new Marks({ store: this.store });
+      this.hangups = new Hangups({ store: this.store });
       this.view = new View(parts);
       this.asked = new Set(); /* ids of calls whose result was asked for: an ended call may change, too */
       this.placeholders = new Map(); /* card → {number, call: its id once it is known, away()} of what is being dialled */
@@ -159,7 +160,10 @@ define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSIO
 
     /* ---- A call's life */
 
-    /* A call that this tab sees for the first time. */
+    /* A call that this tab sees for the first time. Its entry: call as it is now; search and found, see lookUp; since and
+       held, when talk and hold began; busy, the deed that is being done; trouble, what the last one failed with; said,
+       the name that was read out; goneAt, when its card goes; left: it is over, and the card stays for who writes in it;
+       cancel and cancelSearch of its timers. */
     open(call) {
       const entry = { call: null, trouble: '' };
       this.entries.set(call.id, entry);
@@ -180,28 +184,23 @@ define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSIO
       const { search } = entry;
       entry.cancelSearch = this.clock.after(searchAgain, async () => {
         if (search.state !== 'failed') return;
-        const { state, matches } = await this.lookups.find(numberOf(entry.call));
+        const { state, matches } = await this.lookups.find(phone.of(entry.call));
         this.found(search, state, matches);
         this.redraw(entry);
       });
     }
 
-    /* Looks the caller up with the user's own rights, unless he is a colleague or hides his number. found resolves
-       to the entry's search, and never rejects. */
+    /* Looks the caller up with the user's own rights, unless he is a colleague or hides his number: {search, found}.
+       found resolves when search says who it is, and never rejects. */
     lookUp(call) {
-      const entry = { search: nobody(), trouble: '' };
-      const number = numberOf(call);
-      if (call.direction === 'internal' || !phone.searchable(number)) {
-        entry.found = Promise.resolve(entry.search);
-        return entry;
-      }
-      entry.search = { state: 'looking', matches: [], chosen: null };
-      entry.found = this.lookups.find(number).then(({ state, matches }) => this.found(entry.search, state, matches));
-      return entry;
+      const number = phone.of(call);
+      if (call.direction === 'internal' || !phone.searchable(number)) return { search: nobody(), found: Promise.resolve() };
+      const search = { state: 'looking', matches: [], chosen: null };
+      return { search, found: this.lookups.find(number).then(({ state, matches }) => this.found(search, state, matches)) };
     }
 
     found(search, state, matches) {
-      return Object.assign(search, { state, matches, chosen: matches[0] || null });
+      Object.assign(search, { state, matches, chosen: matches[0] || null });
     }
 
     named(entry) {
@@ -258,8 +257,7 @@ define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSIO
 
     linger(entry) {
       const { call, busy } = entry;
-      const missed = call.outcome === 'missed' || (call.outcome === 'cancelled' && call.direction === 'inbound');
-      const ms = missed || busy === 'park' || this.marks.of(call.id).slot ? lingerLonger : linger;
+      const ms = call.outcome === 'missed' || missed(call) || busy === 'park' || this.marks.of(call.id).slot ? lingerLonger : linger;
       entry.goneAt = this.clock.now() + ms;
       entry.cancel = this.clock.after(ms, () => this.drop(call.id));
     }
@@ -281,7 +279,6 @@ define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSIO
 
     remove(id) {
       const entry = this.entries.get(id);
-      if (!entry) return;
       if (entry.cancel) entry.cancel();
       if (entry.cancelSearch) entry.cancelSearch();
       this.entries.delete(id);
@@ -334,7 +331,7 @@ define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSIO
 
     /* A new contact may have been made during the talk. */
     lookAgain(call) {
-      this.lookups.forget(numberOf(call));
+      this.lookups.forget(phone.of(call));
       return this.lookUp(call);
     }
 
@@ -402,6 +399,7 @@ define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSIO
       const { call } = entry;
       Object.assign(entry, { busy: deed, trouble: '' });
       this.draw(entry);
+      if (deed === 'hangup') this.hangups.note(id);
       try {
         const reply = await this.telephone[deed](call, to);
         this.done(id, deed, to, reply);
@@ -435,7 +433,7 @@ define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSIO
     endConsultation(call) {
       this.entries.forEach((entry, id) => {
         const { consults } = this.marks.of(id);
-        const to = (call.peer && call.peer.extension) || numberOf(call);
+        const to = (call.peer && call.peer.extension) || phone.of(call);
         if (!consults || id === call.id || !isSame(consults, to)) return;
         this.marks.set(id, { consults: null });
         this.redraw(entry);
@@ -453,13 +451,13 @@ define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSIO
       const entry = this.entries.get(id);
       if (!entry) return;
       const others = this.view.who(entry).matches.filter((other) => other !== match);
-      this.lookups.learned(numberOf(entry.call), [match, ...others]);
+      this.lookups.learned(phone.of(entry.call), [match, ...others]);
     }
 
     /* form {name, lead: the deal's name or null}. Rejects with the CRM's refusal. */
     async create(id, { name, lead }) {
       const { call } = this.entries.get(id);
-      const number = numberOf(call);
+      const number = phone.of(call);
       const match = lead
         ? this.matchOf(name, lead, await this.crm.createLead({ name: lead, contact: { name, phone: number } }))
         : await this.crm.createContact({ name, phone: number });
@@ -467,17 +465,14 @@ define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSIO
     }
 
     matchOf(name, lead, { id, contactId }) {
-      return {
-        type: 'contact', id: String(contactId), name, url: '/contacts/detail/' + contactId, company: null, customers: [],
-        leads: [{ id: String(id), name: lead, url: '/leads/detail/' + id }], responsible: { id: '', name: this.me() }, partial: false,
-      };
+      return entities.newContact(contactId, name, { leads: [entities.brief('lead', id, lead)], responsible: { id: '', name: this.me() } });
     }
 
     /* In this tab or another it became known who has a number. */
     learned(number, matches) {
       this.entries.forEach((entry) => {
-        if (entry.call.direction === 'internal' || !phone.same(numberOf(entry.call), number)) return;
-        this.found(entry.search, matches.length ? 'found' : 'none', matches).picked = true;
+        if (entry.call.direction === 'internal' || !phone.same(phone.of(entry.call), number)) return;
+        this.found(entry.search, matches.length ? 'found' : 'none', matches);
         this.named(entry);
       });
     }
@@ -519,7 +514,7 @@ define(['./phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSIO
     /* A dialled number's call is here: it may be so before the reply to the command. */
     arrived(call, first) {
       this.placeholders.forEach((dial) => {
-        const its = dial.call ? dial.call === call.id : first && call.outgoing && isSame(dial.number, numberOf(call));
+        const its = dial.call ? dial.call === call.id : first && call.outgoing && isSame(dial.number, phone.of(call));
         if (its) dial.away();
       });
     }

@@ -44,28 +44,32 @@ define(['./text.js?v=%VERSION%'], function (text) {
 
     /* It rings. */
     incoming(who, me) {
-      const { t } = this;
       const nameless = who.kind === 'unknown' && !who.number; /* the header says it */
       return this.store({
-        header: text.escape(t('notify.header', { phone: named(who.number || who.name) })),
-        text: this.body(who, nameless ? '' : t('notify.calling', { name: this.described(who) })),
+        header: text.escape(this.about('header', who)),
+        text: this.body(who, nameless ? '' : this.about('calling', who)),
         ...this.parties(who, 'from', me),
       });
     }
 
     /* After a talk of talk_seconds. recording is an address or null. */
     talked(call, who, me) {
-      const { t } = this;
       const outbound = call.direction === 'outbound';
       const seconds = Math.max(0, Math.round(Number(call.talk_seconds) || 0));
       const recording = web(call.recording);
       return this.store({
-        header: text.escape(t(outbound ? 'notify.outbound' : 'notify.inbound', { phone: named(who.number || who.name) })),
-        text: this.body(who, t('notify.talked', { name: this.described(who), duration: text.clock(seconds) })),
+        header: text.escape(this.about(outbound ? 'outbound' : 'inbound', who)),
+        text: this.body(who, this.about('talked', who, { duration: text.clock(seconds) })),
         ...this.parties(who, outbound ? 'to' : 'from', me),
         duration: seconds,
         ...(recording && { link: recording }),
       });
+    }
+
+    /* Says something of the section notify. Who hides his number has neither name nor number: that is another sentence. */
+    about(what, who, values) {
+      if (who.kind === 'hidden') return this.t('notify.' + what + '_hidden', values);
+      return this.t('notify.' + what, { phone: named(who.number || who.name), name: this.described(who), ...values });
     }
 
     /* 'Ivan Petrov, Acme' */

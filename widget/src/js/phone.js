@@ -39,7 +39,7 @@ define([], function () {
      these digits in its own. */
   const query = (raw) => tail(raw).slice(-leastCommon);
 
-  /* Stands for the answers to a number. */
+  /* What tells a number from all others. */
   const key = whole;
 
   const exact = (a, b) => whole(a) !== '' && whole(a) === whole(b);
@@ -65,13 +65,20 @@ define([], function () {
   /* Shorter than this is an extension or a short code; the CRM's search would match anything. */
   const searchable = (raw) => !/[*#]/.test(String(raw ?? '')) && tail(raw).length >= 6;
 
+  /* To be read; as it is where there is no form for it here. */
   const pretty = (raw) => {
-    const m = /^\+7(\d{3})(\d{3})(\d{2})(\d{2})$/.exec(String(raw ?? ''));
+    const m = /^7(\d{3})(\d{3})(\d{2})(\d{2})$/.exec(whole(raw));
     return m ? `+7 ${m[1]} ${m[2]}-${m[3]}-${m[4]}` : String(raw ?? '');
   };
 
-  /* A call's number to be read: as the gateway writes it for this country. */
-  const shown = (call) => call.phone_display || pretty(call.phone || call.phone_raw);
+  /* The other side's number in a call, '' if it is withheld. */
+  const of = (call) => call.phone || call.phone_raw;
 
-  return { clean, code, tail, key, query, same, among, exactly, searchable, pretty, shown };
+  /* The same to be read: as all of the widget writes such numbers, else as the gateway does for this country. */
+  const shown = (call) => {
+    const own = pretty(of(call));
+    return own === of(call) ? call.phone_display || own : own;
+  };
+
+  return { clean, code, key, query, same, among, exactly, searchable, pretty, of, shown };
 });

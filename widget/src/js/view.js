@@ -13,6 +13,9 @@ define(['./caller.js?v=%VERSION%', './phone.js?v=%VERSION%', './text.js?v=%VERSI
   /* It rings at the user, who did not make the call: one that a colleague has dialled may be handed to him. */
   const ringsHere = ({ state, outgoing }) => state === 'ringing' && !outgoing;
 
+  /* It rang at the user and he did not take it, whether the caller gave up or it could not ring: missed is missed. */
+  const missed = ({ direction, outgoing, outcome }) => direction !== 'outbound' && !outgoing && ['missed', 'cancelled', 'busy'].includes(outcome);
+
   return class View {
     /* client {presence, user}   telephone {can}   behaviour {lead}   t   colleague */
     constructor({ client, telephone, behaviour, t, colleague }) {
@@ -25,6 +28,10 @@ define(['./caller.js?v=%VERSION%', './phone.js?v=%VERSION%', './text.js?v=%VERSI
 
     static get ringsHere() {
       return ringsHere;
+    }
+
+    static get missed() {
+      return missed;
     }
 
     /* The card's model, see card.js. entry: see desk.js; marks: see marks.js. */
@@ -77,7 +84,9 @@ define(['./caller.js?v=%VERSION%', './phone.js?v=%VERSION%', './text.js?v=%VERSI
       return this.t(call.direction === 'internal' ? 'card.internal' : 'card.incoming');
     }
 
-    outcome({ outcome, answered_by: by }) {
+    outcome(call) {
+      const { outcome, answered_by: by } = call;
+      if (missed(call)) return this.t('outcome.missed');
       if (outcome === 'elsewhere' && !(by && by.name)) return this.t('outcome.taken');
       return this.t('outcome.' + (outcome || 'answered'), { name: text.isolate(by ? by.name : '') });
     }

@@ -7,10 +7,16 @@ define(['../phone.js?v=%VERSION%', '../text.js?v=%VERSION%'], function (phone, t
 
   const closed = new Set([142, 143]); /* won and lost, in every pipeline */
 
-  const url = (type, id) => '/' + groups[type] + '/detail/' + encodeURIComponent(id);
+  /* The address of an entity's card; null for what has none. One that came with it from outside is not followed. */
+  const card = ({ type, id }) => (Object.hasOwn(groups, type) ? '/' + groups[type] + '/detail/' + encodeURIComponent(id) : null);
 
   /* Names are one line without characters that reorder text, still to be escaped. */
-  const brief = (type, id, name = '') => ({ id: String(id), name: text.plain(name), url: url(type, id) });
+  const brief = (type, id, name = '') => ({ id: String(id), name: text.plain(name), url: card({ type, id }) });
+
+  /* A contact that was just made, as a match (see Crm.find). leads: those that were made with it, as brief makes them. */
+  const newContact = (id, name, { leads = [], responsible = null } = {}) => ({
+    ...brief('contact', id, name), type: 'contact', company: null, leads, customers: [], responsible, partial: false,
+  });
 
   const telephones = (raw) =>
     (raw.custom_fields_values || [])
@@ -31,5 +37,5 @@ define(['../phone.js?v=%VERSION%', '../text.js?v=%VERSION%'], function (phone, t
 
   const nameIn = (raws, id) => (raws.has(id) ? raws.get(id).name : '');
 
-  return { groups, closed, url, brief, telephones, linksOf, companyOf, has, hasExactly, byId, nameIn };
+  return { groups, closed, card, brief, newContact, telephones, linksOf, companyOf, has, hasExactly, byId, nameIn };
 });

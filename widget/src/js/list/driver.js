@@ -14,7 +14,7 @@ define(['./model.js?v=%VERSION%', '../phone.js?v=%VERSION%'], function (model, p
   const inVain = 3; /* calls in a row that came to nothing on our side: the telephone, or nobody sits at it */
 
   const states = { busy: 'busy', rejected: 'busy', failed: 'failed', cancelled: 'cancelled' }; /* outcome → state; any other is missed */
-  const ours = new Set(['cancelled', 'failed']); /* outcomes that say nothing of who was called */
+  const ours = new Set(['cancelled', 'failed']); /* states that say nothing of who was called */
 
   /* Refusals that are about this number and no other. Any other is about all of them. */
   const ofOne = new Set(['bad_number', 'rejected', 'invalid', 'not_found']);
@@ -23,12 +23,13 @@ define(['./model.js?v=%VERSION%', '../phone.js?v=%VERSION%'], function (model, p
   const isLive = (call) => call.state !== 'ended';
   const isTalk = (call) => call.state === 'talking' || call.state === 'held';
   const isOutgoing = (call) => call.direction === 'outbound' || call.outgoing === true;
-  const hasNumber = (call, number) => phone.same(call.phone || call.phone_raw, phone.clean(number));
+  const hasNumber = (call, number) => phone.same(phone.of(call), phone.clean(number));
 
   return class Driver {
     /* kept      the list and its run          client  the browser client: calls, state, hangup
        dialer    dial(number, {quiet})         quiet   () → whether nobody writes down a result
        interval  s between calls               random  () → a string nobody else has
+       hangups   has(call): the user hung it up
        results   whether talks have a window   absent  ms in which no page of the CRM was open before this one
        clock     now, after                    changed called when something was written outside of step
        me        this tab's name */
@@ -53,7 +54,7 @@ define(['./model.js?v=%VERSION%', '../phone.js?v=%VERSION%'], function (model, p
       this.settled = by !== null && by !== this.me ? this.stepped + settling : 0;
       this.unlinkedSince = null;
       this.rang = null; /* the attempt that this tab has heard ring */
-      this.hungUp = null; /* the attempt that this tab has hung up */
+      this.hungUp = null; /* the attempt that this tab has hung up, to skip it */
     }
 
     leave() {
@@ -174,8 +175,9 @@ define(['./model.js?v=%VERSION%', '../phone.js?v=%VERSION%'], function (model, p
       const talk = call ? call.talk_seconds || 0 : talked;
       const reached = outcome === 'answered' || talk > 0 || attempt.talking !== null;
       const state = reached ? 'reached' : entry.skip ? 'skipped' : states[outcome] || 'missed';
-      const vain = ours.has(outcome) && !reached && !entry.skip && list.hung !== attempt.token;
-      this.settle(entry, { state: state === 'cancelled' && !vain ? 'missed' : state, talk }, vain);
+      const byHand = call !== null && this.hangups.has(call.id); /* and that says nothing of our side */
+      const vain = ours.has(state) && !byHand;
+      this.settle(entry, { state: ours.has(state) && byHand ? 'missed' : state, talk }, vain);
     }
 
     /* The attempt is over: vain if it came to nothing on our side. */

@@ -1,8 +1,8 @@
 /* The call list: who is to be called, one after another. It is the same in all tabs of the user; one of them dials. */
 define([
   './model.js?v=%VERSION%', './kept.js?v=%VERSION%', './turn.js?v=%VERSION%', './driver.js?v=%VERSION%', './panel.js?v=%VERSION%',
-  './templates.js?v=%VERSION%', './picked.js?v=%VERSION%', './view.js?v=%VERSION%',
-], function (model, Kept, Turn, Driver, Panel, Templates, picked, makeView) {
+  './templates.js?v=%VERSION%', './picked.js?v=%VERSION%', './view.js?v=%VERSION%', '../hangups.js?v=%VERSION%',
+], function (model, Kept, Turn, Driver, Panel, Templates, picked, makeView, Hangups) {
   'use strict';
 
   const keys = { window: 'list.window', nudge: 'list.nudge', panel: 'list.panel', watched: 'list.watched' };
@@ -25,9 +25,10 @@ define([
       const { client, dialer, clock, locks, scope, behaviour, random, store, widget, base, dark, ns, t } = parts;
       const changed = () => this.sync();
       this.kept = new Kept({ store, changed });
+      this.hangups = new Hangups({ store });
       this.turn = new Turn({ locks, name: scope + 'list', client, changed });
       this.driver = new Driver({
-        kept: this.kept, client, dialer, clock, random, changed, me: random(),
+        kept: this.kept, hangups: this.hangups, client, dialer, clock, random, changed, me: random(),
         interval: behaviour.interval, quiet: () => this.quietEverywhere(),
         results: behaviour.result !== 'never', absent: clock.now() - (store.get(keys.watched) || 0),
       });
@@ -89,9 +90,9 @@ define([
     }
 
     hangUp() {
-      const { list, run: { attempt } } = this.kept;
+      const { attempt } = this.kept.run;
       if (!attempt || !attempt.call) return;
-      this.kept.setList({ ...list, hung: attempt.token });
+      this.hangups.note(attempt.call);
       this.client.hangup(attempt.call).catch((err) => this.errors.explain(err.code));
     }
 

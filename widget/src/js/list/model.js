@@ -1,7 +1,6 @@
 /* The call list as data, in two parts that are kept apart, so that nobody writes over another's:
      list  what people do, written in the tab where they do it:
-           {v, entries, run: {token} | null: it is to be called, now: the deadline that is not to be waited for,
-            hung: the attempt that was hung up by hand}
+           {v, entries, run: {token} | null: it is to be called, now: the deadline that is not to be waited for}
      run   what became of it, written by the one tab that dials:
            {v, by: that tab, at: when it wrote last, run: the token it acts on, until: when the next call is due,
             held: it waits for the result window, streak, halted: {run, reason} | null, attempt | null, done: {key: …}}
@@ -27,7 +26,7 @@ define(['../phone.js?v=%VERSION%', '../text.js?v=%VERSION%'], function (phone, t
   const isTime = (value) => Number.isFinite(value) && value >= 0;
   const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 
-  const emptyList = () => ({ v: version, entries: [], run: null, now: null, hung: null });
+  const emptyList = () => ({ v: version, entries: [], run: null, now: null });
 
   const emptyRun = () => ({
     v: version, by: null, at: 0, run: null, until: null, held: false, streak: 0, halted: null, attempt: null, done: {},
@@ -43,7 +42,7 @@ define(['../phone.js?v=%VERSION%', '../text.js?v=%VERSION%'], function (phone, t
   };
 
   /* What tells a number from another, '' if it cannot be dialled. */
-  const mark = (value) => phone.tail(phone.clean(value));
+  const mark = (value) => phone.key(phone.clean(value));
 
   /* The numbers that can be dialled, as they were written, each once. */
   const numbers = (raw) => {
@@ -85,7 +84,6 @@ define(['../phone.js?v=%VERSION%', '../text.js?v=%VERSION%'], function (phone, t
       v: version, entries,
       run: isObject(raw.run) && isText(raw.run.token) && entries.length ? { token: raw.run.token } : null,
       now: isTime(raw.now) ? raw.now : null,
-      hung: isText(raw.hung) ? raw.hung : null,
     };
   };
 

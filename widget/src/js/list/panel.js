@@ -72,7 +72,7 @@ define(['jquery', './drag.js?v=%VERSION%', '../text.js?v=%VERSION%'], function (
       return this.$root.find('.ringcast-list__' + name);
     }
 
-    /* view: see list.js. The first time the templates have to be loaded. */
+    /* view: see view.js. The first time the templates have to be loaded. */
     async draw(view) {
       this.view = view;
       if (!view.shown) this.$root.prop('hidden', true);
@@ -133,9 +133,15 @@ define(['jquery', './drag.js?v=%VERSION%', '../text.js?v=%VERSION%'], function (
       const passed = view.since === null ? '' : text.clock((now - view.since) / 1000);
       const seconds = view.until === null ? 0 : Math.max(0, Math.ceil((view.until - now) / 1000));
       const what = text.fill(view.what, { seconds });
-      this.$('what').text(what);
-      this.$('clock').text(passed);
-      this.$('brief').text(this.brief(what, passed));
+      this.write('what', what);
+      this.write('clock', passed);
+      this.write('brief', this.brief(what, passed));
+    }
+
+    /* A text that is there already is left alone: every call and every second comes by here. */
+    write(name, words) {
+      const $part = this.$(name);
+      if ($part.text() !== words) $part.text(words);
     }
 
     /* What a folded panel says. */

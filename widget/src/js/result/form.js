@@ -1,5 +1,7 @@
 /* The result window's contents: shows a draft, reads what is typed into it. It decides nothing. */
-define(['jquery', './due.js?v=%VERSION%', './links.js?v=%VERSION%', '../text.js?v=%VERSION%'], function ($, due, links, text) {
+define([
+  'jquery', './due.js?v=%VERSION%', './links.js?v=%VERSION%', '../text.js?v=%VERSION%', '../crm/entities.js?v=%VERSION%',
+], function ($, due, links, text, entities) {
   'use strict';
 
   const field = (name, control, more = '') =>
@@ -118,7 +120,7 @@ define(['jquery', './due.js?v=%VERSION%', './links.js?v=%VERSION%', '../text.js?
 
     head(call, who) {
       const { t } = this;
-      const href = who.entity && links.card(who.entity);
+      const href = who.entity && entities.card(who.entity);
       this.$('who').find('a').prop('hidden', !href).attr('href', href || '#').text(href ? who.name : '');
       this.$('who').attr('title', who.name).find('span').text(href ? '' : who.name);
       this.$root.attr('aria-label', t('result.title') + ': ' + who.name);
@@ -168,7 +170,7 @@ define(['jquery', './due.js?v=%VERSION%', './links.js?v=%VERSION%', '../text.js?
       if (form.due === 'own' && !form.at) this.$control('at').val(due.proposal(this.clock.now(), this.zone));
 
       const chosen = links.entity(who, form.link);
-      const href = chosen && links.card(chosen);
+      const href = chosen && entities.card(chosen);
       this.$('open').prop('hidden', !href).attr('href', href || '#');
       const named = { ...draft, form };
       this.$control('contact').attr('placeholder', this.save.contactName({ ...named, form: { ...form, contact: '' } }));
@@ -186,7 +188,7 @@ define(['jquery', './due.js?v=%VERSION%', './links.js?v=%VERSION%', '../text.js?
       const { t } = this;
       const $list = this.$('done').empty().prop('hidden', !entity && !note && !task);
       if (entity) {
-        const $link = $('<a target="_blank" rel="noopener">').attr('href', links.card(entity)).text(entity.name);
+        const $link = $('<a target="_blank" rel="noopener">').attr('href', entities.card(entity)).text(entity.name);
         $('<li>').text(t('result.made_' + entity.type) + ' ').append($link).appendTo($list);
       }
       if (note) $('<li>').text(t('result.made_note')).appendTo($list);

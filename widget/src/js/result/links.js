@@ -2,8 +2,6 @@
 define([], function () {
   'use strict';
 
-  const cards = { contact: 'contacts', company: 'companies', lead: 'leads', customer: 'customers' };
-
   /* The choices' values: 'lead:5' and the like for what is there, 'deal:1001' for a new deal of contact 1001,
      'deal:company:2001' for one of a company, 'new' for a new contact, '' for nothing yet. */
   const valueOf = ({ type, id }) => type + ':' + id;
@@ -58,8 +56,5 @@ define([], function () {
       if (match) return valueOf(match.leads ? linked(match) : match);
       return who.kind === 'unclear' || who.kind === 'looking' ? '' : 'new';
     },
-
-    /* An entity's card; the address that came with it is not followed: it comes from outside. */
-    card: ({ type, id }) => (type in cards ? '/' + cards[type] + '/detail/' + encodeURIComponent(id) : null),
   };
 });

@@ -11,7 +11,7 @@ define([
   const stale = 5000; /* ms after which somebody else may have put a stranger into the CRM */
   const ns = '.ringcast-result';
 
-  const numberOf = ({ call }) => call.phone || call.phone_raw;
+  const numberOf = ({ call }) => phone.of(call);
 
   const blank = (call, who, link) => ({
     link, contact: who.kind === 'unknown' && who.name !== who.number ? call.name || '' : '', deal: '', note: '',
@@ -47,18 +47,17 @@ define([
       ];
     }
 
-    /* Opens the window of a talk, after those that are open already. Resolves when it is closed, or at once if
-       there is to be none. */
+    /* Opens the window of a talk that is over, after those that are open already. Resolves when it is closed, or at
+       once if there is to be none. */
     open(call, who) {
-      if (!this.wanted(call, who)) return Promise.resolve();
+      if (!this.wanted(who)) return Promise.resolve();
       const link = this.first(who);
       const done = { entity: null, contact: null, note: false, task: false, doubt: null };
       return this.line({ call: { ...call }, who: { ...who }, form: blank(call, who, link), done, at: this.clock.now(), touched: false });
     }
 
-    wanted(call, who) {
-      if (call.direction === 'internal' || call.outcome !== 'answered' || this.stopped) return false;
-      return { always: true, unknown: !who.entity, never: false }[this.behaviour.result];
+    wanted(who) {
+      return !this.stopped && { always: true, unknown: !who.entity, never: false }[this.behaviour.result];
     }
 
     /* Opens again what a reload cut: one tab of all of the user's does. */

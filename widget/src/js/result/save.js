@@ -1,6 +1,8 @@
 /* Saving a result: first what is new (a deal with its contact, or a contact), then the note, then the task. Each is
    done once: what is done stands in the draft, and what is left is done the next time. */
-define(['./due.js?v=%VERSION%', './links.js?v=%VERSION%', '../phone.js?v=%VERSION%', '../text.js?v=%VERSION%'], function (due, links, phone, text) {
+define([
+  './due.js?v=%VERSION%', './links.js?v=%VERSION%', '../phone.js?v=%VERSION%', '../text.js?v=%VERSION%', '../crm/entities.js?v=%VERSION%',
+], function (due, links, phone, text, entities) {
   'use strict';
 
   const indexing = 5000; /* ms that the CRM's search may take to find what was just made */
@@ -48,9 +50,7 @@ define(['./due.js?v=%VERSION%', './links.js?v=%VERSION%', '../phone.js?v=%VERSIO
       const { entity, contact } = done;
       const id = entity && (entity.type === 'contact' ? entity.id : contact);
       if (form.link !== 'new' || !id) return null;
-      const leads = entity.type === 'lead' ? [{ id: entity.id, name: entity.name, url: links.card(entity) }] : [];
-      const who = { type: 'contact', id };
-      return { ...who, name: text.plain(this.contactName(draft)), url: links.card(who), company: null, leads, customers: [], responsible: null, partial: false };
+      return entities.newContact(id, this.contactName(draft), { leads: entity.type === 'lead' ? [entities.brief('lead', entity.id, entity.name)] : [] });
     }
 
     /* What the user has to mend before anything is asked of the CRM: field → key of a text; 'foot' is no field. */
@@ -114,7 +114,7 @@ define(['./due.js?v=%VERSION%', './links.js?v=%VERSION%', '../phone.js?v=%VERSIO
 
     async make(draft) {
       const { call, form, done } = draft;
-      const number = call.phone || call.phone_raw;
+      const number = phone.of(call);
       const name = this.contactName(draft);
       if (this.makes(draft) === 'contact') {
         const { id } = await this.crm.createContact({ name, phone: number });
@@ -131,7 +131,7 @@ define(['./due.js?v=%VERSION%', './links.js?v=%VERSION%', '../phone.js?v=%VERSIO
        number that cannot be looked for gives no answer: the user was told to look himself (see refusals.js). */
     async look(draft, keep) {
       const { call, form, who, done } = draft;
-      const number = call.phone || call.phone_raw;
+      const number = phone.of(call);
       if (!phone.searchable(number)) return;
       await this.rest(done.doubt.at + indexing - this.clock.now());
       const groups = links.groups(who);

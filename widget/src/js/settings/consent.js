@@ -4,7 +4,7 @@ define(['jquery'], function ($) {
   'use strict';
 
   return {
-    /* privacy: the address of the privacy policy, or ''. Returns the element, with show(label). */
+    /* privacy: the address of the privacy policy, or ''. Returns the element; name says whom it is about. */
     make({ t, value, privacy, changed }) {
       const $box = $('<label class="ringcast-consent"><input type="checkbox"><span><span class="ringcast-consent__text"></span></span></label>');
       $box.find('input').prop('checked', value === 'yes').on('change', (e) => changed(e.target.checked ? 'yes' : ''));

@@ -167,7 +167,7 @@ define([
       said.pending = said.kept === false && this.held.untouched(this.form.extensions());
       const button = t('settings.repeat');
       if (save && !said.refused) said.lines.unshift({ tone: 'good', text: t('settings.saved') });
-      else if (save || memory.unsaved) said.lines.unshift({ tone: 'bad', text: t('settings.unsaved', { reason: '', button }) });
+      else if (save || memory.unsaved) said.lines.unshift({ tone: 'bad', text: t('settings.unsaved_here', { button }) });
       else if (said.pending) {
         said.lines.unshift({ tone: 'warn', text: t('settings.pending', { button }) });
         said.others.forEach(([id, mark]) => said.marks.set(id, [...(said.marks.get(id) || []), mark]));
