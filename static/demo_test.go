@@ -52,7 +52,9 @@ func newDemo(t *testing.T, cfg sandbox.PBXConfig) (url string, pbx *sandbox.PBX)
 		})
 	})
 	mux.HandleFunc("/crm/", func(w http.ResponseWriter, r *http.Request) {
-		_, _ = fmt.Fprintf(w, "<!doctype html><title>CRM</title><p>The CRM of user %q", r.URL.Query().Get("user"))
+		_, _ = fmt.Fprintf(w, `<!doctype html><title>CRM</title><p>The CRM of user %q<script>
+			parent.postMessage({path: '/contacts/list/'}, '*')
+			parent.postMessage({people: [{name: 'Elena Vlasova', phones: ['+380 99 555 01 55']}]}, '*')</script>`, r.URL.Query().Get("user"))
 	})
 	srv := httptest.NewServer(mux)
 	t.Cleanup(func() {
@@ -233,11 +235,69 @@ func TestDemoCutsAndRestoresTheLink(t *testing.T) {
 		phone("101", "ringing"),
 		click(".cut"),
 		reads(".linkstate", "PBX link cut"),
+		reads(`[data-window="101"] .stale b`, "The link to the telephone system is cut."),
 		key("101", "red"),
 		phone("101", "idle"),
 		shows(`.story .unheard`),
 		click(".cut"),
 		reads(".linkstate", "PBX link up"),
+		chromedp.WaitNotVisible(chromedp.CSS(`.stale`)),
+	)
+}
+
+// step clicks a step of the guide.
+func step(n int) chromedp.Action[chromedp.Void] {
+	return click(fmt.Sprintf(".step:nth-child(%d) button", n))
+}
+
+// next waits until the guide stands at a step.
+func next(n int) chromedp.Action[chromedp.Void] {
+	return shows(fmt.Sprintf(".step:nth-child(%d)[aria-current]", n))
+}
+
+func TestDemoStepsCanBeClicked(t *testing.T) {
+	t.Parallel()
+	url, _ := newDemo(t, sandbox.PBXConfig{})
+	ctx := newTab(t, 1280, 720)
+	play(ctx, t,
+		chromedp.Navigate(url),
+		phone("101", "idle"),
+		next(1), step(1), phone("101", "ringing"), phone("102", "ringing"),
+		next(2), step(2), phone("101", "talking"),
+		next(3), step(3), phone("101", "idle"),
+		next(4), step(5), phone("101", "ringing"), // a link is cut in a talk
+		step(5), phone("101", "talking"),
+		step(5), reads(".linkstate", "PBX link cut"),
+		step(5), reads(".linkstate", "PBX link up"),
+		shows(`.step:nth-child(5).done`),
+	)
+}
+
+func TestDemoGuideGoesBackWhenNobodyAnswers(t *testing.T) {
+	t.Parallel()
+	url, _ := newDemo(t, sandbox.PBXConfig{RingTimeout: time.Second})
+	ctx := newTab(t, 1440, 900)
+	play(ctx, t,
+		chromedp.Navigate(url),
+		phone("101", "idle"),
+		ring("101 102"),
+		next(2),
+		reads(newest, "Nobody answered"),
+		next(1),
+	)
+}
+
+func TestDemoKnowsWhoIsInTheCRM(t *testing.T) {
+	t.Parallel()
+	url, _ := newDemo(t, sandbox.PBXConfig{OutsideAnswers: -1})
+	ctx := newTab(t, 1440, 900)
+	play(ctx, t,
+		chromedp.Navigate(url),
+		phone("101", "idle"),
+		chromedp.PollFunction[chromedp.Void](`() => document.querySelector('.address').innerText === location.host + '/contacts/list/'`),
+		types("101", "+380995550155\r"),
+		reads(newest, "Anna calls Elena Vlasova"),
+		reads(`[data-phone="101"] .number`, "+380 99 555 01 55"),
 	)
 }
 
@@ -256,7 +316,7 @@ func TestDemoSaysWhatWasRefused(t *testing.T) {
 func TestDemoFitsTheWindow(t *testing.T) {
 	t.Parallel()
 	url, _ := newDemo(t, sandbox.PBXConfig{})
-	for _, size := range [][2]int64{{1440, 900}, {1280, 800}, {1920, 1080}} {
+	for _, size := range [][2]int64{{1440, 900}, {1440, 757}, {1280, 800}, {1280, 720}, {1920, 1080}} {
 		t.Run(fmt.Sprintf("%dx%d", size[0], size[1]), func(t *testing.T) {
 			ctx := newTab(t, size[0], size[1])
 			play(ctx, t, chromedp.Navigate(url), phone("101", "idle"))

@@ -24,7 +24,9 @@ export class Caller {
       h('span', { class: 'face', 'aria-hidden': 'true' }, name && number ? name.slice(0, 1) : '?'),
       h('span', {},
         h('b', {}, name || 'Unknown caller'),
-        h('small', {}, number ? `${number} · ${known ? 'in the CRM' : 'not in the CRM'}` : 'the caller shows no number')))
+        number
+          ? h('small', {}, h('span', {}, number), h('span', { class: 'known' }, known ? 'in the CRM' : 'not in the CRM'))
+          : h('small', {}, 'the caller shows no number')))
   }
 
   #ring (title, subtitle, extensions) {

@@ -33,7 +33,12 @@ async function start () {
     }
   }
 
-  const windows = users.map(user => new CrmWindow({ user, pbx }))
+  let latest
+  const meet = people => {
+    words.meet(people)
+    if (latest) show(latest)
+  }
+  const windows = users.map(user => new CrmWindow({ user, pbx, meet }))
   const phones = users.map(user => new DeskPhone({
     user, pbx, words, act, colleague: users.find(u => u !== user)?.extension
   }))
@@ -42,7 +47,7 @@ async function start () {
   const mobile = new Mobile({ pbx, words, act })
   const story = new Story({ words })
   const wire = new Wire({ element: $('wire'), act })
-  const steps = new Steps({ element: $('steps'), users })
+  const steps = new Steps({ element: $('steps'), users, page: document })
 
   $('windows').append(...windows.map(w => w.element))
   $('desk').append(
@@ -52,8 +57,12 @@ async function start () {
     story.element)
 
   const parts = [...windows, ...phones, ...cords, mobile, story, wire, steps]
+  const show = state => {
+    latest = state
+    parts.forEach(part => part.show(state))
+  }
   pbx.watch(
-    state => parts.forEach(part => part.show(state)),
+    show,
     reached => notice.keep(reached ? '' : 'The demo does not answer. Is it still running? Trying again…'))
   setInterval(() => parts.forEach(part => part.tick?.()), 250)
 }

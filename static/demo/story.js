@@ -1,11 +1,11 @@
-import { h, shape } from './dom.js'
+import { h, setText, shape } from './dom.js'
 
 const LINES = 40
 
 // Story tells in plain words what happened, the latest on top.
 export class Story {
   #words
-  #seq = 0
+  #texts = new Map() // by seq
   #list = h('ol', { 'aria-live': 'polite', 'aria-relevant': 'additions' })
 
   constructor ({ words }) {
@@ -15,20 +15,27 @@ export class Story {
   }
 
   show ({ story }) {
-    if ((story.at(-1)?.seq ?? 0) < this.#seq) { // another telephone system: it was started anew
-      this.#seq = 0
+    const latest = Math.max(0, ...this.#texts.keys())
+    if ((story.at(-1)?.seq ?? 0) < latest) { // another telephone system: it was started anew
+      this.#texts.clear()
       this.#list.replaceChildren()
     }
-    for (const line of story.filter(l => l.seq > this.#seq)) {
-      this.#list.prepend(this.#line(line))
-      this.#seq = line.seq
+    for (const line of story.slice(-LINES)) {
+      const text = this.#texts.get(line.seq)
+      if (text) setText(text, this.#words.tell(line).text) // a name may have become known
+      else this.#list.prepend(this.#line(line))
     }
-    while (this.#list.children.length > LINES) this.#list.lastChild.remove()
+    for (const [seq, text] of [...this.#texts].slice(0, -LINES)) {
+      text.parentElement.remove()
+      this.#texts.delete(seq)
+    }
   }
 
   #line (line) {
     const { kind, text } = this.#words.tell(line)
-    const item = h('li', { class: kind }, h('time', {}, new Date(line.at).toLocaleTimeString('en-GB')), h('span', {}, text))
+    const said = h('span', {}, text)
+    this.#texts.set(line.seq, said)
+    const item = h('li', { class: kind }, h('time', {}, new Date(line.at).toLocaleTimeString('en-GB')), said)
     if (line.unheard) {
       item.classList.add('unheard')
       item.title = 'The PBX link was down: Ringcast did not hear this'

@@ -9,15 +9,23 @@ const ENDS = {
   failed: 'Could not be reached'
 }
 
-const digits = number => number.replace(/\D/g, '')
+// key is the same for all ways of writing a number.
+const key = number => number.replace(/\D/g, '').replace(/^8(?=\d{10}$)/, '7')
 
 export class Words {
   #users
-  #callers
+  #people = new Map() // key of a number → {name, number}
 
   constructor ({ users, callers }) {
     this.#users = users
-    this.#callers = callers
+    for (const { name, number } of callers) this.#people.set(key(number), { name, number })
+  }
+
+  // meet takes in who has which numbers in the CRM: [{name, phones}].
+  meet (people) {
+    for (const { name, phones } of people) {
+      for (const number of phones) this.#people.set(key(number), { name, number })
+    }
   }
 
   // user is the name at an extension, else the extension.
@@ -28,15 +36,15 @@ export class Words {
   // number is written as people write it.
   number (raw) {
     if (!raw) return 'Withheld number'
-    const caller = this.#callers.find(c => digits(c.number) === digits(raw))
-    if (caller) return caller.number
+    const person = this.#people.get(key(raw))
+    if (person) return person.number
     return raw.replace(/^(\+7)(\d{3})(\d{3})(\d\d)(\d\d)$/, '$1 $2 $3-$4-$5')
   }
 
-  // name is who has a number: a colleague or a caller of the demo, else ''.
+  // name is who has a number: a colleague, somebody of the CRM or a caller of the demo, else ''.
   name (raw) {
     const user = this.#users.find(u => u.extension === raw)
-    return user?.name ?? this.#callers.find(c => raw && digits(c.number) === digits(raw))?.name ?? ''
+    return user?.name ?? (raw && this.#people.get(key(raw))?.name) ?? ''
   }
 
   // party is the name, or else the number.
@@ -71,9 +79,9 @@ export class Words {
         if (!extensions.length) return { kind: 'end', text: this.end(cause) }
         return { kind: 'end', text: `${who}’s telephone ${this.#legEnd(cause)}` }
       case 'link.cut':
-        return { kind: 'link', text: 'The PBX link is cut' }
+        return { kind: 'link', text: 'The PBX link is cut: cards stay as last heard' }
       case 'link.restore':
-        return { kind: 'link back', text: 'The PBX link is back' }
+        return { kind: 'link back', text: 'The PBX link is back: cards are put right' }
       default:
         return { kind: 'end', text: what }
     }

@@ -1,5 +1,5 @@
 /* The card of a contact, a company, a lead or a customer, and the form for a new contact. */
-define(['jquery', 'app/app', 'app/session', 'app/parts'], function ($, APP, session, parts) {
+define(['jquery', 'app/app', 'app/session', 'app/parts', 'app/frame'], function ($, APP, session, parts, frame) {
   'use strict';
 
   const { t } = session;
@@ -56,6 +56,7 @@ define(['jquery', 'app/app', 'app/session', 'app/parts'], function ($, APP, sess
       parts.here((answer) => {
         const people = kind === 'contacts' ? [answer.item] : answer.item.contacts || [];
         Object.assign(APP.data.current_card, { model: model(answer.item), people });
+        frame.tell({ people: people.map(({ name, phones }) => ({ name, phones })) });
         const $card = $('<section class="card">');
         drawItem($card, answer.item);
         const $feed = $('<section class="feed">').append($('<h3>').text(t.notes), '<div class="feed__notes"></div>');

@@ -1,6 +1,6 @@
 /* Lists of contacts, companies and leads: rows to tick, numbers to click, and the menu of what widgets do with the
    rows that are ticked. */
-define(['jquery', 'app/app', 'app/session', 'app/parts', 'app/list', 'app/actions'], function ($, APP, session, parts, List, actions) {
+define(['jquery', 'app/app', 'app/session', 'app/parts', 'app/list', 'app/actions', 'app/frame'], function ($, APP, session, parts, List, actions, frame) {
   'use strict';
 
   const { t } = session;
@@ -37,6 +37,7 @@ define(['jquery', 'app/app', 'app/session', 'app/parts', 'app/list', 'app/action
   const draw = ($page, rows, kind) => {
     const list = new List(rows);
     APP.data.current_list = list;
+    if (kind === 'contacts') frame.tell({ people: rows.map(({ name, phones }) => ({ name, phones })) });
     const $bar = $('<div class="bar" hidden><span class="bar__count"></span><div class="more"><button type="button" class="more__button"></button><div class="more__list"></div></div></div>').appendTo($page);
     $bar.find('.more__button').text(t.more).on('click', () => {
       drawBar($bar, list, kind); /* the widgets may have come in the meantime */

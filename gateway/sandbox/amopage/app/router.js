@@ -1,5 +1,5 @@
 /* Navigation without reloading. */
-define(['jquery', 'app/app', 'app/board', 'app/lists', 'app/cards', 'app/settings', 'app/session'], function ($, APP, board, list, cards, settings, session) {
+define(['jquery', 'app/app', 'app/board', 'app/lists', 'app/cards', 'app/settings', 'app/session', 'app/frame'], function ($, APP, board, list, cards, settings, session, frame) {
   'use strict';
 
   const routes = [
@@ -21,6 +21,7 @@ define(['jquery', 'app/app', 'app/board', 'app/lists', 'app/cards', 'app/setting
     const route = routes.find(({ path }) => path.test(location.pathname)) || routes[0];
     const [, id = 0] = location.pathname.match(route.path) || [];
     $(document).trigger('page:changed');
+    frame.tell({ path: location.pathname });
     $('.phone-menu').remove();
     Object.assign(APP.data, {
       current_card: route.card ? { id: Number(id) } : false, current_list: false, current_entity: route.entity, area: route.area, current_view: { $el: $('#page') },
