@@ -19,6 +19,7 @@ const (
 	CodeRevoked       Code = "revoked"        // the user is not in the directory (any more)
 	CodeOrigin        Code = "origin"         // the page's origin is not allowed
 	CodeNotFound      Code = "not_found"      // no such thing, or not one of yours
+	CodeMethod        Code = "method"         // there is something, for another method: Allow says which
 	CodeTooLarge      Code = "too_large"      // more than one request may carry
 	CodeTooMany       Code = "too_many"       // slower, please
 	CodeDraining      Code = "draining"       // this node is going down: another will answer

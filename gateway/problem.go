@@ -114,6 +114,8 @@ func statusOf(code Code) int {
 		return http.StatusForbidden
 	case CodeNotFound:
 		return http.StatusNotFound
+	case CodeMethod:
+		return http.StatusMethodNotAllowed
 	case CodeNotRegistered, CodeBusy, CodeRejected, CodeTaken:
 		return http.StatusConflict
 	case CodeTooLarge:

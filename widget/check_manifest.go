@@ -277,7 +277,7 @@ func (n *node) keysOf() []string {
 // checkPublishing is about what goes with the archive when it is handed in.
 func (c *check) checkPublishing(archive []byte) {
 	if c.opt.TechnicalAccount == "" {
-		c.add("technical-account", "", 0, "make one for the reviewers, with a month ahead of it, and name it")
+		c.add("technical-account", "", 0, "open an account in the CRM for the reviewers, paid for at least a month, and name it with -technical-account")
 	}
 	if c.opt.Published == nil || c.manifest == nil {
 		return

@@ -120,7 +120,7 @@ func Rules() []Rule {
 		{"markup.url", "and no javascript: addresses", "checklist", Always},
 		{"markup.raw", "templates escape what they show", "ours", Advice},
 
-		{"technical-account", "there is a technical account for the reviewers, for a month", "checklist", Publishing},
+		{"technical-account", "there is a technical account for the reviewers, paid for at least a month", "checklist", Publishing},
 		{"undocumented", "no variables of the CRM are used that are not documented", "checklist", Person},
 		{"dark-theme", "it can be read in the dark theme", "checklist", Person},
 		{"controls", "nothing covers the CRM's controls, or makes the page longer; Save is at the bottom", "checklist", Person},

@@ -71,7 +71,7 @@ func (n *node) route(name string, fn gateway.HandlerFunc) http.Handler {
 // authorizeAdmin compares the key in constant time.
 func (n *node) authorizeAdmin(r *http.Request) error {
 	if n.cfg.AdminKey == "" {
-		return gateway.Errorf(gateway.CodeNotFound, "there is nothing at %s", r.URL.Path)
+		return gateway.Errorf(gateway.CodeNotFound, "there is nothing at %s: the configuration sets no admin_key, without which there is no admin API", r.URL.Path)
 	}
 	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	is, want := sha256.Sum256([]byte(strings.TrimSpace(key))), sha256.Sum256([]byte(n.cfg.AdminKey))

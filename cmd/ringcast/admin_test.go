@@ -206,6 +206,20 @@ func TestNoAdminWithoutAKey(t *testing.T) {
 	for _, key := range []string{"", "Bearer ", "Bearer " + adminKey} {
 		p.request(http.MethodGet, p.web+"/v1/admin/accounts/acme/users", "", "Authorization", key).refused(t, http.StatusNotFound, gateway.CodeNotFound)
 	}
+	if got := p.request(http.MethodGet, p.web+"/v1/admin/unshown", ""); !strings.Contains(got.body, "sets no admin_key") {
+		t.Errorf("why there is none is not told: %s", got.body)
+	}
+}
+
+// TestEventsAreNotFetched: who opens the address in a browser is told what it is for.
+func TestEventsAreNotFetched(t *testing.T) {
+	t.Parallel()
+	p := start(t, "serve", "-config", configFile(t, twoAccounts))
+	got := p.request(http.MethodGet, p.web+"/v1/accounts/acme/events", "")
+	got.refused(t, http.StatusMethodNotAllowed, gateway.CodeMethod)
+	if got.header.Get("Allow") != http.MethodPost || !strings.Contains(got.body, "POST here") {
+		t.Errorf("%v %s", got.header, got.body)
+	}
 }
 
 // presence asks as a PBX does, and returns who is how: "Anna:online Boris:".

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -44,6 +47,7 @@ func (a *app) check(ctx context.Context, flags *flag.FlagSet, args []string) err
 	for _, w := range cfg.Warnings {
 		fmt.Fprintf(a.stdout, "  note: %s:%v\n", *file, w)
 	}
+	r.notes(cfg.doubts())
 	directory, err := checkLog(ctx, cfg)
 	switch {
 	case cfg.NATS != nil:
@@ -86,6 +90,13 @@ func (r *report) say(what string, err error) {
 	fmt.Fprintf(r.app.stdout, "FAIL  %s: %s\n", what, strings.ReplaceAll(err.Error(), "\n", "\n      "))
 }
 
+// notes prints what fails no check.
+func (r *report) notes(notes []string) {
+	for _, note := range notes {
+		fmt.Fprintf(r.app.stdout, "  note: %s\n", note)
+	}
+}
+
 func (r *report) account(ctx context.Context, cfg *Config, account AccountConfig, directory gateway.Directory) {
 	phones := newExtensionCheck(account, directory)
 	for _, pbx := range account.PBX {
@@ -106,9 +117,7 @@ func (r *report) account(ctx context.Context, cfg *Config, account AccountConfig
 		link := asteriskConfig(account.ID, pbx, directory, slog.New(slog.DiscardHandler))
 		notes, err := asterisk.Check(ctx, link)
 		r.say(name+": Asterisk at "+pbx.Asterisk.Address, err)
-		for _, note := range notes {
-			fmt.Fprintf(r.app.stdout, "  note: %s\n", note)
-		}
+		r.notes(notes)
 		for _, ext := range slices.Sorted(maps.Values(pbx.Asterisk.Devices)) {
 			if _, ok := directory.ByExtension(account.ID, ext); !ok {
 				fmt.Fprintf(r.app.stdout, "  note: devices names extension %s, which no user has\n", ext)
@@ -122,6 +131,11 @@ func (r *report) account(ctx context.Context, cfg *Config, account AccountConfig
 		cancel()
 	}
 	r.extensions(phones)
+	for _, u := range phones.users {
+		if len(u.Extensions) == 0 {
+			r.notes([]string{fmt.Sprintf("user %s (%s) of account %s has no extensions: he is shown no calls", u.ID, u.Name, account.ID)})
+		}
+	}
 	switch {
 	case len(phones.users) > 0:
 	case account.AmoCRM != nil:
@@ -131,8 +145,9 @@ func (r *report) account(ctx context.Context, cfg *Config, account AccountConfig
 	}
 	if crm := account.AmoCRM; crm != nil {
 		name := "account " + account.ID + ", amoCRM at " + crm.BaseURL
-		r.say(name+": its pages may connect", checkOrigin(cfg, crm.BaseURL))
-		r.say(name+": answers, with a certificate and a clock to rely on", checkSite(ctx, crm.BaseURL))
+		// Each has to read right behind ok and behind FAIL.
+		r.say(name+": its pages in origins", checkOrigin(cfg, crm.BaseURL))
+		r.say(name+": address, certificate and clock", checkSite(ctx, crm.BaseURL))
 	}
 }
 
@@ -142,9 +157,7 @@ func (r *report) phonet(ctx context.Context, account string, pbx PBXConfig, name
 	notes, err := phonet.Check(ctx, phonetConfig(account, pbx, directory, slog.New(slog.DiscardHandler)))
 	r.say(name+": Phonet at "+pbx.Phonet.BaseURL, err)
 	known, _ := directory.Account(account)
-	for _, note := range append(notes, phonetNotes(known.Users)...) {
-		fmt.Fprintf(r.app.stdout, "  note: %s\n", note)
-	}
+	r.notes(append(notes, phonetNotes(known.Users)...))
 }
 
 // checkLog opens the log. The directory it returns has what is kept there, or if that cannot be read what the config
@@ -154,7 +167,18 @@ func checkLog(ctx context.Context, cfg *Config) (gateway.Directory, error) {
 	defer cancel()
 	logger := slog.New(slog.DiscardHandler)
 	configured := gateway.NewAccounts(cfg.GatewayAccounts()...)
-	db, err := natslog.Open(ctx, logConfig(cfg, logger))
+	log := logConfig(cfg, logger)
+	if cfg.NATS == nil {
+		made, err := trialDir(log.Dir)
+		if err != nil {
+			return configured, err
+		}
+		if made != "" {
+			defer func() { _ = os.RemoveAll(made) }()
+			log.Dir = made
+		}
+	}
+	db, err := natslog.Open(ctx, log)
 	if err != nil {
 		return configured, err
 	}
@@ -163,6 +187,22 @@ func checkLog(ctx context.Context, cfg *Config) (gateway.Directory, error) {
 		return configured, err
 	}
 	return kept, nil
+}
+
+// trialDir makes a folder to try a log in, where dir is not there yet: as near to it as can be. What is made at its
+// place, perhaps by root, the service's user could not write to. It returns "" when dir is there.
+func trialDir(dir string) (string, error) {
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	for {
+		above := filepath.Dir(dir)
+		made, err := os.MkdirTemp(above, ".ringcast-check-")
+		if above == dir || !errors.Is(err, fs.ErrNotExist) {
+			return made, err
+		}
+		dir = above
+	}
 }
 
 func checkOrigin(cfg *Config, origin string) error {

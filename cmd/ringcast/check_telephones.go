@@ -71,9 +71,7 @@ func (r *report) extensions(c *extensionCheck) {
 			}
 		}
 	}
-	for _, note := range c.notes {
-		fmt.Fprintf(r.app.stdout, "  note: %s\n", note)
-	}
+	r.notes(c.notes)
 }
 
 // note says what is to be done about an extension.

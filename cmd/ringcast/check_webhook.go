@@ -97,6 +97,9 @@ func (a *app) try(ctx context.Context, cfg *Config, t *trial) error {
 		fmt.Fprintf(a.stdout, "note  event %d: %s %s\n", f.Index, f.Field, f.Reason)
 	}
 	fmt.Fprintf(a.stdout, "%d events, %d ignored; signatures and addresses were not checked\n", len(reading.Events), reading.Ignored)
+	if len(reading.Events) == 0 {
+		fmt.Fprint(a.stdout, "nothing comes of it: the mapping may look at what is not in the body, which -path, -query and -header give\n")
+	}
 	return nil
 }
 

@@ -45,6 +45,16 @@ func TestUsageErrorsExitWith2(t *testing.T) {
 			}
 		})
 	}
+	// What is wrong comes first, and is not buried under thirty lines of flags.
+	for _, args := range [][]string{{"serve"}, {"serve", "-nonsense"}, {"record", "-for", "soon"}, {"widget", "-config", file}} {
+		_, _, stderr := ringcast(t, args...)
+		if lines := strings.Split(stderr, "\n"); len(lines) != 3 || !strings.HasPrefix(lines[0], "ringcast "+args[0]+": ") || !strings.Contains(lines[1], "-h") {
+			t.Errorf("%q: %s", args, stderr)
+		}
+	}
+	if code, _, stderr := ringcast(t, "help", "serve"); code != 0 || !strings.Contains(stderr, "-log-level") || strings.Contains(stderr, "ringcast demo") {
+		t.Errorf("help serve: exit code %d, %s", code, stderr)
+	}
 	for _, args := range [][]string{{"help"}, {"-h"}, {"--help"}, {"serve", "-h"}} {
 		if code, _, stderr := ringcast(t, args...); code != 0 || !strings.Contains(stderr, args[0][:1]) {
 			t.Errorf("%q: exit code %d, %q", args, code, stderr)
@@ -128,6 +138,11 @@ func TestServeTwiceOnOneDataDir(t *testing.T) {
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	code, stdout, stderr := ringcast(t, "version")
+	for _, flag := range []string{"-version", "--version"} {
+		if code, out, _ := ringcast(t, flag); code != 0 || out != stdout {
+			t.Errorf("%s: exit code %d, %q", flag, code, out)
+		}
+	}
 	if code != 0 || stderr != "" || !strings.HasPrefix(stdout, "ringcast ") || !strings.Contains(stdout, runtime.Version()) || strings.Count(stdout, "\n") != 1 {
 		t.Errorf("exit code %d, %q, %q", code, stdout, stderr)
 	}
@@ -229,7 +244,7 @@ func TestCheckFindsAllWell(t *testing.T) {
 	if code != 0 || stderr != "" || strings.Contains(stdout, "FAIL") || !strings.Contains(stdout, "checks passed") {
 		t.Errorf("exit code %d, %q\n%s", code, stderr, stdout)
 	}
-	for _, what := range []string{"config", "log in ", "pbx main", "pbx office", "its pages may connect", "certificate and a clock"} {
+	for _, what := range []string{"config", "log in ", "pbx main", "pbx office", "its pages in origins", "address, certificate and clock"} {
 		if !regexp.MustCompile(`(?m)^ok .*` + what).MatchString(stdout) {
 			t.Errorf("no line says that %s is ok:\n%s", what, stdout)
 		}
@@ -261,7 +276,7 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 		},
 		"an origin that is missing": {
 			withCRM(wrongClock.URL, "https://*.amocrm.ru", ""),
-			[]string{`its pages may connect: .*add "` + regexp.QuoteMeta(wrongClock.URL) + `" to origins`},
+			[]string{`its pages in origins: .*add "` + regexp.QuoteMeta(wrongClock.URL) + `" to origins`},
 		},
 		"a clock that is wrong":        {withCRM(wrongClock.URL, wrongClock.URL, ""), []string{"clock.* differ by .*NTP"}},
 		"a certificate that is wrong":  {withCRM(untrusted.URL, untrusted.URL, ""), []string{"certificate"}},

@@ -49,6 +49,16 @@ func byLine(problems []Problem) []Problem {
 	return problems
 }
 
+// withHint adds what is wrong most of the time to what the scanner says when it does not know.
+func withHint(message string) string {
+	for _, lost := range []string{"not allowed", "cannot start", "unexpected"} {
+		if strings.Contains(message, lost) {
+			return message + ": indent with spaces, as deep as the line above (and look at the line below), and put text with a colon in it in quotes"
+		}
+	}
+	return message
+}
+
 // document is a config file while it is being read. Reading goes on after a problem, so that all of them
 // are told at once; what a value with a problem gives does not matter, since the config is not used.
 type document struct {
@@ -66,7 +76,7 @@ func (d *document) parse(data []byte) *section {
 		p := Problem{Line: 1, Reason: err.Error()}
 		var syntax yaml.Error
 		if errors.As(err, &syntax) {
-			p = Problem{Line: syntax.GetToken().Position.Line, Reason: syntax.GetMessage()}
+			p = Problem{Line: syntax.GetToken().Position.Line, Reason: withHint(syntax.GetMessage())}
 		}
 		d.problems = append(d.problems, p)
 		return nil

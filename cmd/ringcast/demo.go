@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"syscall"
 	"time"
 
 	"ringcast/gateway"
@@ -77,7 +78,7 @@ func (a *app) playDemo(ctx context.Context, addr, crmAddr, dir string, logger *s
 	var crm swappable
 	crmServer, err := listen(ctx, crmAddr, &crm, logger)
 	if err != nil {
-		return err
+		return elsewhere(err, "-listen-crm")
 	}
 	crmServer.http.BaseContext = func(net.Listener) context.Context { return streams }
 	defer func() { _ = crmServer.close() }()
@@ -85,7 +86,7 @@ func (a *app) playDemo(ctx context.Context, addr, crmAddr, dir string, logger *s
 	cfg := demoConfig(addr, dir, "http://"+crmServer.addr().String())
 	n, err := openNode(ctx, cfg, logger)
 	if err != nil {
-		return err
+		return elsewhere(err, "-listen")
 	}
 	n.web.http.BaseContext = crmServer.http.BaseContext
 	pbx, err := sandbox.NewPBX(sandbox.PBXConfig{AutoAnswer: true, Logger: logger})
@@ -105,6 +106,14 @@ func (a *app) playDemo(ctx context.Context, addr, crmAddr, dir string, logger *s
 			a.started(n)
 		}
 	})
+}
+
+// elsewhere adds to a failure to listen which flag takes another address.
+func elsewhere(err error, flag string) error {
+	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EACCES) {
+		return fmt.Errorf("%w with %s, such as %s 127.0.0.1:8090", err, flag, flag)
+	}
+	return err
 }
 
 // swappable is a handler that is set after its server has an address.

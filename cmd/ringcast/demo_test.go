@@ -150,7 +150,7 @@ func TestDemoOnAUsedPort(t *testing.T) {
 	used := strings.TrimPrefix(p.web, "http://")
 	for _, flag := range []string{"-listen", "-listen-crm"} {
 		args := []string{"demo", "-listen", "127.0.0.1:0", flag, used}
-		if code, _, stderr := ringcast(t, args...); code != 1 || !regexp.MustCompile(regexp.QuoteMeta(used)+`.*in use`).MatchString(stderr) {
+		if code, _, stderr := ringcast(t, args...); code != 1 || !regexp.MustCompile(regexp.QuoteMeta(used)+`.*in use.* with `+flag+`,`).MatchString(stderr) {
 			t.Errorf("%s: exit code %d, %q", flag, code, stderr)
 		}
 	}

@@ -55,6 +55,14 @@ func (a *app) run(ctx context.Context, args []string) int {
 		a.usage()
 		return 2
 	}
+	switch args[0] {
+	case "-version", "--version":
+		args = append([]string{"version"}, args[1:]...)
+	case "help":
+		if len(args) > 1 {
+			args = []string{args[1], "-h"}
+		}
+	}
 	for _, c := range a.commands() {
 		if c.name != args[0] {
 			continue
@@ -90,24 +98,29 @@ func (a *app) usage() {
 	fmt.Fprint(a.stderr, "\n\"ringcast COMMAND -h\" lists a command's flags.\n")
 }
 
-// parse reads a command's flags; it takes no other arguments, and those in need must be given.
+// parse reads a command's flags; it takes no other arguments, and those in need must be given. What is wrong is said
+// in a line, and where all flags are described in another.
 func parse(flags *flag.FlagSet, args []string, need ...string) error {
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return err
-		}
-		return errUsage
+	out := flags.Output()
+	flags.SetOutput(io.Discard)
+	err := flags.Parse(args)
+	flags.SetOutput(out)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintf(out, "Flags of %s:\n", flags.Name())
+		flags.PrintDefaults()
+		return err
 	}
-	if flags.NArg() > 0 {
-		fmt.Fprintf(flags.Output(), "%s: %q is not a flag\n", flags.Name(), flags.Arg(0))
-		return errUsage
+	if err == nil && flags.NArg() > 0 {
+		err = fmt.Errorf("%q is not a flag", flags.Arg(0))
 	}
 	for _, name := range need {
-		if flags.Lookup(name).Value.String() == "" {
-			fmt.Fprintf(flags.Output(), "%s: -%s is needed\n", flags.Name(), name)
-			flags.Usage()
-			return errUsage
+		if err == nil && flags.Lookup(name).Value.String() == "" {
+			err = fmt.Errorf("-%s is needed", name)
 		}
+	}
+	if err != nil {
+		fmt.Fprintf(out, "%s: %v\n%q lists the flags.\n", flags.Name(), err, flags.Name()+" -h")
+		return errUsage
 	}
 	return nil
 }

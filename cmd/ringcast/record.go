@@ -77,6 +77,9 @@ func (a *app) record(ctx context.Context, flags *flag.FlagSet, args []string) er
 	r := newRecorder(file, head, newMask([]byte(rand.Text()), system.secrets(), *people), time.Now)
 	err = r.during(ctx, source)
 	messages, flushErr := r.flush()
+	if messages == 0 && system.Webhook == nil { // one that posts may have had nothing to say
+		flushErr = errors.Join(flushErr, os.Remove(*out), fmt.Errorf("nothing came from pbx %s, so %s is not kept: \"ringcast check\" says whether the PBX can be reached", *pbx, *out))
+	}
 	if err = errors.Join(err, flushErr, file.Close()); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -210,6 +211,18 @@ func TestRecordForAWhile(t *testing.T) {
 	}
 	if code, _, stderr := ringcast(t, "replay", "-in", file); code != 0 {
 		t.Errorf("replay of nothing said: %d %s", code, stderr)
+	}
+}
+
+// TestNothingOfAPBXThatIsDownIsRecorded: no file is left that looks like a recording.
+func TestNothingOfAPBXThatIsDownIsRecorded(t *testing.T) {
+	t.Parallel()
+	config := configFile(t, `accounts: [{id: acme, pbx: [{id: office, kind: asterisk, address: "`+freeAddress(t)+`", username: u, secret: s}]}]`)
+	file := filepath.Join(t.TempDir(), "recording.jsonl")
+	code, stdout, stderr := ringcast(t, "record", "-config", config, "-account", "acme", "-pbx", "office", "-for", "100ms", "-out", file)
+	if _, err := os.Stat(file); code != 1 || stdout != "" || !errors.Is(err, fs.ErrNotExist) ||
+		!strings.Contains(stderr, "asterisk link down") || !strings.Contains(stderr, "nothing came from pbx office") {
+		t.Errorf("%d %s\n%s\n%v", code, stdout, stderr, err)
 	}
 }
 

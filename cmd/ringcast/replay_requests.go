@@ -61,7 +61,8 @@ func (p *requests) Run(ctx context.Context, sink gateway.Sink) error {
 
 func (p *requests) read(ctx context.Context, m recorded) ([]gateway.Event, error) {
 	if p.mapping == nil {
-		return webhook.Parse(m.content(), m.At)
+		events, _, err := webhook.Parse(m.content(), m.At)
+		return events, err
 	}
 	req, err := http.NewRequestWithContext(ctx, cmp.Or(m.Method, http.MethodPost), m.To, bytes.NewReader(m.content()))
 	if err != nil {

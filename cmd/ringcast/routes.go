@@ -17,6 +17,10 @@ import (
 func (n *node) routes() {
 	hooks := n.webhooks()
 	n.mux.Handle("POST /v1/accounts/{account}/events", n.route("events", hooks.ServeEvents))
+	n.mux.Handle("/v1/accounts/{account}/events", n.route("events", func(w http.ResponseWriter, _ *http.Request) error {
+		w.Header().Set("Allow", http.MethodPost)
+		return gateway.Errorf(gateway.CodeMethod, "POST here: events are sent to this address, not fetched from it")
+	}))
 	n.mappedRoutes()
 	n.presenceRoute(hooks)
 	n.adminRoutes()

@@ -306,6 +306,9 @@ func TestCheckTriesAMapping(t *testing.T) {
 	if code, out := check("-pbx", "mango", "-path", "summary"); code != 0 || !strings.Contains(out, `"event": "call.hangup"`) {
 		t.Errorf("%d %s", code, out)
 	}
+	if code, out := check("-pbx", "mango"); code != 0 || !strings.Contains(out, "0 events, 1 ignored") || !strings.Contains(out, "-path, -query and -header") {
+		t.Errorf("without what stands in the URL: %d %s", code, out)
+	}
 	if code, out := check("-pbx", "other"); code != 1 || !strings.Contains(out, `no pbx "other" with a mapping`) {
 		t.Errorf("%d %s", code, out)
 	}
@@ -315,7 +318,7 @@ func TestCheckTriesAMapping(t *testing.T) {
 		t.Errorf("%d %s", code, out)
 	}
 	write(t, body, `json={"call_state":"Appeared","to":{"extension":"101"}}`)
-	if code, out := check("-pbx", "mango", "-path", "call"); code != 1 || !strings.Contains(out, "FAIL  event 0: call has 0 characters") {
+	if code, out := check("-pbx", "mango", "-path", "call"); code != 1 || !strings.Contains(out, "FAIL  event 0: call is missing") {
 		t.Errorf("%d %s", code, out)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -83,7 +84,7 @@ type widgetAccount struct {
 }
 
 func (a *app) widgetAccount(f widgetFlags) (*widgetAccount, error) {
-	cfg, err := LoadConfig(f.config, a.env)
+	cfg, err := loadWithoutSecrets(f.config)
 	if err != nil {
 		return nil, err
 	}
@@ -93,6 +94,9 @@ func (a *app) widgetAccount(f widgetFlags) (*widgetAccount, error) {
 		return nil, fmt.Errorf("%s names no account %q", f.config, f.account)
 	case acc.AmoCRM == nil:
 		return nil, fmt.Errorf("account %q has no crm of kind amocrm in %s", f.account, f.config)
+	case !cfg.publicURLGiven && !f.dev:
+		return nil, fmt.Errorf("%s sets no public_url, so the widget would look for the gateway at %s, which is each user's own machine: "+
+			"set public_url to what the outside sees, such as https://calls.example.com", f.config, cfg.PublicURL)
 	}
 	w := widgetConfig(cfg.PublicURL, f.version)
 	w.Support, w.PrivacyURL = widget.Support(acc.AmoCRM.Support), acc.AmoCRM.PrivacyURL
@@ -133,9 +137,16 @@ func (a *app) packWidget(f widgetFlags, account *widgetAccount) error {
 	if err := os.WriteFile(f.out, archive.Bytes(), 0o644); err != nil { //nolint:gosec // it is to be uploaded
 		return err
 	}
+	reached := strings.HasPrefix(account.URL, "https://")
+	if reached {
+		fmt.Fprintln(a.stdout, "Ready to upload.")
+	}
 	fmt.Fprintf(a.stdout, "%s: %d bytes, version %s, for %s, for the gateway at %s\n", f.out, archive.Len(), account.Version, account.Platform, account.URL)
+	if !f.publish.on {
+		notices = slices.DeleteFunc(notices, isForPublishing)
+	}
 	a.printNotices(notices)
-	if !strings.HasPrefix(account.URL, "https://") {
+	if !reached {
 		fmt.Fprintf(a.stderr, "warning: pages of %s are https and will not connect to a public_url without it\n", account.Platform)
 	}
 	return nil
@@ -181,10 +192,15 @@ func (a *app) printNotices(notices []widget.Finding) {
 	if len(notices) == 0 {
 		return
 	}
-	fmt.Fprintln(a.stdout, "it can be uploaded; before it is published, look at this:")
+	fmt.Fprintln(a.stdout, "To look at; nothing is refused for it:")
 	for _, n := range notices {
 		fmt.Fprintln(a.stdout, "  "+n.String())
 	}
+}
+
+// isForPublishing says of a notice that it is about a rule for published widgets only.
+func isForPublishing(notice widget.Finding) bool {
+	return slices.ContainsFunc(widget.Rules(), func(r widget.Rule) bool { return r.Name == notice.Rule && r.By == widget.Publishing })
 }
 
 func (a *app) printRules() error {

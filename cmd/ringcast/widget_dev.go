@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -35,7 +36,11 @@ func (a *app) developWidget(ctx context.Context, f widgetFlags, account *widgetA
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "%s: upload it once; the widget then comes from %s, which serves %s as it is\n", f.out, base, f.src)
+	name := ""
+	if filepath.Base(f.out) != "widget.zip" {
+		name = "call it widget.zip and "
+	}
+	fmt.Fprintf(a.stdout, "%s: %supload it once; the widget then comes from %s, which serves %s as it is\n", f.out, name, base, f.src)
 	if ip := net.ParseIP(hostOf(listener.Addr().String())); ip == nil || !ip.IsLoopback() {
 		fmt.Fprintf(a.stderr, "warning: %s can be reached from other machines: whoever does so reads the folder\n", base)
 	}

@@ -92,7 +92,7 @@ func develop(t *testing.T, args ...string) (base string, loader []byte) {
 		}
 	})
 	line, err := bufio.NewReader(stdout).ReadString('\n')
-	m := regexp.MustCompile(`comes from (http://[\d.:]+),`).FindStringSubmatch(line)
+	m := regexp.MustCompile(`call it widget.zip and upload it once; .* comes from (http://[\d.:]+),`).FindStringSubmatch(line)
 	if m == nil {
 		t.Fatalf("it said %q: %v\n%s", line, err, &stderr)
 	}

@@ -126,7 +126,7 @@ func TestWidgetCarriesWhatTheConfigSays(t *testing.T) {
 	if _, err := zr.Open("i18n/ru.json"); err == nil {
 		t.Error("a language is packed that was not asked for")
 	}
-	if strings.Contains(said, "manifest.support") || strings.Contains(said, "privacy-link") || !strings.Contains(said, "technical-account") {
+	if strings.Contains(said, "manifest.support") || strings.Contains(said, "privacy-link") || !strings.HasPrefix(said, "Ready to upload.\n") {
 		t.Errorf("it said %q", said)
 	}
 }
@@ -160,10 +160,11 @@ func TestWidgetCheckNamesRuleFileAndLine(t *testing.T) {
 // TestWidgetForPublishing asks for what is a notice otherwise.
 func TestWidgetForPublishing(t *testing.T) {
 	t.Parallel()
-	file, said := packed(t, withCRM("https://acme.amocrm.ru", "https://*.amocrm.ru", ""))
+	file, packing := packed(t, withCRM("https://acme.amocrm.ru", "https://*.amocrm.ru", ""))
+	_, checking, _ := ringcast(t, "widget", "-check", file)
 	for _, rule := range []string{"technical-account", "manifest.support", "privacy-link"} {
-		if !strings.Contains(said, rule) {
-			t.Errorf("%s is not told: %q", rule, said)
+		if strings.Contains(packing, rule) || !strings.Contains(checking, rule) {
+			t.Errorf("%s is told who packs for himself, or not told who checks: %q, %q", rule, packing, checking)
 		}
 	}
 	code, stdout, stderr := ringcast(t, "widget", "-check", file, "-publish", "-published", file)
@@ -183,6 +184,30 @@ func TestWidgetForPublishing(t *testing.T) {
 	}
 	if _, err := os.Stat(out); err == nil {
 		t.Error("an archive was written that would be refused")
+	}
+}
+
+// TestWidgetWithoutAPublicURL: the archive would look for the gateway on each user's own machine.
+func TestWidgetWithoutAPublicURL(t *testing.T) {
+	t.Parallel()
+	config := configFile(t, strings.Replace(withCRM("https://acme.amocrm.ru", "https://*.amocrm.ru", ""), "public_url: https://calls.example.com\n", "", 1))
+	out := filepath.Join(t.TempDir(), "widget.zip")
+	code, stdout, stderr := ringcast(t, "widget", "-config", config, "-account", "acme", "-out", out)
+	if _, err := os.Stat(out); code != 1 || stdout != "" || !strings.Contains(stderr, "set public_url") || err == nil {
+		t.Errorf("exit code %d, %q, %q, %v", code, stdout, stderr, err)
+	}
+	develop(t, "-config", config, "-src", filepath.Join("..", "..", "widget", "src"))
+}
+
+// TestWidgetNeedsNoSecrets: it is packed where the gateway's environment and files are not.
+func TestWidgetNeedsNoSecrets(t *testing.T) {
+	t.Parallel()
+	yaml := strings.NewReplacer("client_secret: s,", "client_secret: 'file:amo.secret',", acmePBXKey, "env:PBX_KEY").Replace(withCRM("https://acme.amocrm.ru", "https://*.amocrm.ru", ""))
+	if file, _ := packed(t, "session_key: env:SESSION_KEY\n"+yaml); file == "" {
+		t.Error("nothing was packed")
+	}
+	if code, _, stderr := ringcast(t, "check", "-config", configFile(t, yaml)); code != 1 || !strings.Contains(stderr, "PBX_KEY is not set") || !strings.Contains(stderr, "amo.secret") {
+		t.Errorf("check without secrets: exit code %d, %s", code, stderr)
 	}
 }
 

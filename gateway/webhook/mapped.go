@@ -112,7 +112,7 @@ func (m *Mapped) serve(w http.ResponseWriter, r *http.Request, mapping *reader) 
 	}
 	m.cfg.Count(account, pbx, Taken, len(events))
 	m.cfg.Count(account, pbx, Ignored, ignored)
-	mapping.Answer.write(w, answer(result))
+	mapping.Answer.write(w, answerOf(result, nil))
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -39,60 +40,154 @@ type wireEvent struct {
 	Recording  string            `json:"recording"`
 }
 
-// Parse reads a request's body. On any fault it returns an error of gateway.CodeInvalid, or CodeTooLarge
-// for too many events, that names each bad index and field.
-func Parse(body []byte, now time.Time) ([]gateway.Event, error) {
+// Parse reads a request's body. Unknown are the names in it that no field of an event has, each once and no more than
+// 20: they are not an error, since a PBX may say more than is asked. On any fault it returns an error of
+// gateway.CodeInvalid, or CodeTooLarge for too many events, that names each bad index and field.
+func Parse(body []byte, now time.Time) (events []gateway.Event, unknown []string, err error) {
 	if !utf8.Valid(body) {
-		return nil, gateway.Errorf(gateway.CodeInvalid, "the body is not UTF-8")
+		return nil, nil, gateway.Errorf(gateway.CodeInvalid, "the body is not UTF-8")
 	}
 	body = bytes.TrimSpace(body)
 	if len(body) == 0 {
-		return nil, gateway.Errorf(gateway.CodeInvalid, "the body is empty: send one event or an array of them")
+		return nil, nil, gateway.Errorf(gateway.CodeInvalid, "the body is empty: send one event or an array of them")
 	}
 	if wire, ok := scan(body); ok {
-		return checked(wire, nil, now)
+		events, err = checked(wire, nil, nil, now)
+		return events, nil, err
 	}
 	raw := []json.RawMessage{body}
 	if body[0] == '[' {
 		raw = nil
 		if err := json.Unmarshal(body, &raw); err != nil {
-			return nil, malformed(err)
+			return nil, nil, malformed(err)
 		}
 	} else if !json.Valid(body) {
-		return nil, malformed(json.Unmarshal(body, new(any)))
+		return nil, nil, malformed(json.Unmarshal(body, new(any)))
 	}
 	switch {
 	case len(raw) == 0:
-		return nil, gateway.Errorf(gateway.CodeInvalid, "the array is empty")
+		return nil, nil, gateway.Errorf(gateway.CodeInvalid, "the array is empty")
 	case len(raw) > MaxEvents:
-		return nil, gateway.Errorf(gateway.CodeTooLarge, "%d events in one request, %d are allowed", len(raw), MaxEvents)
+		return nil, nil, gateway.Errorf(gateway.CodeTooLarge, "%d events in one request, %d are allowed", len(raw), MaxEvents)
 	}
-	wire, wrong := make([]wireEvent, len(raw)), make([]error, len(raw))
+	wire, typeFaults := make([]wireEvent, len(raw)), make([][]fault, len(raw))
 	for i, one := range raw {
-		wrong[i] = json.Unmarshal(one, &wire[i])
+		typeFaults[i] = wire[i].decode(one, &unknown)
 	}
-	return checked(wire, wrong, now)
+	slices.Sort(unknown)
+	events, err = checked(wire, typeFaults, unknown, now)
+	return events, unknown, err
 }
 
-// checked converts events. wrong, if any, are those that could not be read.
-func checked(wire []wireEvent, wrong []error, now time.Time) ([]gateway.Event, error) {
+// checked converts events. typeFaults, if any, are each event's fields that are not of the right type; unknown is as in
+// Parse.
+func checked(wire []wireEvent, typeFaults [][]fault, unknown []string, now time.Time) ([]gateway.Event, error) {
 	events := make([]gateway.Event, len(wire))
 	var faults []gateway.FieldError
 	for i := range wire {
-		if wrong != nil && wrong[i] != nil {
-			faults = append(faults, typeFault(i, wrong[i]))
-			continue
-		}
 		var bad []fault
 		events[i], bad = wire[i].event(now)
+		if typeFaults != nil && len(typeFaults[i]) > 0 {
+			bad = joined(typeFaults[i], bad)
+		}
 		for _, f := range bad {
 			faults = append(faults, gateway.FieldError{Index: i, Field: f.field, Reason: f.reason})
 		}
 	}
-	if len(faults) > 0 {
-		return nil, &gateway.Error{Code: gateway.CodeInvalid, Message: "nothing was taken: see errors", Fields: faults}
+	if len(faults) == 0 {
+		return events, nil
 	}
-	return events, nil
+	message := "nothing was taken: see errors"
+	if len(unknown) > 0 {
+		message += "; no field is called " + strings.Join(unknown, " or ")
+	}
+	return nil, &gateway.Error{Code: gateway.CodeInvalid, Message: message, Fields: faults}
+}
+
+// joined adds to the fields of a wrong type what else is wrong: nothing more of the same fields.
+func joined(mistyped, others []fault) []fault {
+	if mistyped[0].field == "" {
+		return mistyped // it is no object: nothing is missing from it
+	}
+	wrong := map[string]bool{}
+	for _, f := range mistyped {
+		wrong[f.field] = true
+		if f.field == "extensions" {
+			wrong["extension"] = true // one is said to be missing when both are
+		}
+	}
+	for _, f := range others {
+		if !wrong[f.field] {
+			mistyped = append(mistyped, f)
+		}
+	}
+	return mistyped
+}
+
+const (
+	maxUnknown     = 20 // names that no field has, in an answer
+	maxUnknownName = 64 // characters of one
+)
+
+// decode reads an event as encoding/json does, small and capital letters alike. It returns the fields that are not of
+// the right type, and adds the names that no field has to unknown.
+func (w *wireEvent) decode(raw json.RawMessage, unknown *[]string) []fault {
+	err := json.Unmarshal(raw, w)
+	var members map[string]json.RawMessage
+	if json.Unmarshal(raw, &members) != nil {
+		return []fault{{"", "is not an event object"}}
+	}
+	known := append(FieldNames(), "at")
+	var bad []fault
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		i := slices.IndexFunc(known, func(field string) bool { return strings.EqualFold(field, name) })
+		switch {
+		case i >= 0 && err != nil:
+			if reason := mistyped(known[i], members[name]); reason != "" {
+				bad = append(bad, fault{known[i], reason})
+			}
+		case i < 0 && len(*unknown) < maxUnknown:
+			if name = cutTo(name, maxUnknownName); !slices.Contains(*unknown, name) {
+				*unknown = append(*unknown, name)
+			}
+		}
+	}
+	return bad
+}
+
+// mistyped says what is wrong with the type of a field's value, "" if nothing is.
+func mistyped(field string, value json.RawMessage) string {
+	verb, wants, into := "is", "a text", any(new(string))
+	if field == "extensions" {
+		wants, into = "a list of texts", new([]string)
+		if value[0] == '[' {
+			verb = "holds"
+		}
+	}
+	var wrong *json.UnmarshalTypeError
+	if !errors.As(json.Unmarshal(value, into), &wrong) {
+		return ""
+	}
+	return fmt.Sprintf("%s %s, should be %s", verb, jsonKind(wrong.Value), wants)
+}
+
+// jsonKind says in words what encoding/json calls a value.
+func jsonKind(value string) string {
+	kind, _, _ := strings.Cut(value, " ")
+	if name, ok := map[string]string{"string": "a text", "bool": "true or false", "array": "a list", "object": "an object"}[kind]; ok {
+		return name
+	}
+	return "a number"
+}
+
+// cutTo cuts a text to so many characters.
+func cutTo(text string, most int) string {
+	for i := range text {
+		if most--; most < 0 {
+			return text[:i] + "…"
+		}
+	}
+	return text
 }
 
 func malformed(err error) error {
@@ -101,14 +196,6 @@ func malformed(err error) error {
 		return gateway.Errorf(gateway.CodeInvalid, "malformed JSON at byte %d: %v", syntax.Offset, syntax)
 	}
 	return gateway.Errorf(gateway.CodeInvalid, "malformed JSON: %v", err)
-}
-
-func typeFault(index int, err error) gateway.FieldError {
-	var wrong *json.UnmarshalTypeError
-	if errors.As(err, &wrong) && wrong.Field != "" {
-		return gateway.FieldError{Index: index, Field: wrong.Field, Reason: "is a JSON " + wrong.Value + ", should be a " + wrong.Type.String()}
-	}
-	return gateway.FieldError{Index: index, Field: "", Reason: "is not an event object"}
 }
 
 type fault struct{ field, reason string }
@@ -123,8 +210,10 @@ func (w *wireEvent) event(now time.Time) (gateway.Event, []fault) {
 		Call: w.Call, Type: w.Event, ID: w.ID, Direction: w.Direction, Line: w.Line, Name: w.Name,
 		Cause: w.Cause, Target: w.Target, Into: w.Into, Recording: w.Recording,
 	}
-	if n := utf8.RuneCountInString(w.Call); n < 1 || n > 128 {
-		bad("call", "has %d characters, 1 to 128 are allowed", n)
+	if n := utf8.RuneCountInString(w.Call); n == 0 {
+		bad("call", "is missing: which call is it?")
+	} else if n > 128 {
+		bad("call", "has %d characters, at most 128 are allowed", n)
 	}
 	if n := utf8.RuneCountInString(w.ID); n > 128 {
 		bad("id", "has %d characters, at most 128 are allowed", n)
@@ -143,7 +232,7 @@ func (w *wireEvent) event(now time.Time) (gateway.Event, []fault) {
 		w.dial(&e, bad)
 	case gateway.EventBridge:
 		if len(e.Extensions) == 0 {
-			bad("extension", "is missing: who answered?")
+			bad(w.extensionField(), "is missing: who answered?")
 		}
 	case gateway.EventHold, gateway.EventUnhold:
 	case gateway.EventTransfer:
@@ -156,14 +245,14 @@ func (w *wireEvent) event(now time.Time) (gateway.Event, []fault) {
 		}
 	case gateway.EventHangup:
 		if w.Cause != "" && !slices.Contains(causes, w.Cause) {
-			bad("cause", "is %q, should be one of %v", w.Cause, causes)
+			bad("cause", "is %.40q, should be %s", w.Cause, either("cause"))
 		}
 	case gateway.EventRecording:
 		if w.Recording == "" {
 			bad("recording", "is missing")
 		}
 	default:
-		bad("event", "is %q, should be one of %v", w.Event, eventTypes)
+		bad("event", "%s, should be %s", given(string(w.Event)), either("event"))
 	}
 	if w.Recording != "" {
 		if reason := checkURL(w.Recording); reason != "" {
@@ -201,12 +290,35 @@ func Known(field string) []string {
 	return known
 }
 
+// either lists what Known does: "a, b or c".
+func either(field string) string {
+	known := Known(field)
+	last := len(known) - 1
+	return strings.Join(known[:last], ", ") + " or " + known[last]
+}
+
+// given says what stands in a field that has to be there.
+func given(value string) string {
+	if value == "" {
+		return "is missing"
+	}
+	return fmt.Sprintf("is %.40q", value)
+}
+
+// extensionField is the name by which the event gives its extensions.
+func (w *wireEvent) extensionField() string {
+	if w.Extensions != nil {
+		return "extensions"
+	}
+	return "extension"
+}
+
 func (w *wireEvent) dial(e *gateway.Event, bad func(field, format string, args ...any)) {
 	if !slices.Contains(directions, w.Direction) {
-		bad("direction", "is %q, should be one of %v", w.Direction, directions)
+		bad("direction", "%s, should be %s", given(string(w.Direction)), either("direction"))
 	}
 	if len(e.Extensions) == 0 {
-		bad("extension", "is missing: who rings, or, outbound, who calls?")
+		bad(w.extensionField(), "is missing: who rings, or, outbound, who calls?")
 	}
 	if w.From == nil && w.Direction != gateway.Outbound {
 		bad("from", `is missing: "" stands for a withheld number`)

@@ -5,7 +5,8 @@
 //
 // POST /v1/accounts/{account}/events with one event or an array of up to 500 in at most 1 MiB of JSON,
 // authorised by the PBX's key. The answer 202 is sent when every event is in the log; anything malformed
-// refuses the whole request and names each bad field. A Handler may serve any number of requests at once.
+// refuses the whole request and names each bad field. Names that no field has are no fault; the answer lists them as
+// unknown_fields, beside unknown_extensions. A Handler may serve any number of requests at once.
 //
 // # Mappings
 //
@@ -83,10 +84,15 @@ type answer struct {
 	Accepted   int      `json:"accepted"`
 	Duplicates int      `json:"duplicates"`
 	Unknown    []string `json:"unknown_extensions,omitempty"`
+	Fields     []string `json:"unknown_fields,omitempty"` // a slip of the pen, perhaps
+}
+
+func answerOf(r gateway.Result, unknownFields []string) answer {
+	return answer{Accepted: r.Accepted, Duplicates: r.Duplicates, Unknown: r.Unknown, Fields: unknownFields}
 }
 
 func encode(a answer) []byte {
-	if len(a.Unknown) > 0 {
+	if len(a.Unknown)+len(a.Fields) > 0 {
 		data, _ := json.Marshal(a) //nolint:errchkjson // strings and numbers only
 		return append(data, '\n')
 	}
@@ -107,7 +113,7 @@ func (h *Handler) ServeEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	events, err := Parse(body, h.now())
+	events, unknown, err := Parse(body, h.now())
 	if err != nil {
 		return err
 	}
@@ -117,7 +123,7 @@ func (h *Handler) ServeEvents(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusAccepted)
-	_, _ = w.Write(encode(answer(result))) //nolint:gosec // JSON, and sent as such. The events are in the log, whether it arrives or not
+	_, _ = w.Write(encode(answerOf(result, unknown))) //nolint:gosec // JSON, and sent as such. The events are in the log, whether it arrives or not
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -195,6 +196,68 @@ func TestBadFieldsAreNamed(t *testing.T) {
 	}
 }
 
+// TestAllBadFieldsAreNamedAtOnce: one that is of a wrong type hides none of the others, and says it in words.
+func TestAllBadFieldsAreNamedAtOnce(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		`{"event":"call.dial","direction":"in","extensions":"101","calll":"1"}`: `extensions: is a text, should be a list of texts
+call: is missing: which call is it?
+direction: is "in", should be inbound, outbound or internal
+from: is missing: "" stands for a withheld number
+no field is called calll`,
+		`{"Event":"call.hangup","CALL":7,"cause":["busy"],"at":true}`: `call: is a number, should be a text
+at: is true or false, should be a text
+cause: is a list, should be a text`,
+		`{"event":"call.bridge","call":"1","extension":101,"line":{}}`: "extension: is a number, should be a text\nline: is an object, should be a text",
+		`{"event":"call.bridge","call":"1","extensions":["101",102]}`:  "extensions: holds a number, should be a list of texts",
+		`{"event":"call.bridge","call":"1","extensions":[]}`:           "extensions: is missing: who answered?",
+		`{"event":"call.hangup","call":"1","cause":"bored"}`:           `cause: is "bored", should be normal, no_answer, busy, cancelled, rejected or failed`,
+		`{"call":"1"}`:    "event: is missing, should be call.dial, call.bridge, call.hold, call.unhold, call.transfer, call.merge, call.hangup or call.recording",
+		`["call.hangup"]`: ": is not an event object",
+		`[{"event":"call.hangup","call":"1"},{"event":"call.hangup","call":true}]`: "call: is true or false, should be a text",
+	} {
+		f := &fakeEmitter{}
+		p := read(t, post(t, f, "acme", "Bearer key-of-main", body))
+		var got []string
+		for _, e := range p.Errors {
+			got = append(got, e.Field+": "+e.Reason)
+		}
+		if _, more, ok := strings.Cut(p.Detail, "; "); ok {
+			got = append(got, more)
+		}
+		said, wanted := slices.Sorted(slices.Values(got)), slices.Sorted(strings.SplitSeq(want, "\n"))
+		if !slices.Equal(said, wanted) || p.Code != gateway.CodeInvalid || len(f.got) > 0 {
+			t.Errorf("%s: %s\n%s", body, p.Code, strings.Join(got, "\n"))
+		}
+	}
+}
+
+// TestMisspeltFieldsAreListed: what no field is called is taken, lest a PBX that says more were refused, and told.
+func TestMisspeltFieldsAreListed(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		`{"event":"call.hangup","call":"8","cuase":"x"}`:                                                               `{"accepted":1,"duplicates":0,"unknown_fields":["cuase"]}`,
+		`[{"event":"call.hangup","call":"8","zone":{"a":1}},{"event":"call.hangup","call":"9","cuase":null,"zone":1}]`: `{"accepted":1,"duplicates":0,"unknown_fields":["cuase","zone"]}`,
+		`{"Event":"call.hangup","CALL":"8","name":"\u0041"}`:                                                           `{"accepted":1,"duplicates":0}`,
+	} {
+		res := post(t, &fakeEmitter{result: gateway.Result{Accepted: 1}}, "acme", "Bearer key-of-main", body)
+		said, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode != http.StatusAccepted || string(said) != want+"\n" {
+			t.Errorf("%s: %d %s %v", body, res.StatusCode, said, err)
+		}
+	}
+
+	var crowd strings.Builder // a body full of names is not handed back
+	for i := range 1000 {
+		fmt.Fprintf(&crowd, `,"%s%d":1`, strings.Repeat("ж", 200), i)
+		fmt.Fprintf(&crowd, `,"n%d":1`, i)
+	}
+	_, unknown, err := Parse([]byte(`{"event":"call.hangup","call":"8"`+crowd.String()+`}`), noon)
+	if err != nil || len(unknown) != maxUnknown || slices.ContainsFunc(unknown, func(name string) bool { return utf8.RuneCountInString(name) > maxUnknownName+1 }) {
+		t.Errorf("%q, %v", unknown, err)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(dial))
 	f.Add([]byte(`[` + dial + `]`))
@@ -216,7 +279,10 @@ func FuzzParse(f *testing.F) {
 				}
 			}
 		}
-		events, err := Parse(body, noon)
+		events, unknown, err := Parse(body, noon)
+		if len(unknown) > maxUnknown {
+			t.Errorf("%d unknown fields", len(unknown))
+		}
 		var e *gateway.Error
 		switch {
 		case err == nil && len(events) == 0, err == nil && len(events) > MaxEvents:
@@ -254,7 +320,7 @@ func TestPlainEventsAreScanned(t *testing.T) {
 func BenchmarkParse(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Parse([]byte(dial), noon); err != nil {
+		if _, _, err := Parse([]byte(dial), noon); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -262,7 +328,7 @@ func BenchmarkParse(b *testing.B) {
 
 func TestAnswersAreEncodingJSONs(t *testing.T) {
 	t.Parallel()
-	for _, a := range []answer{{}, {Accepted: 500, Duplicates: 12}, {Unknown: []string{"1<", "2"}, Accepted: 2}} {
+	for _, a := range []answer{{}, {Accepted: 500, Duplicates: 12}, {Unknown: []string{"1<", "2"}, Accepted: 2}, {Fields: []string{"cuase"}, Accepted: 1}} {
 		want, err := json.Marshal(a)
 		if got := string(encode(a)); err != nil || got != string(want)+"\n" {
 			t.Errorf("%q, want %q, %v", got, want, err)
