@@ -42,12 +42,12 @@ var libraries = map[string][]string{
 }
 
 // testFolders are parts of the tests, which stand apart because several packages' tests use them.
-var testFolders = []string{"gateway/gatewaytest", "static/browsertest"}
+var testFolders = []string{"gateway/gatewaytest", "static/browsertest", "widget/widgettest"}
 
 // testLibraries have no place in the program, only in its tests and in testFolders.
 var testLibraries = []string{
 	"testing", "github.com/chromedp", "go.uber.org/goleak", "pgregory.net/rapid", "github.com/robertkrimen/otto",
-	module + "/gateway/gatewaytest", module + "/static/browsertest",
+	module + "/gateway/gatewaytest", module + "/static/browsertest", module + "/widget/widgettest",
 }
 
 // topLevel is all that may stand beside each other at the top of the repository.

@@ -106,6 +106,19 @@ func TestImageBombIsNotDecoded(t *testing.T) {
 	}
 }
 
+func TestFileThatIsNotWholeIsTold(t *testing.T) {
+	t.Parallel()
+	data := good(t).zip(t)
+	const name = "templates/call.twig"
+	data[bytes.Index(data, []byte(name))+len(name)+2] ^= 0xff
+	for _, f := range hold(t, data) {
+		if f.Rule == "archive.zip" && f.File == name {
+			return
+		}
+	}
+	t.Error("a file with a wrong checksum is taken")
+}
+
 func TestLinksInAnArchiveAreRefused(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer

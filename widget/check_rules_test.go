@@ -3,6 +3,7 @@ package widget_test
 import (
 	"bytes"
 	"strings"
+	"testing"
 
 	"ringcast/widget"
 )
@@ -30,7 +31,7 @@ func textRules() []broken {
 		{rule: "i18n.unused", spoil: both("card", "old", "Старое", "Old")},
 		{rule: "i18n.call-action", spoil: both("widget", "call_action", "", "")},
 		{rule: "text.name-length", name: "long", spoil: say("widget", "name", "Telephone calls for all of us by Acme")},
-		{rule: "text.name-length", name: "word", spoil: say("widget", "name", "Telephonecallsforallofus by Acme")},
+		{rule: "text.name-length", name: "word", spoil: say("widget", "name", "Telephonecallsforall by Acme")},
 		{rule: "text.name-form", name: "whose", spoil: say("widget", "name", "Acme Calls")},
 		{rule: "text.name-form", name: "Kommo", spoil: func(a archive) {
 			kommoFlavour(a)
@@ -56,13 +57,28 @@ func textRules() []broken {
 	}
 }
 
+// A key that one language alone has is told where it stands, beside those that this language does not have.
+func TestKeyOfOneLanguageIsTold(t *testing.T) {
+	t.Parallel()
+	a := good(t)
+	a.words("ru", "card", "less", "Меньше")
+	a.words("en", "card", "more", "More")
+	a.code("self.i18n('card.' + number);")
+	for _, f := range widget.Check(a.zip(t), publishing) {
+		if f.Rule == "i18n.keys" && f.Line > 0 {
+			return
+		}
+	}
+	t.Error("nothing is said of a key that the other language does not have")
+}
+
 // codeRules puts lines into js/calls.js: they stand on its line 4.
 func codeRules() []broken {
 	const at = "js/calls.js:4"
 	var out []broken
 	for rule, lines := range map[string][]string{
 		"code.console": {
-			"console.log(number);", "window.console.log(number);", "const { log } = console;", "const { console: c } = window;", "console['error'](number);", "console.trace(number);",
+			"console.log(number);", "window.console.log(number);", "const { log } = console;", "const { console: c } = window;", "console['error'](number);", "window['console'].log(number);", "console.trace(number);",
 			"try { dial(); } catch { console.error(1); }", "/x/.test(number) && console.log(1);", "`${console.log(1)}`;",
 		},
 		"code.leftover":             {"debugger;", "alert(number);"},
@@ -194,6 +210,7 @@ func styleRules() []broken {
 		{rule: "code.cdn", name: "quoted", spoil: css(`.acme { background: url("//cdn.example.com/a.png"); }`), at: at},
 		{rule: "code.cdn", name: "template", spoil: twig(`<link href="https://cdn.example.com/a.css">`), at: html},
 		{rule: "code.minified", name: "style sheet", spoil: css(strings.Repeat(".acme{color:red}", 40)), at: at},
+		{rule: "code.minified", name: "template", spoil: twig(strings.Repeat("<b>x</b>", 80)), at: html},
 		{rule: "markup.script", spoil: twig("<script>x()</script>"), at: html},
 		{rule: "markup.handler", name: "template", spoil: twig(`<p class="a"  OnClick = "x()">`), at: html},
 		{rule: "markup.raw", spoil: twig("<p>{{ text | raw }}</p>"), at: html},

@@ -10,6 +10,7 @@ import (
 	"image/gif"
 	"image/png"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -294,6 +295,11 @@ func archiveRules(t *testing.T) []broken {
 		{rule: "archive.path", name: "long", spoil: func(a archive) { a[strings.Repeat("a", 5000)] = []byte("x") }},
 		{rule: "archive.twice", spoil: func(a archive) { a["Style.css"] = a["style.css"] }},
 		{rule: "archive.size", name: "file", spoil: func(a archive) { a["big.json"] = bytes.Repeat([]byte(" "), 600<<10) }, at: "big.json"},
+		{rule: "archive.size", name: "all together", spoil: func(a archive) {
+			for i := range 21 {
+				a[fmt.Sprintf("many/%d.json", i)] = bytes.Repeat([]byte(" "), 500<<10)
+			}
+		}},
 		{rule: "archive.size", name: "files", spoil: func(a archive) {
 			for i := range 1001 {
 				a[fmt.Sprintf("many/%d.json", i)] = nil
@@ -336,6 +342,7 @@ func archiveRules(t *testing.T) []broken {
 			a["images/x.png"] = append(picture(t, 10, 10, 0), make([]byte, 301<<10)...)
 			a["style.css"] = append(a["style.css"], ".acme { background: url(images/x.png); }\n"...)
 		}, at: "images/x.png"},
+		{rule: "images.format", name: "of the other platform", spoil: func(a archive) { a["images/icon.svg"] = []byte("<svg/>\n") }, at: "images/icon.svg"},
 		{rule: "images.format", name: "of a style sheet", spoil: func(a archive) {
 			a["images/x.png"] = []byte("<html>")
 			a["style.css"] = append(a["style.css"], ".acme { background: url(images/x.png); }\n"...)
@@ -383,6 +390,7 @@ func manifestRules(t *testing.T) []broken {
 		{rule: "manifest.unknown", name: "widget", spoil: manifest(`"init_once"`, `"initonce": true, "init_once"`), at: "manifest.json:8"},
 		{rule: "manifest.required", name: "short_description", spoil: manifest(`"short_description": "widget.short_description",`, "")},
 		{rule: "manifest.required", name: "interface_version", spoil: manifest(`"interface_version": 2,`, "")},
+		{rule: "manifest.required", name: "locations", spoil: manifest(`"locations": ["everywhere"],`, "")},
 		{rule: "manifest.type", name: "flag", spoil: manifest(`"init_once": true`, `"init_once": "Y"`), at: "manifest.json:8"},
 		{rule: "manifest.type", name: "list", spoil: manifest(`["everywhere"]`, `"everywhere"`)},
 		{rule: "manifest.version", spoil: func(a archive) {
@@ -396,6 +404,7 @@ func manifestRules(t *testing.T) []broken {
 		{rule: "manifest.published", name: "without publishing", options: func(o *widget.CheckOptions) { published("1.3.0")(o); o.Publish = false }},
 		{rule: "manifest.published", name: "same", options: published("1.2.03")},
 		{rule: "manifest.published", name: "lower", options: published("1.10.0")},
+		{rule: "manifest.published", name: "unreadable", options: func(o *widget.CheckOptions) { o.Published = []byte("no archive") }},
 		{rule: "manifest.changed", options: func(o *widget.CheckOptions) { o.Published = good(t).zip(t) }},
 		{rule: "manifest.interface-version", spoil: manifest(`"interface_version": 2`, `"interface_version": 1`), at: "manifest.json:7"},
 		{rule: "manifest.code", spoil: manifest(`"init_once"`, `"secret_key": "x", "init_once"`), at: "manifest.json:8"},
@@ -411,8 +420,14 @@ func manifestRules(t *testing.T) []broken {
 			a.words("ru", "settings", "consent", "")
 			a.words("en", "settings", "consent", "")
 		}, at: "manifest.json:21"},
+		{rule: "manifest.text", name: "setting without a name", spoil: func(a archive) {
+			a.replace("manifest.json", `"name": "settings.extensions", `, "")
+			a.words("ru", "settings", "extensions", "")
+			a.words("en", "settings", "extensions", "")
+		}, at: "manifest.json:20"},
 		{rule: "manifest.support", name: "missing", spoil: manifest(",\n    \"support\": { \"link\": \"https://example.com/help\", \"email\": \"help@example.com\" }", "")},
 		{rule: "manifest.support", name: "address", spoil: manifest(`help@example.com`, `help`)},
+		{rule: "manifest.support", name: "page", spoil: manifest(`"https://example.com/help"`, `"example.com/help"`)},
 
 		{rule: "locations.unknown", name: "unknown", spoil: manifest(`"everywhere"`, `"everywhere", "somewhere"`), at: "manifest.json:13"},
 		{rule: "locations.unknown", name: "side", spoil: manifest(`"everywhere"`, `"everywhere", "ccard"`)},
@@ -428,6 +443,13 @@ func manifestRules(t *testing.T) []broken {
 		{rule: "tour", name: "language", spoil: func(a archive) {
 			a.replace("manifest.json", `"ru": ["/images/tour_1_ru.png"], `, "")
 			delete(a, "images/tour_1_ru.png")
+		}},
+		{rule: "tour", name: "off", spoil: manifest(`"is_tour": true`, `"is_tour": false`)},
+		{rule: "tour", name: "language of nobody", spoil: manifest(`"tour_images": {`, `"tour_images": { "de": ["/images/tour_1_en.png"],`)},
+		{rule: "tour", name: "description", spoil: func(a archive) {
+			a["manifest.json"] = regexp.MustCompile(`,\s*"tour_description": "[^"]*"`).ReplaceAll(a["manifest.json"], nil)
+			a.words("ru", "widget", "tour_description", "")
+			a.words("en", "widget", "tour_description", "")
 		}},
 		{rule: "tour", name: "file", spoil: func(a archive) { delete(a, "images/tour_1_ru.png") }},
 		{rule: "tour", name: "six", spoil: manifest(`["/images/tour_1_ru.png"]`, `["/images/tour_1_ru.png"`+strings.Repeat(`,"/images/tour_1_ru.png"`, 5)+`]`)},

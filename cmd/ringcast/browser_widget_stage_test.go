@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -17,6 +16,7 @@ import (
 
 	"ringcast/gateway/sandbox"
 	"ringcast/widget"
+	"ringcast/widget/widgettest"
 )
 
 // workplace is a company whose people work in a pretend amoCRM or Kommo, where the archive of a real gateway's widget
@@ -91,11 +91,7 @@ func (w *workplace) install(gateway string) {
 	w.t.Helper()
 	cfg := widgetConfig(gateway, widget.Version)
 	cfg.Platform = widget.PlatformOf(w.domain)
-	var archive bytes.Buffer
-	if err := widget.Build(&archive, cfg); err != nil {
-		w.t.Fatal(err)
-	}
-	w.cfg.WidgetZip = archive.Bytes()
+	w.cfg.WidgetZip = widgettest.Pack(w.t, cfg)
 	var err error
 	if w.amo, err = sandbox.NewAmo(w.cfg); err != nil {
 		w.t.Fatal(err)

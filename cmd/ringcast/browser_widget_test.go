@@ -117,7 +117,7 @@ func (c *crew) ringsAtBoth() {
 	c.boris.want(inACall, "false")
 	for user, me := range map[int64]string{88888: "Anna Orlova", 99999: "Boris Lvov"} {
 		stored := c.calls(user)
-		if len(stored) != 1 || stored[0].From != "8 (900) 555-01-11" || stored[0].To != me || stored[0].Duration != "" ||
+		if len(stored) != 1 || stored[0].From != "+7 900 555-01-11" || stored[0].To != me || stored[0].Duration != "" ||
 			stored[0].Element == nil || *stored[0].Element != (sandbox.AmoElement{ID: 1001, Type: "contact"}) {
 			c.t.Errorf("stored for %s: %+v", me, stored)
 		}

@@ -137,7 +137,7 @@ func testCardLife(t *testing.T, s *stage) {
 
 	held := b.text(part("clock"))
 	b.reload()
-	b.wait(state + ` === 'held'`)
+	b.wait(state + ` === 'held' && APP.sdk.getCallingStatus()`)
 	if after := b.text(part("clock")); after < held {
 		t.Errorf("on hold for %s, after a reload for %q", held, after)
 	}
@@ -147,8 +147,13 @@ func testCardLife(t *testing.T, s *stage) {
 	s.gateway.tell(anna, "call.unhold", inTalk(nil))
 	b.wait(state + ` === 'talking' && ` + part("total") + ` === ''`)
 
+	b.click(deed("hangup"))
+	if got := s.asks(t, "hangup", 1); got["call"] != "office:1" {
+		t.Errorf("hung up %v", got["call"])
+	}
 	s.gateway.tell(anna, "call.hangup", atEnd(nil))
 	b.wait(state + ` === 'ended' && ` + part("clock") + ` === '01:05'`)
+	b.want(`__sandbox.callingStatus.join()`, "true,false")
 	if got := shownDeeds(b); got != "" {
 		t.Errorf("when it is over the buttons are %s", got)
 	}
@@ -287,8 +292,8 @@ func testCardCreateOutlives(t *testing.T, s *stage) {
 	b.click(".ringcast-create [type=submit]")
 	s.gateway.tell(anna, "call.hangup", atEnd(object{"phone": nobodys, "outcome": "transferred"}))
 	b.wait(`document.querySelector('.ringcast-create__error').textContent && ` + state + ` === 'ended'`)
-	later(b, "6000")
-	b.text(`setTimeout(() => { window.waited = true; }, 2500)`)
+	b.text(hurry)
+	b.text(`setTimeout(() => { window.waited = true; }, 8000)`)
 	b.wait(`window.waited`)
 	b.want(`document.querySelector('.ringcast-create [name="name"]').value`, "Nina New")
 	if got := shownDeeds(b); got != "" {
@@ -404,6 +409,7 @@ func testCardParked(t *testing.T, s *stage) {
 	s.gateway.tell(anna, "call.hangup", atEnd(object{"outcome": "transferred"}))
 	b.wait(state + ` === 'ended'`)
 	b.want(part("note"), "Parked. Dial 701 to take the call back.")
+	b.text(hurry)
 	b.wait(noCard)
 }
 
@@ -456,9 +462,9 @@ func testCardOpensNot(t *testing.T, s *stage) {
 		b.wait(fmt.Sprintf(`document.querySelector('[data-call="%s"] .ringcast-card__name').textContent === 'Ivan Petrov'`, id))
 		s.gateway.tell(anna, "call.bridge", inTalk(object{"id": id}))
 		b.wait(fmt.Sprintf(`document.querySelector('[data-call="%s"]').dataset.state === 'talking'`, id))
-		s.gateway.tell(anna, "call.hangup", atEnd(object{"id": id}))
-		b.wait(noCard)
 		b.want(`location.pathname`, path)
+		s.gateway.tell(anna, "call.hangup", atEnd(object{"id": id, "outcome": "elsewhere"})) // leaves no card
+		b.wait(noCard)
 	}
 	const here = "/contacts/detail/1002"
 	b.text(`document.querySelector('.card').insertAdjacentHTML('beforeend', '<input id="edited" value="as it was"><textarea id="begun"></textarea>')`)
@@ -475,7 +481,7 @@ func testCardOpensNot(t *testing.T, s *stage) {
 	b.wait(named("Ivan Petrov"))
 	s.gateway.tell(anna, "call.bridge", inTalk(object{"id": "office:14"}))
 	b.wait(`location.pathname === '/contacts/detail/1001'`)
-	s.gateway.tell(anna, "call.hangup", atEnd(object{"id": "office:14"}))
+	s.gateway.tell(anna, "call.hangup", atEnd(object{"id": "office:14", "outcome": "elsewhere"}))
 	b.wait(noCard)
 
 	// Work is not in cards alone; what was searched for is none.

@@ -104,7 +104,7 @@ func TestCallersInTheSandbox(t *testing.T) {
 func TestNotificationsInTheSandbox(t *testing.T) {
 	t.Parallel()
 	onStages(t, map[string]func(*testing.T, *stage){
-		"ThreeTabsOneSearchTwoNotifications": func(t *testing.T, s *stage) {
+		"FourTabsOneSearchTwoNotificationsOneResult": func(t *testing.T, s *stage) {
 			s.gateway.share()
 			testNotifiedTabs(t, s)
 		},
@@ -236,14 +236,23 @@ func testNotifiedTabs(t *testing.T, s *stage) {
 	s.stored(t, 1)
 
 	s.gateway.tell(anna, "call.bridge", call(object{"state": "talking"}))
+	tabs = append(tabs, late)
+	for _, b := range tabs {
+		b.wait(`APP.sdk.getCallingStatus()`)
+	}
 	s.gateway.tell(anna, "call.hangup", call(object{"state": "ended", "outcome": "answered", "talk_seconds": 65, "recording": "https://pbx.example/r?id=1&x=2"}))
 	n := s.stored(t, 2)[1]
 	if n.Duration != "01:05" || n.Link != "https://pbx.example/r?id=1&x=2" || n.Header != "Answered call: +7 900 555-01-11" ||
 		n.From != "+7 900 555-01-11" || n.To != "Anna Orlova" || *n.Element != (sandbox.AmoElement{ID: 1001, Type: "contact"}) {
 		t.Errorf("stored is %+v", n)
 	}
-	for _, b := range append(tabs, late) {
-		b.wait(noCard)
+	windows := ""
+	for _, b := range tabs {
+		b.wait(noCard + ` && !APP.sdk.getCallingStatus()`)
+		windows += b.text(`document.querySelectorAll('.ringcast-result').length`)
+	}
+	if strings.Count(windows, "1") != 1 || strings.Count(windows, "0") != 3 {
+		t.Errorf("result windows in the four tabs: %s", windows)
 	}
 	if stored := s.amo.Notifications(); len(stored) != 2 {
 		t.Errorf("%d stored notifications", len(stored))
@@ -337,6 +346,9 @@ func testNotifiedOnce(t *testing.T, s *stage) {
 }
 
 func testNotifiedHostile(t *testing.T, s *stage) {
+	cfg := callersConfig()
+	cfg.Users[0].Name = "<b>Anna</b>"
+	s = newStageOf(s.browser, t, cfg)
 	b := s.open(t, anna, "/leads/")
 	for i, phone := range []string{"+79005556666", "+79005550777", "+79005550888"} {
 		id := fmt.Sprint("office:", i)

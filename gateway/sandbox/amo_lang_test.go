@@ -54,6 +54,9 @@ func testLanguage(browser context.Context, t *testing.T, platform widget.Platfor
 	name := "lang-" + string(platform) + "-" + lang
 	b := speech{s.open(t, anna, "/leads/"), name, words}
 	b.cards(s)
+	if platform == widget.Kommo {
+		return // the files are amoCRM's
+	}
 	b.result(s)
 	b.list(t, s)
 	b.settings()
@@ -89,26 +92,25 @@ func (b speech) cards(s *settingsStage) {
 	b.wait(state + " === 'ended'")
 	b.says(".ringcast-card__state", "outcome", "transferred")
 	b.fits("ended")
-	b.wait(noCard)
 
 	stranger := object{"id": "office:2", "phone": strangerPhone, "phone_raw": strangerPhone}
 	s.gateway.tell(anna, "call.dial", call(stranger))
-	b.wait(`document.querySelector('.ringcast-card__create') && !document.querySelector('.ringcast-card__create').hidden`)
-	b.click(".ringcast-card__create")
+	const create = `[data-call="office:2"] .ringcast-card__create` // the card before it may be there still
+	b.wait(visible(create))
+	b.click(create)
 	b.wait(`document.querySelector('.ringcast-create')`)
 	b.says(`.ringcast-create [type="submit"]`, "create", "save")
 	b.fits("create")
 	s.gateway.tell(anna, "call.hangup", call(object{"id": "office:2", "phone": strangerPhone, "phone_raw": strangerPhone, "state": "ended", "outcome": "elsewhere"}))
-	b.wait(noCard)
 }
 
 func (b speech) result(s *settingsStage) {
 	b.t.Helper()
 	(&resultStage{s.stage}).talk(anna, object{"id": "office:3", "phone": strangerPhone, "phone_raw": strangerPhone})
 	b.wait(resultShown + ` && document.querySelector('.ringcast-result__fate').textContent`)
-	b.wait(noCard)
 	b.says(".ringcast-result__fate", "result", "fate")
 	b.click(`.ringcast-result__switch input`)
+	b.want(`/\b[a-z]+\.[a-z_]+\b/.test(document.querySelector('.ringcast-result').textContent)`, "false") // a key without a text
 	b.fits("result")
 	b.says(".ringcast-result__save", "result", "save")
 	b.click(".ringcast-result__cancel")
@@ -140,7 +142,10 @@ func (b speech) list(t *testing.T, s *settingsStage) {
 	s.ends(anna, "office:4", "+79005550111", "busy", 0)
 	b.wait(listStates + " === 'busy,waiting' && " + visible(listDo("now")))
 	b.fits("list-gap")
-	b.click(listDo("skip"))
+	s.answering("office:5")
+	b.click(listDo("now"))
+	s.rings(anna, "office:5", s.dialled(t, 2)[1])
+	s.ends(anna, "office:5", "89005550222", "busy", 0)
 	b.wait(visible(listDo("again")))
 	b.fits("list-over")
 	b.click(listDo("clear"))

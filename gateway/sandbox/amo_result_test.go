@@ -193,7 +193,6 @@ func TestResultWindowWhereAndWhen(t *testing.T) {
 		"Never":                {behave(`{"result":"never"}`), testResultNever},
 		"NoDealForNewContacts": {behave(`{"lead":false}`), testResultContactOnly},
 		"Kommo":                {func(cfg *sandbox.AmoConfig) { cfg.Platform = sandbox.KommoPlatform }, testResultOneDeal},
-		"Russian":              {func(cfg *sandbox.AmoConfig) { cfg.Lang = "ru" }, testResultRussian},
 	} {
 		t.Run(name, func(t *testing.T) { c.run(t, newResultStage(browser, t, c.change)) })
 	}
@@ -439,17 +438,6 @@ func testResultContactOnly(t *testing.T, s *resultStage) {
 	if len(s.amo.Leads()) != 6 || len(contacts) != 7 || contacts[6].Name != "+7 999 000-00-01" || len(notes) != 1 || notes[0].Kind != "contacts" || notes[0].Entity != contacts[6].ID {
 		t.Errorf("leads %+v, contacts %+v, notes %+v", s.amo.Leads(), contacts, notes)
 	}
-}
-
-func testResultRussian(t *testing.T, s *resultStage) {
-	b := &resultTab{s.open(t, anna, "/leads/")}
-	s.talk(anna, object{"phone": strangerPhone})
-	b.wait(resultShown)
-	b.click(".ringcast-result__switch")
-	b.write("text", "Выслать каталог")
-	b.want(`/Неразобранное/.test(document.querySelector('.ringcast-result__fate').textContent)`, "true")
-	b.want(`/\b[a-z]+\.[a-z_]+\b/.test(document.querySelector('.ringcast-result').textContent)`, "false") // a key without a text
-	b.picture("result-russian")
 }
 
 func testResultOnlyUnknown(t *testing.T, s *resultStage) {

@@ -19,6 +19,7 @@ import (
 	"ringcast/static"
 	"ringcast/static/browsertest"
 	"ringcast/widget"
+	"ringcast/widget/widgettest"
 )
 
 const dina = "77777" // an administrator who likes it dark
@@ -174,7 +175,7 @@ func newSettingsStage(browser context.Context, t *testing.T, change func(*sandbo
 			t.Fatal(err)
 		}
 	}
-	cfg.WidgetZip = packed(t, widget.Config{URL: g.srv.URL, ClientJS: static.ClientJS, Platform: widget.Platform(cfg.Platform)})
+	cfg.WidgetZip = widgettest.Pack(t, widget.Config{URL: g.srv.URL, ClientJS: static.ClientJS, Platform: widget.Platform(cfg.Platform)})
 	amo, err := sandbox.NewAmo(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -231,7 +232,6 @@ func TestWidgetSettings(t *testing.T) {
 	browser := browsertest.New(t)
 	for name, run := range map[string]func(*testing.T, *settingsStage){
 		"CheckedWhenItOpens":                   testSettingsChecked,
-		"DarkTheme":                            testSettingsDark,
 		"UnreachableAndRefusedOriginAreTold":   testSettingsUnreachable,
 		"UnknownAndTakenExtensions":            testSettingsExtensions,
 		"WhoIsNoAdministratorSeesHisOwn":       testSettingsNotAdmin,
@@ -250,12 +250,13 @@ func TestWidgetSettings(t *testing.T) {
 	t.Run("WhatTheGatewayHoldsAlreadyStays", func(t *testing.T) {
 		testSettingsHeld(t, newSettingsStage(browser, t, func(cfg *sandbox.AmoConfig) { cfg.Settings = map[string]any{"consent": "yes"} }))
 	})
-	t.Run("SpeaksRussian", func(t *testing.T) {
+	t.Run("SpeaksRussianInTheDark", func(t *testing.T) {
 		s := newSettingsStage(browser, t, func(cfg *sandbox.AmoConfig) { cfg.Lang = "ru" })
 		b := s.window(t, dina)
 		b.wait(fmt.Sprintf(checked, "good"))
 		b.contains(checkLines, "АТС office: подключена.")
-		b.picture("settings-ru")
+		b.want(`[...document.querySelectorAll('.ringcast-settings')].every(({ classList }) => classList.contains('ringcast_dark'))`, "true")
+		b.picture("settings-dark-ru")
 	})
 	t.Run("OldInstallationHasNoneOfTheNewFields", func(t *testing.T) { testSettingsOld(t, newSettingsStage(browser, t, nil)) })
 	t.Run("FirstInstallation", func(t *testing.T) {
@@ -278,13 +279,6 @@ func testSettingsChecked(t *testing.T, s *settingsStage) {
 	if n := len(s.settings.questions()); n != 1 {
 		t.Errorf("the gateway was asked %d times", n)
 	}
-}
-
-func testSettingsDark(t *testing.T, s *settingsStage) {
-	b := s.window(t, dina)
-	b.wait(fmt.Sprintf(checked, "good"))
-	b.contains(checkLines, "note You have no extension yourself")
-	b.picture("settings-dark")
 }
 
 func testSettingsUnreachable(t *testing.T, s *settingsStage) {

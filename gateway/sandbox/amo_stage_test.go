@@ -1,14 +1,8 @@
 package sandbox_test
 
 import (
-	"archive/zip"
-	"bytes"
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"net/http/httptest"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +11,7 @@ import (
 	"ringcast/gateway/sandbox"
 	"ringcast/static"
 	"ringcast/widget"
+	"ringcast/widget/widgettest"
 )
 
 const (
@@ -58,7 +53,7 @@ func newStage(browser context.Context, t *testing.T) *stage {
 func newStageOf(browser context.Context, t *testing.T, cfg sandbox.AmoConfig) *stage {
 	t.Helper()
 	gateway := newFakeGateway(t, cfg.ClientSecret)
-	cfg.WidgetZip = packed(t, widget.Config{URL: gateway.srv.URL, ClientJS: static.ClientJS, Platform: widget.Platform(cfg.Platform)})
+	cfg.WidgetZip = widgettest.Pack(t, widget.Config{URL: gateway.srv.URL, ClientJS: static.ClientJS, Platform: widget.Platform(cfg.Platform)})
 	amo, err := sandbox.NewAmo(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -69,47 +64,6 @@ func newStageOf(browser context.Context, t *testing.T, cfg sandbox.AmoConfig) *s
 		srv.Close()
 	})
 	return &stage{amo: amo, gateway: gateway, url: srv.URL, browser: browser}
-}
-
-// archives are those that were packed, by what they were packed from but the gateway's address: the packer's check takes
-// a second under the race detector.
-var archives sync.Map // string → func() ([]byte, error)
-
-func packed(t *testing.T, cfg widget.Config) []byte {
-	t.Helper()
-	const standIn = "https://gateway.invalid"
-	address := cfg.URL
-	cfg.URL = standIn
-	pack, _ := archives.LoadOrStore(fmt.Sprint(cfg.Platform, cfg.Locales, cfg.Support, cfg.PrivacyURL, cfg.Version), sync.OnceValues(func() ([]byte, error) {
-		var archive bytes.Buffer
-		err := widget.Build(&archive, cfg)
-		return archive.Bytes(), err
-	}))
-	archive, err := pack.(func() ([]byte, error))()
-	if err != nil {
-		t.Fatal(err)
-	}
-	zr, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	zw := zip.NewWriter(&out)
-	for _, f := range zr.File {
-		if f.Name != "config.js" {
-			err = errors.Join(err, zw.Copy(f))
-			continue
-		}
-		r, openErr := f.Open()
-		data, readErr := io.ReadAll(r)
-		w, createErr := zw.Create(f.Name)
-		_, writeErr := w.Write(bytes.ReplaceAll(data, []byte(standIn), []byte(address)))
-		err = errors.Join(err, openErr, readErr, createErr, writeErr)
-	}
-	if err := errors.Join(err, zw.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
 }
 
 // at returns a profile of the browser, by any name: its tabs share cookies, storage and channels with each other and
