@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"time"
 )
 
 // Access is the way into one account's API.
@@ -54,7 +55,13 @@ type Error struct {
 	Fields    []FieldError
 	RequestID string // X-Request-Id, which the CRM's support asks for
 	Sent      bool   // the request may have been carried out
-	Err       error  // of the transport
+	Err       error  // of the transport, or of reading the answer
+
+	// RetryAfter is when to come again, as the limiter has it; 0: it has no opinion. With Status 0 or an earlier answer's,
+	// the request was not sent.
+	RetryAfter time.Duration
+
+	ban bool // the platform lets nothing of this address through
 }
 
 // FieldError is what the CRM has against a field.
@@ -66,7 +73,10 @@ type FieldError struct {
 }
 
 func (e *Error) Error() string {
-	if e.Status == 0 {
+	switch {
+	case e.Status == 0 && e.Err == nil:
+		return "not sent to the CRM: " + e.Title
+	case e.Status == 0:
 		return fmt.Sprintf("the CRM does not answer: %v", e.Err)
 	}
 	text := fmt.Sprintf("the CRM answers %d", e.Status)
@@ -77,6 +87,12 @@ func (e *Error) Error() string {
 	}
 	for _, f := range e.Fields {
 		text += fmt.Sprintf("; %s: %s", f.Path, f.Detail)
+	}
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	if e.RequestID != "" {
+		text += " (request " + e.RequestID + ")"
 	}
 	return text
 }
