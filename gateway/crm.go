@@ -9,7 +9,8 @@ import (
 // Notifier. All methods may be called from many goroutines.
 type CRM interface {
 	// Save writes a call into the CRM and returns under what it is found there. The journal has one Save of a call
-	// run at a time, on one node, and never asks for a version that a Save has returned nil for.
+	// run at a time, on one node, and does not ask again for a version that a Save has returned nil for, but for one
+	// case: the journal was killed before it could note that, and Unsure says so.
 	//
 	// nil: it is there, or the account's rules say that it is not to be. *LaterError: again after the CRM's own
 	// delay. *ParkError: it will never work like this, a person has to see it. Any other error: again after a growing
@@ -36,8 +37,11 @@ type CRMs func(account string) CRM
 // Finder is a CRM that knows who has a number.
 type Finder interface {
 	// Find returns who has a number, as the back end sees it. The zero Found: nobody. It may answer from a short
-	// memory, and returns at ctx's end at the latest.
+	// memory, and returns at ctx's end at the latest, with what is known by then if that is who has the number.
 	Find(ctx context.Context, phone Number) (Found, error)
+
+	// Recall returns what the memory has of a number, and false if that is nothing. It asks nobody and does not block.
+	Recall(phone Number) (Found, bool)
 }
 
 // Found is who has a number.
@@ -46,7 +50,8 @@ type Found struct {
 	Others      []Contact // who else has the number
 	Company     *Contact
 	Lead        *Contact // the active one that was changed last
-	Responsible string   // user id; "": nobody
+	Customer    *Contact
+	Responsible string // user id; "": nobody
 }
 
 // Notifier is a CRM that can tell users of a call though they have no tab of Ringcast's open.

@@ -17,10 +17,8 @@ import (
 )
 
 const (
-	// settling is how long after a call the CRM may not find somebody yet who was made in it, and settlePause after what
-	// time it is asked once more.
 	settling    = 15 * time.Second
-	settlePause = 2 * time.Second
+	settlePause = 2 * time.Second // after which the CRM is asked once more
 
 	// How long a call waits for an earlier one of the same unknown number to be taken from unsorted, and how often it is
 	// looked whether that has happened.
@@ -43,6 +41,7 @@ type CallLogConfig struct {
 	Link func(*gateway.Call) string
 
 	Following time.Duration // how long a call waits for an earlier one of its unknown number in unsorted; 0: 15 min
+	Settling  time.Duration // how long after a call the CRM may not find somebody yet who was made in it; 0: 15 s
 
 	Logger *slog.Logger
 }
@@ -60,6 +59,7 @@ var _ gateway.CRM = (*CallLog)(nil)
 // NewCallLog returns the log of an account's calls.
 func NewCallLog(cfg CallLogConfig) *CallLog {
 	cfg.Following = cmp.Or(cfg.Following, following)
+	cfg.Settling = cmp.Or(cfg.Settling, settling)
 	return &CallLog{cfg: cfg, rules: cfg.Rules.withDefaults()}
 }
 
@@ -190,7 +190,7 @@ func (l *CallLog) create(ctx context.Context, f *facts) (*entry, error) {
 	if at, err := l.addAbout(ctx, f); at != nil || err != nil { // whose card has not got the number
 		return at, err
 	}
-	if f.reachable() && time.Since(f.seen) < settling { // somebody may have been made just now
+	if f.reachable() && time.Since(f.seen) < l.cfg.Settling { // somebody may have been made just now
 		if err := sleep(ctx, settlePause); err != nil {
 			return nil, err
 		}
