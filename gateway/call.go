@@ -24,18 +24,20 @@ type Call struct {
 
 // Known is what a call's events add up to.
 type Known struct {
-	Direction  Direction `json:"direction,omitempty"`
-	From       Number    `json:"from,omitzero"`
-	To         Number    `json:"to,omitzero"`
-	Line       string    `json:"line,omitempty"`
-	Name       string    `json:"name,omitempty"`
-	StartedAt  time.Time `json:"started_at,omitzero"`  // zero: no dial yet, nobody sees the call
-	AnsweredAt time.Time `json:"answered_at,omitzero"` // the first talk; once set it stays
-	AnsweredBy *Person   `json:"answered_by,omitempty"`
-	EndedAt    time.Time `json:"ended_at,omitzero"`
-	Into       string    `json:"into,omitempty"` // the call it was merged into
-	Recording  string    `json:"recording,omitempty"`
-	Legs       []Leg     `json:"legs,omitempty"`
+	Direction  Direction   `json:"direction,omitempty"`
+	From       Number      `json:"from,omitzero"`
+	To         Number      `json:"to,omitzero"`
+	Line       string      `json:"line,omitempty"`
+	Name       string      `json:"name,omitempty"`
+	StartedAt  time.Time   `json:"started_at,omitzero"`  // zero: no dial yet, nobody sees the call
+	AnsweredAt time.Time   `json:"answered_at,omitzero"` // the first talk; once set it stays
+	AnsweredBy *Person     `json:"answered_by,omitempty"`
+	EndedAt    time.Time   `json:"ended_at,omitzero"`
+	Into       string      `json:"into,omitempty"` // the call it was merged into
+	Recording  string      `json:"recording,omitempty"`
+	Contact    *Contact    `json:"contact,omitempty"` // who the outside party is in the CRM; nil: nobody, or not known yet
+	Result     *CallResult `json:"result,omitempty"`
+	Legs       []Leg       `json:"legs,omitempty"`
 }
 
 // Leg is one extension's share of a call. Several devices of an extension are one leg.
@@ -70,6 +72,12 @@ func (k Known) atADesk() bool {
 func (k Known) after(e Event) Known {
 	if e.Recording != "" {
 		k.Recording = e.Recording
+	}
+	if e.Contact != nil {
+		k.Contact = e.Contact
+	}
+	if e.Result != nil {
+		k.Result = e.Result
 	}
 	k.Legs = slices.Clone(k.Legs)
 	if k.Over() { // settled: whatever else comes is late

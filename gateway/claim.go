@@ -100,6 +100,14 @@ func (c *claims) take(key claimKey, client string, now time.Time) (was heldClaim
 	return was, true
 }
 
+// underWay says whether a claim is held and not carried out.
+func (c *claims) underWay(key claimKey) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h, ok := c.held[key]
+	return ok && !h.done
+}
+
 // replace gives a claim to a client if it is still held as it was.
 func (c *claims) replace(key claimKey, was heldClaim, client string, now time.Time) bool {
 	c.mu.Lock()

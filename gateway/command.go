@@ -67,7 +67,8 @@ const linkPatience = 500 * time.Millisecond
 // commandElsewhere has the owner of the account carry out a command. It does so once, however often it is asked.
 func (g *Gateway) commandElsewhere(ctx context.Context, cmd Command) (reply Reply, err error) {
 	r := route{patience: linkPatience, repeat: true}
-	if cmd.Action == "claim" { // which needs no link
+	needsLink := cmd.Action != "claim" && cmd.Action != "result"
+	if !needsLink {
 		r.patience = routeTime
 	}
 	data, err := json.Marshal(cmd)
@@ -76,7 +77,7 @@ func (g *Gateway) commandElsewhere(ctx context.Context, cmd Command) (reply Repl
 	}
 	answer, err := g.askOwner(ctx, cmd.Account, r, kindCommand, data)
 	switch {
-	case errors.Is(err, errElsewhere) && cmd.Action == "claim":
+	case errors.Is(err, errElsewhere) && !needsLink:
 		return Reply{}, unavailable(err)
 	case errors.Is(err, errElsewhere):
 		return Reply{}, Errorf(CodePBXOffline, "nobody holds the link to the PBX at the moment: try again")
@@ -140,7 +141,7 @@ func (cmd Command) Check() error {
 			return Errorf(CodeInvalid, "%s has %d bytes, at most %d are allowed", field.name, len(field.text), maxCommandText)
 		}
 	}
-	return nil
+	return cmd.checkResult()
 }
 
 // carryOut does what a command asks for. errElsewhere: nothing was done.
@@ -156,9 +157,11 @@ func (g *Gateway) carryOut(ctx context.Context, o *owner, cmd Command) (Reply, e
 		return g.control(ctx, o, cmd)
 	case "claim":
 		return Reply{Call: cmd.Call}, g.claim(ctx, o, cmd)
+	case "result":
+		return Reply{Call: cmd.Call}, g.result(ctx, o, cmd)
 	default: // renew, shown and visible are for whoever has the session
 		return Reply{}, Errorf(CodeInvalid, "unknown action %.64q: call, hangup, answer, hold, unhold, mute, unmute, transfer, "+
-			"complete, cancel, park, claim, renew, shown and visible are known", cmd.Action)
+			"complete, cancel, park, claim, result, renew, shown and visible are known", cmd.Action)
 	}
 }
 

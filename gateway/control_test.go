@@ -240,7 +240,7 @@ func TestFailuresAsATabSeesThem(t *testing.T) {
 			{"hold", "office:talks", "", offline, CodePBXOffline, `the PBX "office" is not connected (retrying): do it at the telephone`},
 			{"call", "", "102", offline, CodePBXOffline, `the PBX "office" is not connected (retrying): dial at the telephone`},
 			{"explode", "office:talks", "", nil, CodeInvalid, `unknown action "explode": call, hangup, answer, hold, unhold, mute, unmute, ` +
-				`transfer, complete, cancel, park, claim, renew, shown and visible are known`},
+				`transfer, complete, cancel, park, claim, result, renew, shown and visible are known`},
 			{"hold", strings.Repeat("x", 257), "", nil, CodeInvalid, "call has 257 bytes, at most 256 are allowed"},
 			{"transfer", "office:talks", strings.Repeat("1", 257), nil, CodeInvalid, "to has 257 bytes, at most 256 are allowed"},
 

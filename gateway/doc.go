@@ -24,6 +24,12 @@
 // partitions have other owners within 5 s. PBX links run where their account's partition is owned. Every node
 // reads the whole log, so sessions may be on any.
 //
+// # The journal
+//
+// With Config.Journal every ended call is brought into its account's CRM, once and with its last version, however long
+// that is away: journal.go says how. It runs where the account's partition is owned. The log is kept until the journal
+// has read it, and what waits for a CRM lies in the work queue.
+//
 // # Lifecycle
 //
 // New, Attach the PBXes, Run. Run serves once Ready is closed and returns when its context ends: first

@@ -73,6 +73,8 @@ func (e *encoder) known(k *Known) {
 	e.someTime("ended_at", k.EndedAt)
 	e.someText("into", k.Into)
 	e.someText("recording", k.Recording)
+	e.someContact(k.Contact)
+	e.someResult(k.Result)
 	if len(k.Legs) > 0 {
 		e.key("legs")
 		e.begin()
@@ -128,6 +130,8 @@ func (e *encoder) event(v *Event) {
 	e.someText("target", v.Target)
 	e.someText("into", v.Into)
 	e.someText("recording", v.Recording)
+	e.someContact(v.Contact)
+	e.someResult(v.Result)
 	e.someText("joins", string(v.Joins))
 	if v.Version != 0 {
 		e.number("version", v.Version)
@@ -224,6 +228,30 @@ func (e *encoder) contact(name string, c *Contact) {
 	e.text("type", c.Type)
 	e.text("name", c.Name)
 	e.text("url", c.URL)
+	e.close()
+}
+
+func (e *encoder) someContact(c *Contact) {
+	if c != nil {
+		e.contact("contact", c)
+	}
+}
+
+func (e *encoder) someResult(r *CallResult) {
+	if r == nil {
+		return
+	}
+	e.key("result")
+	e.open()
+	e.someText("text", r.Text)
+	if r.Entity != nil {
+		e.key("entity")
+		e.open()
+		e.text("type", r.Entity.Type)
+		e.text("id", r.Entity.ID)
+		e.close()
+	}
+	e.text("user", r.User)
 	e.close()
 }
 

@@ -24,6 +24,7 @@ const (
 	CodeTooMany       Code = "too_many"       // slower, please
 	CodeDraining      Code = "draining"       // this node is going down: another will answer
 	CodeUnavailable   Code = "unavailable"    // the log does not take records now
+	CodeNotReady      Code = "not_ready"      // it is still being made: come again
 	CodePBXOffline    Code = "pbx_offline"    // nobody holds a link to the PBX
 	CodeNotRegistered Code = "not_registered" // the user's telephone is not connected to the PBX
 	CodeBusy          Code = "busy"           // the user's telephone is engaged

@@ -21,6 +21,9 @@ const (
 	EventRecording EventType = "call.recording"
 	EventUpdate    EventType = "call.update"
 
+	// EventResult is Ringcast's own, too: a user said what the call led to.
+	EventResult EventType = "call.result"
+
 	// EventJoin is the gateway's own, too: legs of a call that was merged into this one go on here.
 	EventJoin EventType = "call.join"
 
@@ -35,7 +38,7 @@ const (
 // shown is an event's name on the wire to browsers, which know fewer (design §4.3).
 func (t EventType) shown() EventType {
 	switch t {
-	case EventRecording:
+	case EventRecording, EventResult:
 		return EventUpdate
 	case EventMerge, EventJoin:
 		return EventTransfer
@@ -94,6 +97,9 @@ type Event struct {
 	Target     string    `json:"target,omitempty"`     // on transfer: the extension or number it goes to
 	Into       string    `json:"into,omitempty"`       // on merge: the PBX's id of the call that lives on
 	Recording  string    `json:"recording,omitempty"`  // http or https URL; from an adapter also "file:" and its path at the PBX
+
+	Contact *Contact    `json:"contact,omitempty"` // on update: who the outside party is in the CRM
+	Result  *CallResult `json:"result,omitempty"`  // on result
 
 	Joins State `json:"joins,omitempty"` // on join: how the legs come, Ringing or Talking
 

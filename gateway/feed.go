@@ -42,6 +42,8 @@ type Feed struct {
 	local     local                         // what this node's owners append
 	fences    []atomic.Pointer[FenceRecord] // the last of each partition
 
+	recording recordingLink
+
 	onApplied func(records int, appended time.Time)               // for metrics
 	onMissed  func(ctx context.Context, after, next uint64) error // entries between these two were purged meanwhile, or are lost
 	onRecord  func(r *Record)                                     // before it is applied, and reaches a tab; called in order, must not block
@@ -168,7 +170,7 @@ func (f *Feed) hello(user string, u *userFeed, cursor string) Hello {
 		head = u.last
 	}
 	reset := func(reason string) Hello {
-		return Hello{Cursor: Cursor{f.epoch, head}.String(), Reason: reason, Calls: u.views(user)}
+		return Hello{Cursor: Cursor{f.epoch, head}.String(), Reason: reason, Calls: u.views(user, f.recording)}
 	}
 	if cursor == "" {
 		return reset("new")
@@ -184,7 +186,7 @@ func (f *Feed) hello(user string, u *userFeed, cursor string) Hello {
 	case c.Compare(u.last) >= 0:
 		return Hello{Cursor: cursor, Resumed: true}
 	}
-	missed, ok := u.ring.after(c.Position, f.epoch, user)
+	missed, ok := u.ring.after(c.Position, f.epoch, user, f.recording)
 	if !ok {
 		return reset("evicted")
 	}

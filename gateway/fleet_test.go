@@ -128,6 +128,8 @@ type fleet struct {
 	shared *sharedStore
 	net    *memNet
 	nodes  []*node
+
+	journal func(l *line) JournalConfig // of the node at the end of a line; nil: none has one
 }
 
 // node is one of them.
@@ -151,7 +153,9 @@ func inFleet(t *testing.T, partitions, nodes int, test func(t *testing.T, f *fle
 		for range nodes {
 			f.start()
 		}
-		f.settle()
+		if nodes > 0 {
+			f.settle()
+		}
 		defer func() {
 			for _, n := range slices.Clone(f.nodes) {
 				n.stop()
@@ -176,8 +180,12 @@ func (f *fleet) start() *node {
 	if logger != nil {
 		logger = logger.With("on", n.name)
 	}
+	var journal JournalConfig
+	if f.journal != nil {
+		journal = f.journal(n.line)
+	}
 	g := New(Config{
-		Log: lineLog{f.log, n.line}, Store: lineStore{f.store, n.line}, Directory: directory(), Logger: logger,
+		Journal: journal, Log: lineLog{f.log, n.line}, Store: lineStore{f.store, n.line}, Directory: directory(), Logger: logger,
 		Peers: n.peers, Shared: lineStore{lineStore{f.shared, n.line}, n.shared},
 	})
 	g.Attach("acme", "office", n.pbx)

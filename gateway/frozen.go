@@ -78,6 +78,8 @@ func (i *ice) event(e *Event) {
 	i.text(&e.Target)
 	i.text(&e.Into)
 	i.text(&e.Recording)
+	maybe(i, &e.Contact, i.contact)
+	maybe(i, &e.Result, i.result)
 	i.text((*string)(&e.Joins))
 	many(i, &e.People, i.person)
 }
@@ -86,6 +88,37 @@ func (i *ice) person(p *Person) {
 	i.text(&p.User)
 	i.text(&p.Name)
 	i.text(&p.Extension)
+}
+
+func (i *ice) contact(c *Contact) {
+	i.text(&c.ID)
+	i.text(&c.Type)
+	i.text(&c.Name)
+	i.text(&c.URL)
+}
+
+func (i *ice) result(r *CallResult) {
+	i.text(&r.Text)
+	i.text(&r.User)
+	maybe(i, &r.Entity, func(e *Entity) {
+		i.text(&e.Type)
+		i.text(&e.ID)
+	})
+}
+
+// maybe writes or reads what a pointer points to, if it does.
+func maybe[T any](i *ice, value **T, one func(*T)) {
+	there := 0
+	if *value != nil {
+		there = 1
+	}
+	if i.number(&there); there == 0 {
+		return
+	}
+	if i.reading {
+		*value = new(T)
+	}
+	one(*value)
 }
 
 func many[T any](i *ice, values *[]T, one func(*T)) {

@@ -18,11 +18,17 @@ type Config struct {
 	Log       Log
 	Store     Store
 	Directory Directory
-	Peers     Peers            // the other nodes; nil: this node is alone
-	Shared    Store            // what lives no longer than the nodes do: leases, presence. Its values stay until they are deleted. nil: this node is alone
-	Logger    *slog.Logger     // default: none
-	Now       func() time.Time // default: time.Now
-	Metrics   Metrics          // default: none
+	Peers     Peers                // the other nodes; nil: this node is alone
+	Shared    Store                // what lives no longer than the nodes do: leases, presence. Its values stay until they are deleted. nil: this node is alone
+	Logger    *slog.Logger         // default: none
+	Now       func() time.Time     // default: time.Now
+	Metrics   Metrics              // default: none
+	Recording func(c *Call) string // where people get a call's recording; "", or nil: where it is, if that is a URL
+	Journal   JournalConfig        // brings ended calls into the CRMs; without a queue: nothing does
+
+	// What an account's CRM can do while it rings; nil, or a nil answer: nothing. Asked for every call, so not to block.
+	Finders   func(account string) Finder
+	Notifiers func(account string) Notifier
 }
 
 // Metrics are called for what is worth counting; each may be nil. They must be quick.
@@ -32,6 +38,7 @@ type Metrics struct {
 	UnknownExtension func(account string, extensions []string)
 	Shown            func(rung string, after time.Duration)  // a card is on a screen, so long after its ringing was appended
 	TookOver         func(partition int, took time.Duration) // this node owns a partition, so long after it could
+	Journal          func(account, result string)            // a try to save a call in the CRM: JournalSaved, JournalFailed, JournalParked
 	Unshown          func(account, why string)               // a call rang and no screen showed it; why: "offline", "unseen"
 }
 
@@ -50,6 +57,7 @@ type Gateway struct {
 	links    map[string][]*Link // by account; fixed before Run
 	presence *presence
 	receipts *receipts
+	callers  *callers
 	replies  replies
 	clicks   clicks
 	claims   claims
@@ -57,6 +65,7 @@ type Gateway struct {
 	remote   remote
 
 	snapshots snapshots
+	journal   *journal // nil: there is none
 }
 
 // New returns a gateway that is not yet running.
@@ -71,17 +80,23 @@ func New(cfg Config) *Gateway {
 		cfg: cfg, feed: newFeed(cfg.Log, cfg.Logger, cfg.Now), links: map[string][]*Link{},
 		ready: make(chan struct{}), ended: make(chan struct{}), full: make(chan struct{}, 1),
 	}
-	g.feed.onApplied, g.feed.onMissed = cfg.Metrics.Applied, g.missed
+	g.feed.onApplied, g.feed.onMissed, g.feed.recording = cfg.Metrics.Applied, g.missed, cfg.Recording
 	g.presence = newPresence(cfg.Directory, g.feed.busy)
 	if cfg.Peers != nil && cfg.Shared != nil {
 		g.presence.exchange = newExchange(g.presence, cfg.Shared, cfg.Peers.Node(), g.nodes, cfg.Logger, cfg.Now)
 	}
 	g.receipts = newReceipts(g)
 	g.hear(kindShown, g.receipts.heard)
-	g.feed.onRecord, g.feed.onChange = g.receipts.record, g.presence.record // a receipt may come while its record is applied
+	g.callers = newCallers(g)
+	g.feed.onRecord = g.receipts.record // a receipt may come while its record is applied
+	g.feed.onChange = func(r *Record) {
+		g.presence.record(r)
+		g.callers.record(r)
+	}
 	for p := range cfg.Log.Info().Partitions {
 		g.seats = append(g.seats, &seat{gateway: g, partition: p})
 	}
+	g.journal = newJournal(g)
 	g.handleAsOwner(kindEmit, g.answerEmit)
 	g.handleAsOwner(kindCommand, g.answerCommand)
 	g.handleAsOwner(kindPhones, g.answerTelephones)
@@ -206,6 +221,9 @@ func (g *Gateway) serve(ctx context.Context) error {
 			seats.Go(func() { o.run(seatsCtx) })
 		}
 		close(g.ready)
+		for p := range g.seats {
+			links.Go(func() { g.journal.run(ctx, p) })
+		}
 		g.eachLink(func(l *Link) {
 			links.Go(func() { l.run(ctx, g.seats[g.partition(l.Account)].owner.Load()) })
 		})
@@ -213,6 +231,7 @@ func (g *Gateway) serve(ctx context.Context) error {
 	defer links.Wait()
 	links.Go(func() { g.presence.run(ctx) })
 	links.Go(func() { g.receipts.run(ctx) })
+	links.Go(func() { g.callers.run(ctx) })
 	g.keepHouse(ctx)
 	return nil
 }
@@ -268,14 +287,7 @@ func (g *Gateway) emit(ctx context.Context, o *owner, account, pbx string, event
 	var unknown []string
 	prepared := make([]Event, len(events))
 	for i, e := range events {
-		e.clean()
-		e.Account, e.PBX = account, pbx
-		if !e.At.IsZero() {
-			e.At = e.At.UTC().Truncate(time.Microsecond)
-		}
-		e.From, e.To = g.numbers.parse(e.From.Raw, acc.Region), g.numbers.parse(e.To.Raw, acc.Region)
-		e.People, unknown = g.people(e, unknown)
-		prepared[i] = e
+		prepared[i], unknown = g.prepare(acc, pbx, e, unknown)
 	}
 	var result Result
 	var ended []*Call
@@ -306,6 +318,19 @@ func (g *Gateway) emit(ctx context.Context, o *owner, account, pbx string, event
 		g.cfg.Metrics.UnknownExtension(account, unknown)
 	}
 	return result, nil
+}
+
+// prepare adds to an event of a PBX what the gateway knows of it, and to unknown its extensions that nobody has.
+func (g *Gateway) prepare(acc Account, pbx string, e Event, unknown []string) (Event, []string) {
+	e.clean()
+	e.Account, e.PBX = acc.ID, pbx
+	if !e.At.IsZero() {
+		e.At = e.At.UTC().Truncate(time.Microsecond)
+	}
+	e.From, e.To = g.numbers.parse(e.From.Raw, acc.Region), g.numbers.parse(e.To.Raw, acc.Region)
+	e.People, unknown = g.people(e, unknown)
+	g.recall(&e)
+	return e, unknown
 }
 
 // logEvents writes a line about each event that was taken. They cost as much as all else that is done for it.
@@ -407,6 +432,7 @@ func (g *Gateway) keepHouse(ctx context.Context) {
 			return
 		case <-g.full:
 			// To go on is worth more than to resume after a restart: what the snapshot has may go.
+			g.journal.hurry(ctx)
 			if err := g.keepSnapshot(ctx, 0); err != nil && ctx.Err() == nil {
 				g.cfg.Logger.Error("make room in the log", "err", err)
 			}

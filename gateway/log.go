@@ -56,41 +56,44 @@ type Entry struct {
 	Data      []byte
 }
 
-// WorkQueue hands out items until each is done, also over restarts.
+// PartitionLog is a Log that can read one partition without the others.
+type PartitionLog interface {
+	// TailPartition is Log's Tail of one partition's entries.
+	TailPartition(ctx context.Context, partition int, after uint64, fn func(e Entry) error) error
+}
+
+// WorkQueue keeps items in lanes, each until it is removed, also over restarts. A lane is a line of its own: what
+// stands in one is never in the way of what stands in another, however much it is. Whoever works on a lane is alone
+// with it; the queue does not see to that. All methods may be called from many goroutines.
 type WorkQueue interface {
-	// Add puts an item in the queue and returns when it is durable. An id that was added within the last
-	// two minutes is accepted and kept once.
-	Add(ctx context.Context, item Item) error
+	// Add puts an item at the end of its lane and returns its place when it is durable. An id that was added to the
+	// lane within the last two minutes is accepted and kept once, at the place of the first; also when that was
+	// removed meanwhile. ErrLogFull: the queue refuses.
+	Add(ctx context.Context, item Item) (place uint64, err error)
 
-	// Work hands items to fn, at most parallel at a time, the oldest first, until ctx ends; it returns
-	// ctx's error once all running fn have returned. fn's error is the instruction: nil, done, the item is
-	// gone; *LaterError, again after its delay; *ParkError, aside for a person to see; any other error,
-	// again after a growing delay. An item whose fn did not return, because the process was killed, is
-	// handed out again.
-	Work(ctx context.Context, parallel int, fn func(ctx context.Context, item Item) error) error
+	// Next returns the lane's first item with a place greater than after. ErrNotFound: there is none.
+	Next(ctx context.Context, lane string, after uint64) (Item, error)
 
-	// Parked returns what was put aside, oldest first.
-	Parked(ctx context.Context) ([]ParkedItem, error)
+	// Newest returns the lane's last item. ErrNotFound: the lane is empty.
+	Newest(ctx context.Context, lane string) (Item, error)
 
-	// Release puts a parked item back into the queue. ErrNotFound: there is none of that id.
-	Release(ctx context.Context, id string) error
+	// Remove takes the item at a place out of the queue. There need not be one.
+	Remove(ctx context.Context, place uint64) error
+
+	// Lanes calls fn for each lane that has items, with how many, in no order. fn must not use the queue.
+	Lanes(ctx context.Context, fn func(lane string, items int)) error
 }
 
 // Item is one piece of work.
 type Item struct {
-	ID      string // 1 to 256 bytes
-	Data    []byte
-	Attempt int // how often it was handed out, this time included; set by the queue
+	Lane  string // 1 to 256 bytes
+	ID    string // 1 to 256 bytes
+	Data  []byte
+	Place uint64    // set by the queue: positive, and rising in each lane
+	Added time.Time // set by the queue
 }
 
-// ParkedItem is an item that waits for a person.
-type ParkedItem struct {
-	Item
-	Reason string
-	Since  time.Time
-}
-
-// LaterError tells a work queue to hand the item out again after Delay.
+// LaterError is a CRM's word that a call is to be saved again after Delay.
 type LaterError struct {
 	Delay time.Duration
 	Err   error
@@ -99,7 +102,7 @@ type LaterError struct {
 func (e *LaterError) Error() string { return "later, in " + e.Delay.String() + ": " + e.Err.Error() }
 func (e *LaterError) Unwrap() error { return e.Err }
 
-// ParkError tells a work queue to put the item aside.
+// ParkError is a CRM's word that a call cannot be saved as it is: it is put aside for a person to see.
 type ParkError struct{ Err error }
 
 func (e *ParkError) Error() string { return "parked: " + e.Err.Error() }
@@ -127,6 +130,12 @@ type Store interface {
 	// Watch does as List, then calls synced once, then fn for every change below prefix (a deletion has
 	// nil Data) in the order of revisions, until ctx ends or fn fails; it returns that error.
 	Watch(ctx context.Context, prefix string, fn func(Value) error, synced func()) error
+}
+
+// ExpiringStore is a Store whose values can have an end.
+type ExpiringStore interface {
+	// PutFor is Put for a key that exists, with a life of a second or more after which the key is gone.
+	PutFor(ctx context.Context, key string, data []byte, rev uint64, life time.Duration) (uint64, error)
 }
 
 // AnyRevision makes Store's Put and Delete unconditional.

@@ -122,7 +122,7 @@ func statusOf(code Code) int {
 		return http.StatusRequestEntityTooLarge
 	case CodeTooMany:
 		return http.StatusTooManyRequests
-	case CodeDraining, CodeUnavailable, CodePBXOffline:
+	case CodeDraining, CodeUnavailable, CodeNotReady, CodePBXOffline:
 		return http.StatusServiceUnavailable
 	case CodeTimeout:
 		return http.StatusGatewayTimeout

@@ -104,15 +104,24 @@ func decodeEntry(data []byte) ([]*Record, error) {
 	}
 	var records []*Record
 	for line := range bytes.Lines(rest) {
-		r := new(Record)
-		if err := json.Unmarshal(line, r); err != nil {
+		r, err := decodeRecord(line)
+		if err != nil {
 			return nil, fmt.Errorf("record %d: %w", len(records), err)
-		}
-		if c := r.Call; c != nil {
-			c.Account = r.Account
-			c.Known = Tracker{}.refold(*c)
 		}
 		records = append(records, r)
 	}
 	return records, nil
+}
+
+// decodeRecord reads one line of an entry.
+func decodeRecord(line []byte) (*Record, error) {
+	r := new(Record)
+	if err := json.Unmarshal(line, r); err != nil {
+		return nil, err
+	}
+	if c := r.Call; c != nil {
+		c.Account = r.Account
+		c.Known = Tracker{}.refold(*c)
+	}
+	return r, nil
 }

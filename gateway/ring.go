@@ -52,7 +52,7 @@ func (r *ring) evict() {
 }
 
 // after returns the user's messages after pos; ok is false when some of them are gone.
-func (r *ring) after(pos Position, epoch, user string) (missed []Message, ok bool) {
+func (r *ring) after(pos Position, epoch, user string, recording recordingLink) (missed []Message, ok bool) {
 	if pos.Compare(r.floor) < 0 {
 		return nil, false
 	}
@@ -65,7 +65,7 @@ func (r *ring) after(pos Position, epoch, user string) (missed []Message, ok boo
 		if !ok {
 			return nil, false
 		}
-		view, ok := call.For(user)
+		view, ok := recording.view(&call, user)
 		if !ok {
 			return nil, false
 		}

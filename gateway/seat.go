@@ -109,6 +109,7 @@ func (s *seat) term(ctx context.Context, v *view) error {
 		}
 	})
 	s.owner.Store(o)
+	links.Go(func() { g.journal.run(linksCtx, s.partition) })
 	g.cluster.tell()
 	g.cfg.Logger.Info("partition taken", "partition", s.partition, "generation", o.generation, "took", time.Since(begun).Round(time.Microsecond))
 	if g.cfg.Metrics.TookOver != nil {

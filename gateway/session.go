@@ -107,13 +107,17 @@ type Command struct {
 	Client  string // names the tab or page; claims end with it
 
 	ID       string `json:"id"`       // 1 to 64 characters; a repeat gets the same reply and does nothing
-	Action   string `json:"action"`   // call, hangup, answer, hold, unhold, mute, unmute, transfer, complete, cancel, park, claim
+	Action   string `json:"action"`   // call, hangup, answer, hold, unhold, mute, unmute, transfer, complete, cancel, park, claim, result
 	To       string `json:"to"`       // call, transfer: a number or an extension
 	From     string `json:"from"`     // which of the user's extensions does it: call: his first if "", else the one in the call
 	Call     string `json:"call"`     // all but call: the id from a View
 	Attended bool   `json:"attended"` // transfer: announce it first; complete or cancel ends that
 	What     string `json:"what"`     // claim: notify, notify_end, result, alert, open
 	Done     bool   `json:"done"`     // claim: it was carried out, for good
+
+	// Of result: what the call led to, at most 2,000 characters, and what in the CRM it is about; either may be left out.
+	Text   string  `json:"text,omitempty"`
+	Entity *Entity `json:"entity,omitempty"`
 }
 
 // Reply answers a Command.

@@ -17,10 +17,11 @@ type shard struct {
 	events    recent
 	commands  map[commandKey]doneCommand
 	claims    map[claimKey]doneClaim
-	forgotten Position  // the last position of any user that was dropped
-	unsaved   unsaved   // of all this, what the next snapshot is to add
-	oldest    []endedAt // the calls that ended, the first to end first
-	views     encoder   // its room is used again and again, as is
+	talks     map[numberTail]talk // the last with each number
+	forgotten Position            // the last position of any user that was dropped
+	unsaved   unsaved             // of all this, what the next snapshot is to add
+	oldest    []endedAt           // the calls that ended, the first to end first
+	views     encoder             // its room is used again and again, as is
 	ice       ice
 }
 
@@ -71,10 +72,10 @@ func (u *userFeed) put(c *Call, live bool) {
 }
 
 // views returns the user's live calls, the oldest first.
-func (u *userFeed) views(user string) []View {
+func (u *userFeed) views(user string, recording recordingLink) []View {
 	views := make([]View, 0, len(u.calls))
 	for _, c := range u.calls {
-		if v, ok := c.For(user); ok {
+		if v, ok := recording.view(c, user); ok {
 			views = append(views, v)
 		}
 	}
@@ -121,7 +122,7 @@ func (s *shard) applyCall(pos Position, r *Record, f *Feed) {
 		}
 		u.seen = r.At
 		u.ring.add(pos, r.At, k, r.Call.Version)
-		s.deliver(u, name, pos, r, f.epoch)
+		s.deliver(u, name, pos, r, f)
 	}
 }
 
@@ -136,17 +137,17 @@ func (s *shard) know(r *Record) {
 }
 
 // deliver hands a record to the user's listeners.
-func (s *shard) deliver(u *userFeed, user string, pos Position, r *Record, epoch string) {
+func (s *shard) deliver(u *userFeed, user string, pos Position, r *Record, f *Feed) {
 	if len(u.subs) == 0 {
 		return
 	}
-	view, ok := r.Call.For(user)
+	view, ok := f.recording.view(r.Call, user)
 	if !ok {
 		return
 	}
 	s.views.data = s.views.data[:0]
 	s.views.view(&view)
-	msg := Message{Cursor: Cursor{epoch, pos}.String(), At: r.At, Event: r.Event.shown(), Call: bytes.Clone(s.views.data)}
+	msg := Message{Cursor: Cursor{f.epoch, pos}.String(), At: r.At, Event: r.Event.shown(), Call: bytes.Clone(s.views.data)}
 	for _, sub := range u.subs {
 		sub.deliver(msg)
 	}
@@ -164,6 +165,7 @@ func (s *shard) put(was *kept, c *Call, now time.Time) *kept {
 		s.count(k, c.Over(), now)
 	}
 	k.set(c, &s.ice)
+	s.talked(c)
 	for i := range c.Legs {
 		name := c.Legs[i].User
 		if name == "" {
@@ -204,6 +206,7 @@ func (s *shard) forget(now time.Time) {
 		s.oldest[0] = endedAt{}
 		s.oldest = s.oldest[1:]
 	}
+	s.forgetTalks(now)
 	s.events.age(now)
 	s.unsaved.expire(now)
 	for key, done := range s.commands {

@@ -132,7 +132,7 @@ func readHead(ctx context.Context, store Store) (head snapshotHead, revision uin
 }
 
 // snapshot writes a snapshot, unless nothing has happened since the last one, then purges from the log what
-// is older than the window and in the snapshot.
+// is older than the window, in the snapshot and read by the journal.
 func (g *Gateway) snapshot(ctx context.Context, window time.Duration) error {
 	now := g.cfg.Now()
 	if err := g.succeed(ctx); err != nil {
@@ -165,7 +165,11 @@ func (g *Gateway) snapshot(ctx context.Context, window time.Duration) error {
 		return err
 	}
 	for p := range g.seats {
-		if err := g.cfg.Log.Purge(ctx, p, seq); err != nil {
+		read, err := g.journal.read(ctx, p)
+		if err != nil {
+			return err
+		}
+		if err := g.cfg.Log.Purge(ctx, p, min(seq, read+1)); err != nil {
 			return fmt.Errorf("purge the log: %w", err)
 		}
 	}

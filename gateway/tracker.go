@@ -226,7 +226,7 @@ func rank(t EventType) int {
 		return 4
 	case EventTransfer:
 		return 5
-	case EventRecording, EventUpdate:
+	case EventRecording, EventUpdate, EventResult:
 		return 6
 	case EventMerge:
 		return 7

@@ -17,17 +17,32 @@ func (c *Call) For(user string) (View, bool) {
 	v := View{
 		ID: c.ID, Version: c.Version, Direction: c.Direction, PhoneRaw: number.Raw, PhoneDisplay: cmp.Or(number.Shown, number.Raw),
 		Name: c.Name, Line: c.Line, Extension: mine.Extension, Outgoing: mine.Caller, State: mine.state(), AnsweredBy: c.answeredBy(mine), Peer: c.peer(mine),
-		StartedAt: Millis(c.StartedAt), Talk: int(c.talked(user) / time.Second),
+		StartedAt: Millis(c.StartedAt), Talk: int(c.talked(user) / time.Second), Contact: c.Contact,
 	}
 	if number.E164 != "" {
 		v.Phone = &number.E164
 	}
-	if isWeb(c.Recording) { // "file:" is a path at the PBX, for whoever fetches it
+	if isWeb(c.Recording) { // "file:" is a path at the PBX: recordingLink makes something of it
 		v.Recording = &c.Recording
 	}
 	v.AnsweredAt = (*Millis)(c.answered(user))
 	if !mine.Live() {
 		v.Outcome, v.EndedAt = &mine.Outcome, (*Millis)(&mine.EndedAt)
+	}
+	return v, true
+}
+
+// recordingLink is Config.Recording.
+type recordingLink func(c *Call) string
+
+// view is For, with the link under which people get the recording.
+func (link recordingLink) view(c *Call, user string) (View, bool) {
+	v, ok := c.For(user)
+	if !ok || link == nil || c.Recording == "" {
+		return v, ok
+	}
+	if url := link(c); url != "" {
+		v.Recording = &url
 	}
 	return v, true
 }
@@ -162,13 +177,14 @@ func (c *Call) answered(user string) *time.Time {
 	return first
 }
 
-// concerned returns the users who see a difference between two versions of a call.
+// concerned returns the users who see a difference between two versions of a call. That of a recording is one though it
+// may be at a path of the PBX's that nobody gets a link of.
 func concerned(before, after *Call) []string {
 	var users []string
 	for _, user := range after.Users() {
 		was, had := before.For(user)
 		is, has := after.For(user)
-		if has && (!had || !sameView(was, is)) {
+		if has && (!had || !sameView(was, is) || before.Recording != after.Recording) {
 			users = append(users, user)
 		}
 	}

@@ -37,6 +37,7 @@ func (n *node) adminRoutes() {
 	admin("DELETE /accounts/{account}/users/{user}", n.deleteUser)
 	admin("POST /accounts/{account}/users/{user}/revoke", n.revokeUser)
 	admin("GET /unshown", n.listUnshown)
+	n.journalRoutes(admin)
 	n.mux.Handle("/v1/admin/", n.route("admin", func(_ http.ResponseWriter, r *http.Request) error {
 		if err := n.authorizeAdmin(r); err != nil {
 			return err

@@ -48,7 +48,7 @@ func (a *app) check(ctx context.Context, flags *flag.FlagSet, args []string) err
 		fmt.Fprintf(a.stdout, "  note: %s:%v\n", *file, w)
 	}
 	r.notes(cfg.doubts())
-	directory, err := checkLog(ctx, cfg)
+	directory, access, err := checkLog(ctx, cfg)
 	switch {
 	case cfg.NATS != nil:
 		r.say("log on the NATS cluster", err)
@@ -67,6 +67,7 @@ func (a *app) check(ctx context.Context, flags *flag.FlagSet, args []string) err
 	for _, account := range cfg.Accounts {
 		r.account(ctx, cfg, account, directory)
 	}
+	r.crms(ctx, cfg, access, errors.Is(err, natslog.ErrInUse))
 	if r.bad > 0 {
 		return fmt.Errorf("%d of %d checks failed", r.bad, r.all)
 	}
@@ -101,6 +102,7 @@ func (r *report) account(ctx context.Context, cfg *Config, account AccountConfig
 	phones := newExtensionCheck(account, directory)
 	for _, pbx := range account.PBX {
 		name := fmt.Sprintf("account %s, pbx %s", account.ID, pbx.ID)
+		r.recordings(ctx, name, pbx)
 		if pbx.Webhook != nil && pbx.Webhook.Mapping != nil {
 			r.say(name+": waits for its own events at "+cfg.mappedURL(account.ID, pbx.ID), nil)
 			continue
@@ -118,6 +120,7 @@ func (r *report) account(ctx context.Context, cfg *Config, account AccountConfig
 		notes, err := asterisk.Check(ctx, link)
 		r.say(name+": Asterisk at "+pbx.Asterisk.Address, err)
 		r.notes(notes)
+		r.cdr(ctx, name, pbx.Asterisk.CDR)
 		for _, ext := range slices.Sorted(maps.Values(pbx.Asterisk.Devices)) {
 			if _, ok := directory.ByExtension(account.ID, ext); !ok {
 				fmt.Fprintf(r.app.stdout, "  note: devices names extension %s, which no user has\n", ext)
@@ -143,12 +146,6 @@ func (r *report) account(ctx context.Context, cfg *Config, account AccountConfig
 	default:
 		r.say("account "+account.ID+": users", errors.New("it has none: nobody would see a call"))
 	}
-	if crm := account.AmoCRM; crm != nil {
-		name := "account " + account.ID + ", amoCRM at " + crm.BaseURL
-		// Each has to read right behind ok and behind FAIL.
-		r.say(name+": its pages in origins", checkOrigin(cfg, crm.BaseURL))
-		r.say(name+": address, certificate and clock", checkSite(ctx, crm.BaseURL))
-	}
 }
 
 func (r *report) phonet(ctx context.Context, account string, pbx PBXConfig, name string, directory gateway.Directory) {
@@ -161,8 +158,9 @@ func (r *report) phonet(ctx context.Context, account string, pbx PBXConfig, name
 }
 
 // checkLog opens the log. The directory it returns has what is kept there, or if that cannot be read what the config
-// says.
-func checkLog(ctx context.Context, cfg *Config) (gateway.Directory, error) {
+// says; and so has the access to the CRMs.
+func checkLog(ctx context.Context, cfg *Config) (gateway.Directory, map[string]crmAccess, error) {
+	crms := ctx
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	logger := slog.New(slog.DiscardHandler)
@@ -180,13 +178,15 @@ func checkLog(ctx context.Context, cfg *Config) (gateway.Directory, error) {
 	}
 	db, err := natslog.Open(ctx, log)
 	if err != nil {
-		return configured, err
+		access, accessErr := checkAccess(crms, cfg, nil)
+		return configured, access, errors.Join(err, accessErr)
 	}
+	access, accessErr := checkAccess(crms, cfg, db.Store())
 	kept := gateway.NewOverlay(db.Store(), logger, func(string) {}, cfg.GatewayAccounts()...)
-	if err := errors.Join(kept.Load(ctx), db.Healthy(ctx), db.Close()); err != nil {
-		return configured, err
+	if err := errors.Join(accessErr, kept.Load(ctx), db.Healthy(ctx), db.Close()); err != nil {
+		return configured, access, err
 	}
-	return kept, nil
+	return kept, access, nil
 }
 
 // trialDir makes a folder to try a log in, where dir is not there yet: as near to it as can be. What is made at its

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net/http"
 	"net/http/httptest"
 	"regexp"
 	"strings"
@@ -17,13 +16,13 @@ func TestCheckOfExtensionsAtARealAsterisk(t *testing.T) {
 	lab := asterisktest.Start(t)
 	phones := lab.Phones(t)
 	phones.Do(t, "103", "unregister")
-	crm := httptest.NewServer(http.NotFoundHandler()) // any answer will do
+	crm := httptest.NewServer(anyCRM())
 	t.Cleanup(crm.Close)
 	yaml := strings.NewReplacer(
 		"pbx: [{id: main, kind: webhook, key: "+acmePBXKey+"}]",
 		`pbx: [{id: office, kind: asterisk, address: "`+lab.AMI+`", username: `+asterisktest.User+`, secret: `+asterisktest.Secret(asterisktest.User)+`}]`,
-		"domain: acme.amocrm.ru", `domain: acme.amocrm.ru, base_url: "`+crm.URL+`"`,
-		"domain: globex.kommo.com", `domain: globex.kommo.com, base_url: "`+crm.URL+`"`,
+		"domain: acme.amocrm.ru", `domain: acme.amocrm.ru, base_url: "`+crm.URL+`", token: acme-token`,
+		"domain: globex.kommo.com", `domain: globex.kommo.com, base_url: "`+crm.URL+`", token: globex-token`,
 		`"https://*.kommo.com"`, `"`+crm.URL+`"`,
 	).Replace(crmAccounts)
 	file := configFile(t, yaml)

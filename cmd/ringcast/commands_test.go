@@ -183,7 +183,7 @@ accounts:
     pbx:
       - {id: main, kind: webhook, key: ` + acmePBXKey + `}
       ` + pbx + `
-    crm: {kind: amocrm, domain: acme.amocrm.ru, base_url: "` + baseURL + `", client_id: c, client_secret: s, redirect_uri: "https://calls.example.com/oauth"}
+    crm: {kind: amocrm, domain: acme.amocrm.ru, base_url: "` + baseURL + `", client_id: c, client_secret: s, token: t, redirect_uri: "https://calls.example.com/oauth"}
     users: [{id: "88888", name: Anna, extensions: ["101"]}]
   - id: plain
     users: [{id: "1", extensions: ["101"]}]
@@ -237,7 +237,7 @@ func TestWidgetIsTheSameByteForByte(t *testing.T) {
 
 func TestCheckFindsAllWell(t *testing.T) {
 	t.Parallel()
-	crm := httptest.NewServer(http.NotFoundHandler()) // any answer will do
+	crm := httptest.NewServer(anyCRM())
 	t.Cleanup(crm.Close)
 	file := configFile(t, withCRM(crm.URL, crm.URL, `- {id: office, kind: asterisk, address: "`+fakeAMI(t)+`", username: ringcast, secret: s3cret}`))
 	code, stdout, stderr := ringcast(t, "check", "-config", file)

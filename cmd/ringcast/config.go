@@ -39,10 +39,16 @@ type Config struct {
 	DataDir    string   // where the log, the store and a made session key live
 	Durability string   // durabilityStrict or durabilityFast
 	OpsListen  string   // host:port for health and metrics
+	AGIListen  string   // host:port for dial plans that ask over FastAGI; "": none
 	AdminKey   Secret   // "": there is no /admin
 	SessionKey Secret   // "": LoadSessionKey makes one
 	Origins    []string // exact, or https://*.domain; lower case
 	Accounts   []AccountConfig
+
+	TokenKeys    []Secret            // what seals the CRMs' tokens at rest, the current one first; none: the session key does
+	Integrations []IntegrationConfig // whose accounts appear by installing
+
+	Recordings RecordingsConfig
 
 	NATS           *NATSConfig    // nil: embedded
 	TLS            *TLSConfig     // nil: plain HTTP, as behind a proxy that has the certificate
@@ -54,6 +60,7 @@ type Config struct {
 	Warnings []Problem
 
 	publicURLGiven bool
+	pace           pace
 }
 
 // AccountConfig is one account: a company's CRM, its telephone systems and its users.
@@ -65,27 +72,7 @@ type AccountConfig struct {
 	Phonet     *PhonetEndpoint // nil: Phonet's clients cannot connect
 	AmoCRM     *AmoCRMConfig   // nil: no CRM
 	Users      []gateway.User
-}
-
-// AmoCRMConfig is an integration in an amoCRM or Kommo account.
-type AmoCRMConfig struct {
-	Domain        string
-	ClientID      string
-	ClientSecrets []Secret // the current one first; more than one while it is being changed
-	RedirectURI   string
-	AccountID     int64  // 0: learned when the administrator connects the account
-	BaseURL       string // scheme and host of the CRM, no slash at the end
-
-	Admins     []string // user ids whom the gateway takes for administrators, whatever the CRM's token says
-	Support    SupportConfig
-	PrivacyURL string // the privacy policy; "": none
-}
-
-// SupportConfig is whom the CRM's users ask when the widget does not work; each may be "".
-type SupportConfig struct {
-	Email string
-	Link  string
-	Phone string
+	Recordings AccountRecordings
 }
 
 // LoadConfig reads a config file. Secrets named env: are asked of env, which is os.LookupEnv outside of
@@ -164,6 +151,7 @@ func (c *Config) read(s *section) {
 	if c.OpsListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
 		s.get("ops_listen").fail("%s is the address of listen, too", c.Listen)
 	}
+	c.AGIListen = readAGIListen(s.get("agi_listen"), c.Listen, c.OpsListen)
 	c.TLS = readTLS(s.get("tls").section())
 	c.publicURLGiven = s.get("public_url").given()
 	c.PublicURL = parsed(s.get("public_url"), c.urlOf(c.Listen), parseBaseURL)
@@ -179,6 +167,7 @@ func (c *Config) read(s *section) {
 	c.AdminKey = s.get("admin_key").secret(0)
 	s.get("admin_key").warnIfShort(c.AdminKey)
 	c.SessionKey = s.get("session_key").secret(minSigningKey)
+	c.TokenKeys = readTokenKeys(s.get("token_key"))
 	for _, v := range s.get("origins").list() {
 		c.Origins = append(c.Origins, parsed(v, "", parseOrigin))
 	}
@@ -191,6 +180,8 @@ func (c *Config) read(s *section) {
 	}
 	c.Limits, c.DrainTime = readLimits(s.get("limits").section())
 
+	c.Recordings = readRecordings(s.get("recordings").section())
+
 	ids, domains := firsts{}, firsts{}
 	for _, v := range s.get("accounts").list() {
 		s := v.section()
@@ -198,6 +189,7 @@ func (c *Config) read(s *section) {
 		ids.claim(s.get("id"), "account id", account.ID)
 		c.Accounts = append(c.Accounts, account)
 	}
+	c.Integrations = readIntegrations(s.get("integrations"), ids)
 	s.done()
 }
 
@@ -217,6 +209,7 @@ func readAccount(s *section, domains firsts) AccountConfig {
 		a.PBX = append(a.PBX, pbx)
 	}
 
+	a.Recordings = readAccountRecordings(s.get("recordings").section())
 	a.Phonet = readPhonetEndpoint(s.get("phonet").section(), domains)
 	if s.get("crm").given() {
 		a.AmoCRM = readCRM(s.get("crm").section())
@@ -250,39 +243,6 @@ func readUser(s *section, taken firsts) gateway.User {
 	u.CallerID = parsed(s.get("caller_id"), "", parseCallerID)
 	s.done()
 	return u
-}
-
-func readCRM(s *section) *AmoCRMConfig {
-	if kindOf(s, []string{"amocrm"}, []string{"bitrix24"}) != "amocrm" {
-		return nil
-	}
-	crm := &AmoCRMConfig{
-		Domain:      parsed(s.need("domain"), "", parseDomain),
-		ClientID:    parsed(s.need("client_id"), "", notEmpty),
-		RedirectURI: parsed(s.need("redirect_uri"), "", parseURL),
-		AccountID:   parsed(s.get("account_id"), 0, parsePositive),
-	}
-	crm.BaseURL = parsed(s.get("base_url"), "https://"+crm.Domain, parseBaseURL)
-	for _, v := range s.need("client_secret").oneOrList() {
-		crm.ClientSecrets = append(crm.ClientSecrets, v.secret(0))
-	}
-	for _, v := range s.get("admins").list() {
-		crm.Admins = append(crm.Admins, parsed(v, "", parseAmoUser))
-	}
-	crm.Support = readSupport(s.get("support").section())
-	crm.PrivacyURL = parsed(s.get("privacy_url"), "", parseURL)
-	s.done()
-	return crm
-}
-
-func readSupport(s *section) SupportConfig {
-	c := SupportConfig{
-		Email: parsed(s.get("email"), "", parseEmail),
-		Link:  parsed(s.get("link"), "", parseURL),
-		Phone: parsed(s.get("phone"), "", parseSupportPhone),
-	}
-	s.done()
-	return c
 }
 
 // kindOf returns the section's kind if it is one of those known, and "" after saying what is wrong. The

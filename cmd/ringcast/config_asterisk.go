@@ -28,14 +28,17 @@ type AsteriskConfig struct {
 	TLS      bool
 	Username string
 	Secret   Secret
+	Key      Secret // with which its dial plan asks where a call goes; "": it cannot
 
 	CA         string // PEM: who signs its certificate, besides the authorities that this machine knows
 	ServerName string // whom its certificate is for
 
 	Devices map[string]string // endpoints that are not called like the extension whose they are
 
-	Recordings    string // URL at which recordings can be had, with {path} or {file}
+	Recordings    string // URL at which recordings can be had, with {path} or {file}; "": none, or PBXConfig.Recordings
 	RecordingsDir string // where they lie at the PBX: what {path} begins after
+
+	CDR *CDRConfig // past calls; nil: those made while Ringcast is down stay unknown
 
 	// Of click-to-call: how the telephones are connected, the dialplan context it dials in, how long the
 	// caller's own telephone rings, how it is asked to pick up by itself, and what else is set on its channel,
@@ -57,13 +60,15 @@ func readAsterisk(s *section) *AsteriskConfig {
 		TLS:      s.get("tls").flag(false),
 		Username: parsed(s.need("username"), "", parseAMIText),
 		Secret:   s.need("secret").secret(0),
+		Key:      s.get("key").secret(0),
 
 		CA:         parsed(s.get("ca_file"), "", s.get("ca_file").certificates),
 		ServerName: parsed(s.get("server_name"), "", parseHost),
 
 		Devices: readDevices(s.get("devices").section()),
 
-		Recordings:    parsed(s.get("recordings"), "", parseRecordings),
+		CDR: readCDR(s.get("cdr")),
+
 		RecordingsDir: parsed(s.get("recordings_dir"), defaultRecordings, parseDir),
 
 		Technology:  parsed(s.get("technology"), defaultTechnology, parseTechnology),
@@ -71,6 +76,10 @@ func readAsterisk(s *section) *AsteriskConfig {
 		RingTimeout: parsed(s.get("ring_timeout"), defaultRingTimeout, parseTimeout),
 		AutoAnswer:  parsed(s.get("auto_answer"), asterisk.NoAutoAnswer, oneOfAutoAnswers),
 		Dial:        readDialRules(s.get("dial").section()),
+	}
+	s.get("key").warnIfShort(c.Key)
+	if v := s.get("recordings"); !v.isSection() {
+		c.Recordings = parsed(v, "", parseRecordings)
 	}
 	c.TransferContext = parsed(s.get("transfer_context"), c.Context, parseAMIText)
 	for _, v := range s.get("variables").list() {
@@ -148,7 +157,7 @@ func asteriskConfig(account string, pbx PBXConfig, directory gateway.Directory, 
 		ID: pbx.ID, Address: ami.Address, Username: ami.Username, Secret: string(ami.Secret),
 		Technology: ami.Technology, Context: ami.Context, RingTimeout: ami.RingTimeout, AutoAnswer: ami.AutoAnswer, Variables: ami.Variables,
 		Numbers: ami.Dial, TransferContext: ami.TransferContext,
-		Devices: ami.Devices, Recordings: ami.Recordings, RecordingsDir: ami.RecordingsDir,
+		Devices: ami.Devices, Recordings: ami.Recordings, RecordingsDir: ami.RecordingsDir, CDR: ami.CDR.cdr(),
 		IsExtension: func(endpoint string) bool {
 			_, ok := directory.ByExtension(account, endpoint)
 			return ok

@@ -6,17 +6,22 @@ type PBXConfig struct {
 	Webhook  *WebhookConfig
 	Asterisk *AsteriskConfig
 	Phonet   *PhonetConfig
+
+	Recordings *PBXRecordings // nil: they are not handed out here
 }
 
 func readPBX(s *section) PBXConfig {
 	p := PBXConfig{ID: parsed(s.need("id"), "", parseName)}
 	switch kindOf(s, []string{"webhook", "asterisk", "phonet"}, nil) {
 	case "webhook":
-		p.Webhook = readWebhook(s)
+		p.Webhook, p.Recordings = readWebhook(s), readPBXRecordings(s.get("recordings"), "")
 	case "asterisk":
 		p.Asterisk = readAsterisk(s)
+		if v := s.get("recordings"); v.isSection() {
+			p.Recordings = readPBXRecordings(v, p.Asterisk.RecordingsDir)
+		}
 	case "phonet":
-		p.Phonet = readPhonet(s)
+		p.Phonet, p.Recordings = readPhonet(s), readPBXRecordings(s.get("recordings"), "")
 	default:
 		return p // the keys of an unknown kind are not known
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"ringcast/gateway"
+	"ringcast/gateway/amocrm"
 	"ringcast/gateway/push"
 )
 
@@ -142,6 +143,7 @@ accounts:
 		Origins:        []string{"https://*.amocrm.ru", "https://crm.example.com:8443"},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.7/32")},
 		Limits:         push.Limits{PingEvery: 10 * time.Second, QueueMessages: 64, HandshakesPerIP: 50}, DrainTime: time.Minute,
+		Recordings: RecordingsConfig{Streams: 200, AccountStreams: 50},
 		Accounts: []AccountConfig{{
 			ID: "acme", Region: "RU", BackendKey: Secret(strings.Repeat("b", 32)),
 			PBX: []PBXConfig{
@@ -153,11 +155,15 @@ accounts:
 			AmoCRM: &AmoCRMConfig{
 				Domain: "acme.amocrm.ru", ClientID: "c1", ClientSecrets: []Secret{"new", "old"},
 				RedirectURI: "https://calls.example.com/oauth", AccountID: 12, BaseURL: "https://acme.amocrm.ru",
+				CRMCallsConfig: CRMCallsConfig{Lookup: true, Notify: true, Route: defaultRoute(), Log: amocrm.LogRules{
+					Source: "Ringcast", As: amocrm.FormCalls, Unknown: amocrm.Unknown{Answered: amocrm.FateUnsorted, Missed: amocrm.FateUnsorted, Outbound: amocrm.FateNone},
+				}},
 			},
 			Users: []gateway.User{
 				{ID: "88888", Name: "Anna", Extensions: []string{"101", "0102"}},
 				{ID: "99999", Name: "99999"},
 			},
+			Recordings: AccountRecordings{Wait: 5 * time.Second},
 		}},
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -219,6 +225,8 @@ func assertAllSet(t *testing.T, path string, v reflect.Value) {
 		switch {
 		case !v.Type().Field(i).IsExported() || name == ".Warnings":
 		case name == ".Accounts.PBX.Webhook.Mapping": // TestSampleIsTheManualOfMappings
+		case name == ".Accounts.PBX.Recordings": // one of several ways
+		case name == ".Accounts.PBX.Asterisk.CDR": // one of two ways
 		case field.Kind() == reflect.Slice && field.Type().Elem().Kind() == reflect.Struct && !field.IsZero():
 			for j := range field.Len() {
 				assertAllSet(t, name, field.Index(j))
@@ -226,6 +234,7 @@ func assertAllSet(t *testing.T, path string, v reflect.Value) {
 		case field.Kind() == reflect.Pointer && !field.IsNil():
 			assertAllSet(t, name, field.Elem())
 		case field.Kind() == reflect.Pointer && path == ".Accounts.PBX": // of another kind
+		case name == ".Integrations.CRMCallsConfig": // as of an account
 		case name == ".TLS.Cert" || name == ".TLS.Key": // instead of the domains
 		case field.Kind() == reflect.Struct:
 			assertAllSet(t, name, field)

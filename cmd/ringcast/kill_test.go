@@ -114,6 +114,7 @@ func killUnderLoad(ctx context.Context, t *testing.T, durability string, random 
 type served struct {
 	t              *testing.T
 	file, web, ops string
+	env            []string
 	log            *childLog
 
 	mu  sync.Mutex
@@ -160,7 +161,7 @@ func (s *served) launch() (serving chan struct{}) {
 		s.t.Fatal(err)
 	}
 	cmd := exec.CommandContext(s.t.Context(), self)
-	cmd.Env = append(os.Environ(), childArgs+"=serve\n-config\n"+s.file)
+	cmd.Env = append(append(os.Environ(), s.env...), childArgs+"=serve\n-config\n"+s.file)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		s.t.Fatal(err)

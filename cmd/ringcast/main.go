@@ -14,11 +14,14 @@ import (
 	"syscall"
 )
 
-func main() {
+func main() { os.Exit(process(pace{})) }
+
+// process is the whole program. It returns the exit code.
+func process(pace pace) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	app := &app{stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv}
-	os.Exit(app.run(ctx, os.Args[1:])) //nolint:gocritic // the process ends: stop has nothing left to do
+	app := &app{stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv, pace: pace}
+	return app.run(ctx, os.Args[1:])
 }
 
 // app is what a command has of its surroundings.
@@ -26,6 +29,7 @@ type app struct {
 	stdout, stderr io.Writer
 	env            func(string) (string, bool)
 	started        func(*node) // for tests: called when a node serves
+	pace           pace
 }
 
 type command struct {
@@ -39,6 +43,7 @@ func (a *app) commands() []command {
 		{"serve", "run the gateway with a config file", a.serve},
 		{"check", "try everything that a config file names and say what is wrong", a.check},
 		{"widget", "write the amoCRM widget's archive for an account", a.widget},
+		{"connect", "print the link by which a CRM's administrator lets an integration in", a.connect},
 		{"token", "print a session token of a user, for trying things out", a.token},
 		{"record", "keep what a PBX says in a file, secrets masked", a.record},
 		{"replay", "play such a file into a gateway and say what comes of its calls", a.replay},

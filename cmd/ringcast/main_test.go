@@ -22,7 +22,7 @@ const childArgs = "RINGCAST_TEST_ARGS"
 func TestMain(m *testing.M) {
 	if args, ok := os.LookupEnv(childArgs); ok {
 		os.Args = append([]string{"ringcast"}, strings.Split(args, "\n")...)
-		main()
+		os.Exit(process(paceOf(os.Getenv(childSecond))))
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -92,6 +92,12 @@ type program struct {
 // start runs a command that serves, and returns when it does.
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
+	return startAt(t, pace{}, args...)
+}
+
+// startAt is start at another pace.
+func startAt(t *testing.T, pace pace, args ...string) *program {
+	t.Helper()
 	p := &program{t: t, stdout: &transcript{}, stderr: &transcript{}, code: make(chan int, 1)}
 	p.client = &http.Client{
 		Transport:     &http.Transport{ExpectContinueTimeout: patience},
@@ -100,7 +106,7 @@ func start(t *testing.T, args ...string) *program {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.end = cancel
 	started := make(chan *node, 1)
-	a := &app{stdout: p.stdout, stderr: p.stderr, env: noEnv, started: func(n *node) { started <- n }}
+	a := &app{stdout: p.stdout, stderr: p.stderr, env: noEnv, started: func(n *node) { started <- n }, pace: pace}
 	go func() {
 		p.code <- a.run(ctx, args)
 		close(p.code)

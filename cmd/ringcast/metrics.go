@@ -34,6 +34,8 @@ type metrics struct {
 	tookOver prometheus.Histogram
 	calls    *prometheus.CounterVec
 
+	journal *journalMetrics
+
 	read atomic.Uint64 // records of the log, for who asks how busy the node is
 }
 
@@ -44,6 +46,7 @@ func newMetrics() *metrics {
 	}
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
+		journal:  newJournalMetrics(),
 		records:  prometheus.NewCounter(prometheus.CounterOpts{Name: "ringcast_records_appended_total", Help: "Records made durable in the log."}),
 		appends: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "ringcast_append_seconds", Help: "Time of one append of a group of records.", Buckets: latency}, []string{"result"}),
@@ -98,6 +101,7 @@ func (m *metrics) gateway() gateway.Metrics {
 		Shown: func(rung string, after time.Duration) {
 			m.cards.WithLabelValues(cmp.Or(rung, "unknown")).Observe(after.Seconds())
 		},
+		Journal:  m.journal.saved,
 		Unshown:  func(account, why string) { m.unshown.WithLabelValues(account, why).Inc() },
 		TookOver: func(_ int, took time.Duration) { m.tookOver.Observe(took.Seconds()) },
 	}

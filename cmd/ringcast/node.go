@@ -19,6 +19,8 @@ import (
 	"ringcast/gateway/natslog"
 	"ringcast/gateway/phonet"
 	"ringcast/gateway/push"
+	"ringcast/gateway/recordings"
+	"ringcast/gateway/webhook"
 )
 
 // shutdownTime is how long a node that leaves gives the last requests, after its sessions have left. An
@@ -33,22 +35,30 @@ const filesBesides = 500
 
 // node is one gateway process: everything that a config file names, wired together.
 type node struct {
-	cfg       *Config
-	logger    *slog.Logger
-	db        *natslog.DB
-	gateway   *gateway.Gateway
-	directory *gateway.Overlay
-	revoked   *gateway.Revocations
-	chains    push.Chains // how far tickets were used on all nodes; nil: there is one node
-	push      *push.Server
-	origins   *push.Origins
-	amocrm    *amocrm.Verifier // of the CRM's disposable tokens
-	phonet    *phonet.Server   // of Phonet's clients
-	tokens    *push.Tokens
-	metrics   *metrics
-	mux       *http.ServeMux // of the main listener; what is added before run is served
-	web, ops  *server
-	draining  atomic.Bool
+	cfg        *Config
+	logger     *slog.Logger
+	db         *natslog.DB
+	gateway    *gateway.Gateway
+	directory  *gateway.Overlay
+	installs   *amocrm.Installs // the access to CRMs
+	roster     roster
+	hooks      *webhook.Handler // of PBXes that post events
+	crm        *amocrm.Client   // to all CRMs
+	callers    callers
+	calls      callLogs
+	routing    routing
+	revoked    *gateway.Revocations
+	chains     push.Chains // how far tickets were used on all nodes; nil: there is one node
+	push       *push.Server
+	origins    *push.Origins
+	amocrm     *amocrm.Verifier // of the CRM's disposable tokens
+	phonet     *phonet.Server   // of Phonet's clients
+	tokens     *push.Tokens
+	metrics    *metrics
+	recordings *recordings.Server
+	mux        *http.ServeMux // of the main listener; what is added before run is served
+	web, ops   *server
+	draining   atomic.Bool
 }
 
 // openNode binds the listeners and opens the log; it serves nothing yet.
@@ -74,7 +84,14 @@ func openNode(ctx context.Context, cfg *Config, logger *slog.Logger) (_ *node, e
 	if n.db, err = natslog.Open(ctx, logConfig(cfg, logger)); err != nil {
 		return nil, err
 	}
+	if err = n.openInstalls(ctx); err != nil {
+		return nil, err
+	}
+	n.openCallers()
 	if err = n.openDirectory(ctx); err != nil {
+		return nil, err
+	}
+	if err = n.openRecordings(); err != nil {
 		return nil, err
 	}
 	if err = n.openEngine(ctx); err != nil {
@@ -88,7 +105,12 @@ func openNode(ctx context.Context, cfg *Config, logger *slog.Logger) (_ *node, e
 		return nil, err
 	}
 	n.metrics.watch(n.gateway.Links)
+	n.metrics.journal.watch(n.metrics.registry, n.gateway.JournalHere)
+	n.metrics.watchCRMs(n.crmStates)
 	n.routes()
+	if err = n.openAGI(ctx); err != nil {
+		return nil, err
+	}
 	return n, nil
 }
 
@@ -104,6 +126,7 @@ func logConfig(cfg *Config, logger *slog.Logger) natslog.Config {
 func (n *node) openEngine(ctx context.Context) error {
 	engine := gateway.Config{
 		Log: n.db.Log(), Store: n.db.Store(), Directory: n.directory, Logger: n.logger, Metrics: n.metrics.gateway(),
+		Finders: n.callers.finder, Notifiers: n.callers.notifier, Recording: n.recordings.Link,
 	}
 	if n.cfg.NATS != nil {
 		shared, err := n.db.Volatile(ctx, "nodes", 0)
@@ -115,6 +138,10 @@ func (n *node) openEngine(ctx context.Context) error {
 			return err
 		}
 	}
+	var err error
+	if engine.Journal, err = n.openJournal(ctx); err != nil {
+		return err
+	}
 	n.gateway = gateway.New(engine)
 	return nil
 }
@@ -124,7 +151,7 @@ func (n *node) openDirectory(ctx context.Context) error {
 	n.directory = gateway.NewOverlay(n.db.Store(), n.logger, func(account string) {
 		n.recheck(account, "")
 		n.gateway.DirectoryChanged(account)
-	}, n.cfg.GatewayAccounts()...)
+	}, n.gatewayAccounts()...)
 	n.revoked = gateway.NewRevocations(n.db.Store(), n.logger, time.Now, n.recheck)
 	return errors.Join(n.directory.Load(ctx), n.revoked.Load(ctx))
 }
@@ -161,6 +188,7 @@ func (n *node) openPush() error {
 	if n.origins, err = push.NewOrigins(n.cfg.Origins); err != nil {
 		return err
 	}
+	n.origins.Extend(n.installedOrigins())
 	if n.amocrm, err = n.amoVerifier(); err != nil {
 		return err
 	}
@@ -188,23 +216,6 @@ func (n *node) limits() push.Limits {
 	return limits
 }
 
-func (n *node) amoVerifier() (*amocrm.Verifier, error) {
-	var installs []amocrm.Install
-	for _, a := range n.cfg.Accounts {
-		if crm := a.AmoCRM; crm != nil {
-			install := amocrm.Install{
-				Account: a.ID, Domain: crm.Domain, BaseURL: crm.BaseURL, AccountID: crm.AccountID,
-				ClientID: crm.ClientID, RedirectURI: crm.RedirectURI,
-			}
-			for _, s := range crm.ClientSecrets {
-				install.Secrets = append(install.Secrets, string(s))
-			}
-			installs = append(installs, install)
-		}
-	}
-	return amocrm.NewVerifier(installs...)
-}
-
 // run serves until ctx ends, then leaves in order: no longer ready, the sessions sent away, the requests
 // under way finished, the engine, and the log last. ready is called when the log has answered and the
 // node serves.
@@ -214,16 +225,17 @@ func (n *node) run(ctx context.Context, ready func()) error {
 	engine := make(chan error, 1)
 	go func() { engine <- n.gateway.Run(engineCtx) }()
 	var followers sync.WaitGroup
-	for _, follow := range []func(context.Context) error{n.directory.Run, n.revoked.Run} {
+	for _, follow := range []func(context.Context) error{n.directory.Run, n.revoked.Run, n.installs.Run} {
 		followers.Go(func() { _ = follow(engineCtx) }) // ends with its context only
 	}
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	n.ops.serve(failed)
 
 	var err error
 	select {
 	case <-n.gateway.Ready():
 		n.web.serve(failed)
+		n.serveAGI(failed)
 		ready()
 		select {
 		case err = <-failed:
@@ -272,6 +284,11 @@ func (n *node) abandon() error {
 		if s != nil {
 			errs = append(errs, s.close())
 		}
+	}
+	errs = append(errs, n.closeAGI())
+	n.closeCallers()
+	if n.installs != nil {
+		n.installs.Close()
 	}
 	if n.db != nil {
 		errs = append(errs, n.db.Close())

@@ -17,11 +17,8 @@ const rungPhonet = "phonet"
 
 // openPhonet makes the server of Phonet's clients. It has the limits of browser sessions, as far as they apply.
 func (n *node) openPhonet() error {
-	origins, err := push.NewOrigins(n.cfg.Origins)
-	if err != nil {
-		return err
-	}
 	limits := n.cfg.Limits
+	var err error
 	n.phonet, err = phonet.NewServer(phonet.ServerConfig{
 		Gateway: n.gateway, Presence: n.gateway, Directory: n.directory, Endpoints: n.phonetEndpoints(), Logger: n.logger, Metrics: n.metrics.phonet(),
 		Limits: phonet.ServerLimits{
@@ -29,7 +26,7 @@ func (n *node) openPhonet() error {
 			WriteWait: limits.WriteWait, PingEvery: limits.PingEvery, PerUser: limits.PerUser, DrainRate: limits.DrainRate,
 			SocketsPerIP: limits.SocketsPerIP, HandshakesPerIP: limits.HandshakesPerIP, HandshakeBurst: limits.HandshakeBurst,
 		},
-		AllowOrigin: origins.Allowed, ClientAddr: push.ClientAddr(n.cfg.TrustedProxies), Revoked: n.revoked.Revoked,
+		AllowOrigin: n.origins.Allowed, ClientAddr: push.ClientAddr(n.cfg.TrustedProxies), Revoked: n.revoked.Revoked,
 	})
 	return err
 }

@@ -43,7 +43,7 @@ func (n *node) reload(file string, env func(string) (string, bool)) error {
 	for _, w := range cfg.Warnings {
 		n.logger.Warn("config", "problem", w)
 	}
-	n.directory.SetAccounts(accounts...)
+	n.reconfigured(accounts)
 	n.logger.Info("took the users of the config anew", "accounts", len(accounts), "users", users)
 	for _, a := range accounts {
 		n.tellOverlaid(a.ID)

@@ -15,16 +15,19 @@ import (
 
 // routes assembles the main listener.
 func (n *node) routes() {
-	hooks := n.webhooks()
-	n.mux.Handle("POST /v1/accounts/{account}/events", n.route("events", hooks.ServeEvents))
+	n.hooks = n.webhooks()
+	n.mux.Handle("POST /v1/accounts/{account}/events", n.route("events", n.hooks.ServeEvents))
 	n.mux.Handle("/v1/accounts/{account}/events", n.route("events", func(w http.ResponseWriter, _ *http.Request) error {
 		w.Header().Set("Allow", http.MethodPost)
 		return gateway.Errorf(gateway.CodeMethod, "POST here: events are sent to this address, not fetched from it")
 	}))
 	n.mappedRoutes()
-	n.presenceRoute(hooks)
+	n.presenceRoute(n.hooks)
+	n.routeRoute()
+	n.installRoutes()
 	n.adminRoutes()
 	n.settingsRoute()
+	n.recordingRoutes()
 	n.mux.Handle("/v1/", n.push.Handler())
 	n.phonetRoute()
 	for name, file := range map[string][]byte{"client.js": static.ClientJS, "client.d.ts": static.ClientTypes, "poll.js": static.PollJS} {
@@ -57,6 +60,7 @@ type readiness struct {
 	Log   string     `json:"log"`
 	Store string     `json:"store"`
 	PBX   []pbxState `json:"pbx"`
+	CRM   []crmState `json:"crm,omitempty"`
 
 	Node       string      `json:"node,omitempty"` // of a cluster
 	Partitions []partition `json:"partitions,omitempty"`
@@ -94,6 +98,7 @@ func (n *node) readyz(w http.ResponseWriter, r *http.Request) {
 		s := l.State()
 		answer.PBX = append(answer.PBX, pbxState{l.Account, l.ID, s.State, gateway.Millis(s.Since), s.Reason, s.Version})
 	}
+	answer.CRM = n.crmStates()
 	if n.cfg.NATS != nil {
 		answer.Node = n.db.Peers().Node()
 		for _, p := range n.gateway.Partitions() {

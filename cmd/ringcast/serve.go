@@ -26,6 +26,7 @@ func (a *app) serve(ctx context.Context, flags *flag.FlagSet, args []string) err
 	if err != nil {
 		return err
 	}
+	cfg.pace = a.pace
 	for _, w := range cfg.Warnings {
 		logger.Warn("config", "problem", w)
 	}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -28,6 +29,23 @@ const (
 // settingsPaces are an account's, so that the others cannot keep its administrators out.
 type settingsPaces struct{ admins, others *rate.Limiter }
 
+// pacesOf makes each account its paces when it is first asked about. There are no more of them than accounts.
+type pacesOf struct {
+	mu    sync.Mutex
+	paces map[string]settingsPaces
+}
+
+func (p *pacesOf) account(id string) settingsPaces {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	own, ok := p.paces[id]
+	if !ok {
+		own = newSettingsPaces()
+		p.paces[id] = own
+	}
+	return own
+}
+
 func newSettingsPaces() settingsPaces {
 	pace := func() *rate.Limiter { return rate.NewLimiter(rate.Every(settingsPace), settingsBurst) }
 	return settingsPaces{pace(), pace()}
@@ -36,12 +54,7 @@ func newSettingsPaces() settingsPaces {
 // settingsRoute adds what the widget's settings window asks in amoCRM and Kommo: who has which extension, whether the
 // PBX knows them; and where an administrator saves it.
 func (n *node) settingsRoute() {
-	paces := map[string]settingsPaces{}
-	for _, a := range n.cfg.Accounts {
-		if a.AmoCRM != nil {
-			paces[a.ID] = newSettingsPaces()
-		}
-	}
+	paces := &pacesOf{paces: map[string]settingsPaces{}}
 	settings := n.route("settings", func(w http.ResponseWriter, r *http.Request) error {
 		if r.Method != http.MethodPost {
 			return gateway.Errorf(gateway.CodeNotFound, "there is nothing at %s %s", r.Method, r.URL.Path)
@@ -50,14 +63,14 @@ func (n *node) settingsRoute() {
 		if err != nil {
 			return err
 		}
-		account, ok := n.cfg.Account(who.Account)
+		account, ok := n.account(who.Account)
 		if !ok || account.AmoCRM == nil {
 			return gateway.Errorf(gateway.CodeNotFound, "there is no account %q", who.Account)
 		}
 		who.Admin = who.Admin || slices.Contains(account.AmoCRM.Admins, who.User)
-		pace := paces[who.Account].others
+		pace := paces.account(who.Account).others
 		if who.Admin {
-			pace = paces[who.Account].admins
+			pace = paces.account(who.Account).admins
 		}
 		if !pace.Allow() {
 			return &gateway.Error{Code: gateway.CodeTooMany, Message: "the settings of this account are asked for too often: slower, please", RetryAfter: settingsRetry}

@@ -13,9 +13,13 @@ import (
 // webhooks takes the events of PBXes that post them as Ringcast has them. The key of one with a mapping is not known
 // here: it would open the account without the addresses and the signature that the mapping asks for as well.
 func (n *node) webhooks() *webhook.Handler {
-	var accounts []string
-	var pbxes []webhook.PBX
-	for _, a := range n.cfg.Accounts {
+	accounts, pbxes := n.postingAccounts()
+	return webhook.New(n.gateway, accounts, pbxes, time.Now)
+}
+
+// postingAccounts are all accounts, and the PBXes among them that post their events.
+func (n *node) postingAccounts() (accounts []string, pbxes []webhook.PBX) {
+	for _, a := range n.accounts() {
 		accounts = append(accounts, a.ID)
 		for _, p := range a.PBX {
 			if p.Webhook != nil && p.Webhook.Mapping == nil {
@@ -23,7 +27,7 @@ func (n *node) webhooks() *webhook.Handler {
 			}
 		}
 	}
-	return webhook.New(n.gateway, accounts, pbxes, time.Now)
+	return accounts, pbxes
 }
 
 // mappedPaths are the URLs of a PBX with a format of its own: as it is given to the vendor, and with what the vendor puts

@@ -38,7 +38,7 @@ type publishFlags struct {
 func (a *app) widget(ctx context.Context, flags *flag.FlagSet, args []string) error {
 	var f widgetFlags
 	flags.StringVar(&f.config, "config", "", "the config `file`")
-	flags.StringVar(&f.account, "account", "", "the account's `id`")
+	flags.StringVar(&f.account, "account", "", "the `id` of the account, or of the integration")
 	flags.StringVar(&f.out, "out", "", "the archive to write; left out: widget.zip, the name that amoCRM wants, and with -dev widget-dev.zip")
 	flags.StringVar(&f.version, "version", widget.Version, "the widget's version, to be raised at each upload")
 	flags.StringVar(&f.platform, "platform", "", "amocrm or kommo; left out: as the account's domain says")
@@ -88,19 +88,25 @@ func (a *app) widgetAccount(f widgetFlags) (*widgetAccount, error) {
 	if err != nil {
 		return nil, err
 	}
+	w := widgetConfig(cfg.PublicURL, f.version)
 	acc, ok := cfg.Account(f.account)
+	in, shared := cfg.Integration(f.account)
 	switch {
-	case !ok:
+	case !shared && !ok:
 		return nil, fmt.Errorf("%s names no account %q", f.config, f.account)
-	case acc.AmoCRM == nil:
+	case !shared && acc.AmoCRM == nil:
 		return nil, fmt.Errorf("account %q has no crm of kind amocrm in %s", f.account, f.config)
 	case !cfg.publicURLGiven && !f.dev:
 		return nil, fmt.Errorf("%s sets no public_url, so the widget would look for the gateway at %s, which is each user's own machine: "+
 			"set public_url to what the outside sees, such as https://calls.example.com", f.config, cfg.PublicURL)
+	case shared:
+		w.Support, w.PrivacyURL = widget.Support(in.Support), in.PrivacyURL
+		w.Platform, err = widget.ParsePlatform(cmp.Or(f.platform, string(in.Platform)))
+	default:
+		w.Support, w.PrivacyURL = widget.Support(acc.AmoCRM.Support), acc.AmoCRM.PrivacyURL
+		w.Platform, err = f.platformOf(acc.AmoCRM.Domain)
 	}
-	w := widgetConfig(cfg.PublicURL, f.version)
-	w.Support, w.PrivacyURL = widget.Support(acc.AmoCRM.Support), acc.AmoCRM.PrivacyURL
-	if w.Platform, err = f.platformOf(acc.AmoCRM.Domain); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	for lang := range strings.SplitSeq(f.locales, ",") {

@@ -1,6 +1,7 @@
 package amocrm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -34,10 +36,23 @@ type Install struct {
 	RedirectURI string   // the integration's; its scheme and host are the token's aud
 }
 
-// Verifier checks disposable tokens. It does not change and may be used from many goroutines.
+// Verifier checks disposable tokens, of accounts that come and go. All methods may be called from many goroutines.
 type Verifier struct {
+	known  atomic.Pointer[verifiable]
+	parser *jwt.Parser
+	moved  atomic.Pointer[func(account, baseURL string)]
+}
+
+// verifiable are the installs of a moment.
+type verifiable struct {
 	installs map[installKey]*install
-	parser   *jwt.Parser
+	numbers  map[numberKey]*install // those whose account_id is known
+}
+
+// numberKey is what an install is known by when its account has moved to another subdomain.
+type numberKey struct {
+	client  string
+	account int64
 }
 
 // installKey tells installs apart: one integration may serve many accounts.
@@ -45,6 +60,7 @@ type installKey struct{ client, issuer string }
 
 type install struct {
 	account   string
+	issuer    string
 	accountID int64
 	subdomain string // "" where the base URL is not the CRM's own
 	audience  string
@@ -53,27 +69,45 @@ type install struct {
 
 // NewVerifier fails for an install that is incomplete or there twice, and says which.
 func NewVerifier(installs ...Install) (*Verifier, error) {
-	v := &Verifier{
-		installs: map[installKey]*install{},
-		parser: jwt.NewParser(
-			jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
-			jwt.WithExpirationRequired(),
-			jwt.WithIssuedAt(),
-			jwt.WithLeeway(tokenLeeway),
-		),
-	}
-	for _, in := range installs {
-		key, known, err := in.compile()
-		if err != nil {
-			return nil, fmt.Errorf("amocrm, account %q: %w", in.Account, err)
-		}
-		if other := v.installs[key]; other != nil {
-			return nil, fmt.Errorf("amocrm: accounts %q and %q are the same install", other.account, in.Account)
-		}
-		v.installs[key] = known
+	v := &Verifier{parser: jwt.NewParser(
+		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
+		jwt.WithExpirationRequired(),
+		jwt.WithIssuedAt(),
+		jwt.WithLeeway(tokenLeeway),
+	)}
+	if err := v.Set(installs...); err != nil {
+		return nil, err
 	}
 	return v, nil
 }
+
+// Set puts other installs in place of those that there are, at once for every token that comes after. Those that are
+// incomplete or there twice are left out; the error says which.
+func (v *Verifier) Set(installs ...Install) error {
+	next := &verifiable{map[installKey]*install{}, map[numberKey]*install{}}
+	var errs []error
+	for _, in := range installs {
+		key, known, err := in.compile()
+		if err != nil {
+			errs = append(errs, fmt.Errorf("amocrm, account %q: %w", in.Account, err))
+			continue
+		}
+		if other := next.installs[key]; other != nil {
+			errs = append(errs, fmt.Errorf("amocrm: accounts %q and %q are the same install", other.account, in.Account))
+			continue
+		}
+		next.installs[key] = known
+		if in.AccountID != 0 {
+			next.numbers[numberKey{in.ClientID, in.AccountID}] = known
+		}
+	}
+	v.known.Store(next)
+	return errors.Join(errs...)
+}
+
+// OnMove has fn called for a good token of an account that is at another address now than its install says. It must not
+// block.
+func (v *Verifier) OnMove(fn func(account, baseURL string)) { v.moved.Store(&fn) }
 
 func (in *Install) compile() (installKey, *install, error) {
 	fail := func(format string, args ...any) (installKey, *install, error) {
@@ -83,12 +117,13 @@ func (in *Install) compile() (installKey, *install, error) {
 	base := in.BaseURL
 	if base == "" {
 		base = "https://" + in.Domain
-		known.subdomain, _, _ = strings.Cut(strings.ToLower(in.Domain), ".")
 	}
 	issuer, err := url.Parse(strings.ToLower(strings.TrimRight(base, "/")))
 	if err != nil || !isHTTP(issuer) || issuer.Path != "" {
 		return fail("%q is not the address of an account", base)
 	}
+	known.issuer = issuer.Scheme + "://" + issuer.Host
+	known.subdomain = subdomainOf(known.issuer)
 	redirect, err := url.Parse(in.RedirectURI)
 	if err != nil || !isHTTP(redirect) {
 		return fail("redirect_uri %q is not an http or https address", in.RedirectURI)
@@ -103,7 +138,37 @@ func (in *Install) compile() (installKey, *install, error) {
 	for _, secret := range in.Secrets {
 		known.keys.Keys = append(known.keys.Keys, []byte(secret))
 	}
-	return installKey{in.ClientID, issuer.Scheme + "://" + issuer.Host}, known, nil
+	return installKey{in.ClientID, known.issuer}, known, nil
+}
+
+// subdomainOf returns an account's label, "" for what is not an account's address on either platform.
+func subdomainOf(issuer string) string {
+	host, ok := strings.CutPrefix(issuer, "https://")
+	if !ok {
+		return ""
+	}
+	return cmp.Or(PlatformAmoCRM.subdomainAt(host), PlatformKommo.subdomainAt(host))
+}
+
+// find returns the install of a token that nobody has verified yet, and where the account is now if that is elsewhere. A
+// subdomain can be changed; the number of the account stays, and both CRMs have their own integrations.
+func (k *verifiable) find(c *disposableClaims) (known *install, moved bool) {
+	if known = k.installs[installKey{c.ClientUUID, c.Issuer}]; known != nil {
+		return known, false
+	}
+	known = k.numbers[numberKey{c.ClientUUID, c.AccountID}]
+	label := subdomainOf(c.Issuer)
+	if known == nil || known.subdomain == "" || label == "" || label != c.Subdomain || !sameDomain(known.issuer, c.Issuer) {
+		return nil, false
+	}
+	return known, true
+}
+
+// sameDomain says whether two accounts' addresses differ in their subdomains only.
+func sameDomain(a, b string) bool {
+	_, a, _ = strings.Cut(a, ".")
+	_, b, _ = strings.Cut(b, ".")
+	return a == b
 }
 
 func isHTTP(u *url.URL) bool {
@@ -163,9 +228,10 @@ func (v *Verifier) verify(token string) (*disposableClaims, *install, error) {
 	}
 	claims := &disposableClaims{}
 	var known *install
+	moved := false
 	_, err := v.parser.ParseWithClaims(token, claims, func(*jwt.Token) (any, error) {
 		// Not verified yet: it only picks the secret that then has to fit.
-		if known = v.installs[installKey{claims.ClientUUID, claims.Issuer}]; known == nil {
+		if known, moved = v.known.Load().find(claims); known == nil {
 			return nil, fmt.Errorf("no install of integration %q at %q", claims.ClientUUID, claims.Issuer)
 		}
 		return known.keys, nil
@@ -176,14 +242,17 @@ func (v *Verifier) verify(token string) (*disposableClaims, *install, error) {
 	case err != nil:
 		return nil, nil, errBadToken(err)
 	}
-	if err := known.check(claims); err != nil {
+	if err := known.check(claims, moved); err != nil {
 		return nil, nil, errBadToken(err)
+	}
+	if tell := v.moved.Load(); moved && tell != nil {
+		(*tell)(known.account, claims.Issuer)
 	}
 	return claims, known, nil
 }
 
-// check holds a token with a good signature against the install.
-func (in *install) check(c *disposableClaims) error {
+// check holds a token with a good signature against the install. moved: the account has another subdomain since.
+func (in *install) check(c *disposableClaims, moved bool) error {
 	switch {
 	case len(c.Audience) != 1 || c.Audience[0] != in.audience:
 		return fmt.Errorf("made for %q, not for %q", c.Audience, in.audience)
@@ -195,7 +264,7 @@ func (in *install) check(c *disposableClaims) error {
 		return fmt.Errorf("user_id %d of account_id %d: neither may be missing", c.UserID, c.AccountID)
 	case in.accountID != 0 && c.AccountID != in.accountID:
 		return fmt.Errorf("account_id %d, not %d", c.AccountID, in.accountID)
-	case in.subdomain != "" && c.Subdomain != "" && c.Subdomain != in.subdomain:
+	case !moved && in.subdomain != "" && c.Subdomain != "" && c.Subdomain != in.subdomain:
 		return fmt.Errorf("subdomain %q, not %q", c.Subdomain, in.subdomain)
 	}
 	return nil

@@ -45,6 +45,8 @@ type Config struct {
 	Recordings    string
 	RecordingsDir string
 
+	CDR *CDR // where Asterisk lists past calls; nil: calls that are made while nobody listens stay unknown
+
 	DialTimeout time.Duration // to connect and log in; 10 s
 	KeepAlive   time.Duration // between pings; 20 s
 	Logger      *slog.Logger  // slog.Default()
@@ -69,6 +71,10 @@ func (cfg Config) withDefaults() *Config {
 	orDuration(&cfg.RingTimeout, 30*time.Second)
 	orDuration(&cfg.DialTimeout, 10*time.Second)
 	orDuration(&cfg.KeepAlive, 20*time.Second)
+	if cfg.CDR != nil {
+		records := cfg.CDR.withDefaults()
+		cfg.CDR = &records
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}

@@ -26,10 +26,15 @@ const (
 func (l *Link) session(ctx context.Context, sink gateway.Sink) (inSync bool, err error) {
 	l.setState("connecting", l.State().Reason)
 	l.limitPending()
+	missed, err := l.unheard(ctx, sink)
+	if err != nil {
+		return false, err
+	}
 	c, err := l.cfg.dial(ctx)
 	if err != nil {
 		return false, err
 	}
+	began := l.cfg.now()
 	l.mu.Lock()
 	l.correlator.expectList(c.id()) // in sync not before this connection's own list
 	l.mu.Unlock()
@@ -61,6 +66,7 @@ func (l *Link) session(ctx context.Context, sink gateway.Sink) (inSync bool, err
 				return inSync, err
 			}
 			inSync = true
+			missed.begin(work, &helper, began)
 			helper.Go(func() { l.traceLive(work, c) })
 		} else if booted && inSync {
 			select {

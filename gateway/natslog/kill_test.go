@@ -24,10 +24,10 @@ const (
 )
 
 var childPlays = map[string]func() int{
-	"append":   playAppend,
-	"full":     playFullDisk,
-	"hold":     playHold,
-	"takework": playTakeWork,
+	"addwork": playAddWork,
+	"append":  playAppend,
+	"full":    playFullDisk,
+	"hold":    playHold,
 }
 
 func child(t *testing.T, play, dir string, durability Durability) *exec.Cmd {
@@ -43,7 +43,7 @@ func child(t *testing.T, play, dir string, durability Durability) *exec.Cmd {
 }
 
 func childConfig() Config {
-	return Config{Dir: os.Getenv(childDir), Durability: Durability(os.Getenv(childDurability)), ackWait: 200 * time.Millisecond}
+	return Config{Dir: os.Getenv(childDir), Durability: Durability(os.Getenv(childDurability))}
 }
 
 func fail(err error) int {
@@ -286,8 +286,8 @@ func TestFailingDiskIsNotHealthy(t *testing.T) {
 	}
 }
 
-// playTakeWork takes an item and is killed while it works on it.
-func playTakeWork() int {
+// playAddWork adds and removes items until it is killed, and says what was acknowledged.
+func playAddWork() int {
 	ctx := context.Background()
 	db, err := Open(ctx, childConfig())
 	if err != nil {
@@ -297,30 +297,26 @@ func playTakeWork() int {
 	if err != nil {
 		return fail(err)
 	}
-	err = q.Work(ctx, 2, func(ctx context.Context, item gateway.Item) error {
-		fmt.Println(item.ID)
-		<-ctx.Done()
-		return nil
-	})
-	return fail(err)
-}
-
-func TestKilledWorkersItemsAreHandedOutAgain(t *testing.T) {
-	t.Parallel()
-	cfg := Config{Dir: t.TempDir(), Durability: Fast, ackWait: 200 * time.Millisecond}
-	db := open(t, cfg)
-	q, err := db.Queue(t.Context(), "crm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, id := range []string{"a", "b", "c"} {
-		if err := q.Add(t.Context(), gateway.Item{ID: id}); err != nil {
-			t.Fatal(err)
+	for i := 0; ; i++ {
+		id := fmt.Sprint(os.Getpid(), "/", i)
+		place, err := q.Add(ctx, gateway.Item{Lane: "l", ID: id})
+		if err != nil {
+			return fail(err)
+		}
+		fmt.Println("added", id)
+		if i%3 == 0 {
+			if err := q.Remove(ctx, place); err != nil {
+				return fail(err)
+			}
+			fmt.Println("removed", id)
 		}
 	}
-	closeDB(t, db)
+}
 
-	cmd := child(t, "takework", cfg.Dir, Fast)
+func TestKilledWorkQueueLosesNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cmd := child(t, "addwork", dir, Fast)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -328,33 +324,43 @@ func TestKilledWorkersItemsAreHandedOutAgain(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	taken := bufio.NewScanner(out)
-	for range 2 {
-		if !taken.Scan() {
-			t.Fatal("the child took no work")
+	there := map[string]bool{}
+	lines := bufio.NewScanner(out)
+	var last string // what was done with it last may not have been acknowledged
+	for n := 0; lines.Scan(); n++ {
+		what, id, ok := strings.Cut(lines.Text(), " ")
+		if !ok {
+			break
 		}
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
+		there[id], last = what == "added", id
+		if n == 300 {
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	_ = cmd.Wait()
 
-	db = open(t, cfg)
+	db := open(t, Config{Dir: dir, Durability: Fast})
 	defer closeDB(t, db)
-	if q, err = db.Queue(t.Context(), "crm"); err != nil {
+	q, err := db.Queue(t.Context(), "crm")
+	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	attempts := make(map[string]int)
-	err = q.Work(ctx, 1, func(_ context.Context, item gateway.Item) error {
-		attempts[item.ID] = item.Attempt
-		if len(attempts) == 3 {
-			cancel()
+	found := map[string]bool{}
+	for after := uint64(0); ; {
+		item, err := q.Next(t.Context(), "l", after)
+		if errors.Is(err, gateway.ErrNotFound) {
+			break
 		}
-		return nil
-	})
-	if !errors.Is(err, context.Canceled) || len(attempts) != 3 {
-		t.Errorf("Work = %v, attempts %v", err, attempts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found[item.ID], after = true, item.Place
+	}
+	for id, is := range there {
+		if found[id] != is && id != last {
+			t.Errorf("%s: found %v, want %v", id, found[id], is)
+		}
 	}
 }

@@ -38,7 +38,10 @@ type eventLog struct {
 	info   gateway.LogInfo
 }
 
-var _ gateway.Log = (*eventLog)(nil)
+var (
+	_ gateway.Log          = (*eventLog)(nil)
+	_ gateway.PartitionLog = (*eventLog)(nil)
+)
 
 // openLog opens the log, made anew if there is none. With renew it gets a new epoch.
 func openLog(ctx context.Context, db *DB, renew bool) (*eventLog, error) {

@@ -85,8 +85,7 @@ type Config struct {
 	CredsFile string // a NATS credentials file; "": none
 	CAFile    string // the authority that signed the servers' certificates; "": those the system trusts
 
-	bootID  func() (string, error) // names the run of the kernel
-	ackWait time.Duration          // how long a worker may be silent before its item is handed out again
+	bootID func() (string, error) // names the run of the kernel
 }
 
 func (c Config) external() bool { return c.URL != "" }
@@ -147,9 +146,6 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.bootID == nil {
 		c.bootID = kernelBootID
-	}
-	if c.ackWait == 0 {
-		c.ackWait = 15 * time.Second
 	}
 	return c, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,7 +44,10 @@ type store struct {
 	ttl      time.Duration // of its values; 0: they stay
 }
 
-var _ gateway.Store = (*store)(nil)
+var (
+	_ gateway.Store         = (*store)(nil)
+	_ gateway.ExpiringStore = (*store)(nil)
+)
 
 func openStore(ctx context.Context, db *DB) (*store, error) {
 	s := &store{db: db, bucket: db.cfg.streamName(storeBucket), markerTTL: markerTTL}
@@ -157,6 +161,26 @@ func (s *store) put(ctx context.Context, key string, data []byte, rev uint64) (n
 		next, err = s.kv.Update(ctx, key, data, rev)
 	}
 	return next, done(err)
+}
+
+// PutFor writes the message itself: the client library knows an end only of keys that are made anew.
+func (s *store) PutFor(ctx context.Context, key string, data []byte, rev uint64, life time.Duration) (uint64, error) {
+	if err := checkKey(key); err != nil {
+		return 0, err
+	}
+	ctx, done := s.db.work.ask(ctx)
+	ack, err := s.db.js.PublishMsg(ctx, &nats.Msg{
+		Subject: s.subject(key),
+		Header: nats.Header{
+			jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(rev, 10)},
+			jetstream.MsgTTLHeader:              {life.Truncate(time.Second).String()},
+		},
+		Data: data,
+	})
+	if err = done(err); err != nil {
+		return 0, fmt.Errorf("store: put %s: %w", key, refusal(err))
+	}
+	return ack.Sequence, nil
 }
 
 func (s *store) Delete(ctx context.Context, key string, rev uint64) error {

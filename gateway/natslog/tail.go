@@ -23,6 +23,17 @@ func (l *eventLog) Tail(ctx context.Context, after uint64, fn func(gateway.Entry
 	return r.run(ctx)
 }
 
+func (l *eventLog) TailPartition(ctx context.Context, partition int, after uint64, fn func(gateway.Entry) error) error {
+	if err := l.check(partition); err != nil {
+		return err
+	}
+	r := &reader{db: l.db, stream: l.name(), last: after, handler: &tail{log: l, fn: fn}}
+	if l.info.Partitions > 1 {
+		r.filters = []string{l.subject(strconv.Itoa(partition))}
+	}
+	return r.run(ctx)
+}
+
 // tail handles what a reader reads of the log.
 type tail struct {
 	log  *eventLog

@@ -61,7 +61,7 @@ func TestBadFramesAreClosed(t *testing.T) {
 		"no JSON":                   {websocket.TextMessage, "{", closeProtocol},
 		"unknown type":              {websocket.TextMessage, `{"type":"subscribe"}`, closeProtocol},
 		"binary":                    {websocket.BinaryMessage, `{}`, closeProtocol},
-		"more than 4 K":             {websocket.TextMessage, `{"x":"` + strings.Repeat("x", maxFrame) + `"}`, closeProtocol},
+		"longer than any":           {websocket.TextMessage, `{"x":"` + strings.Repeat("x", maxFrame) + `"}`, closeProtocol},
 		"more than is read":         {websocket.TextMessage, strings.Repeat("x", maxMessage+1), websocket.CloseMessageTooBig},
 		"bad renewal":               {websocket.TextMessage, `{"type":"hello","token":"x"}`, closeBadToken},
 		"bad renewal by command":    {websocket.TextMessage, `{"id":"1","action":"renew","token":"x"}`, closeBadToken},

@@ -38,9 +38,9 @@ const DefaultSessions = 50_000
 // What no operator needs to change.
 const (
 	maxHello   = 8 << 10  // bytes of the first frame: it holds a token
-	maxFrame   = 4 << 10  // bytes of a later frame
+	maxFrame   = 10 << 10 // bytes of a later frame: 2,000 characters of a call's result have room, of any script
 	maxMessage = 16 << 10 // bytes of a frame that are read at all: a longer one ends with 1009
-	maxBody    = 8 << 10
+	maxBody    = 12 << 10 // a frame, and a token
 
 	commandsPerWindow = 60  // more are refused: a call costs the amoCRM widget six claims
 	floodPerWindow    = 100 // more frames close the session

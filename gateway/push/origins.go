@@ -3,12 +3,14 @@ package push
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 )
 
 // Origins are the pages that may use a server: the scheme, host and port a browser names in Origin.
 type Origins struct {
 	exact  map[string]struct{}
 	suffix []string // ".amocrm.ru" for https://*.amocrm.ru
+	more   atomic.Pointer[map[string]struct{}]
 }
 
 const https = "https://"
@@ -31,11 +33,28 @@ func NewOrigins(patterns []string) (*Origins, error) {
 	return o, nil
 }
 
+// Extend lets pages of these exact origins come as well, in place of those that it let come before. What is no origin is
+// passed over.
+func (o *Origins) Extend(origins []string) {
+	more := make(map[string]struct{}, len(origins))
+	for _, origin := range origins {
+		if origin = strings.ToLower(origin); isOrigin(origin) {
+			more[origin] = struct{}{}
+		}
+	}
+	o.more.Store(&more)
+}
+
 // Allowed says whether a page of that origin may come.
 func (o *Origins) Allowed(origin string) bool {
 	origin = strings.ToLower(origin)
 	if _, ok := o.exact[origin]; ok {
 		return true
+	}
+	if more := o.more.Load(); more != nil {
+		if _, ok := (*more)[origin]; ok {
+			return true
+		}
 	}
 	if !isOrigin(origin) || !strings.HasPrefix(origin, https) {
 		return false

@@ -56,3 +56,24 @@ func TestNoOriginsAllowNobody(t *testing.T) {
 		t.Errorf("allowed (%v)", err)
 	}
 }
+
+func TestOriginsThatComeAndGo(t *testing.T) {
+	t.Parallel()
+	o, err := NewOrigins([]string{"https://*.amocrm.ru"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Extend([]string{"https://Acme.kommo.com", "https://*.kommo.com", "", "http://127.0.0.1:8081"})
+	for origin, want := range map[string]bool{
+		"https://acme.kommo.com": true, "http://127.0.0.1:8081": true, "https://acme.amocrm.ru": true,
+		"https://globex.kommo.com": false, "http://acme.kommo.com": false, "https://*.kommo.com": false, "": false,
+	} {
+		if o.Allowed(origin) != want {
+			t.Errorf("%q is allowed: %v, want %v", origin, !want, want)
+		}
+	}
+	o.Extend(nil)
+	if o.Allowed("https://acme.kommo.com") || !o.Allowed("https://acme.amocrm.ru") {
+		t.Error("what was taken back is allowed, or what stays is not")
+	}
+}

@@ -89,6 +89,9 @@ type inbound struct {
 	Attended bool   `json:"attended"`
 	What     string `json:"what"`
 	Done     bool   `json:"done"`
+
+	Text   string          `json:"text"`
+	Entity *gateway.Entity `json:"entity"`
 }
 
 // opening is what a client says when it opens a session, the same on every rung.
@@ -104,6 +107,7 @@ func (in *inbound) command(who identity, client string) gateway.Command {
 	return gateway.Command{
 		Account: who.account, User: who.user, Client: client,
 		ID: in.ID, Action: in.Action, To: in.To, From: in.From, Call: in.Call, Attended: in.Attended, What: in.What, Done: in.Done,
+		Text: in.Text, Entity: in.Entity,
 	}
 }
 

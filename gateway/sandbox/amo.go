@@ -12,8 +12,8 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -36,6 +36,9 @@ type Amo struct {
 	mux    *http.ServeMux
 	start  time.Time
 
+	consent *template.Template
+	where   atomic.Pointer[amoPlace]
+
 	mu       sync.Mutex
 	entities map[string][]*amoEntity // by kind
 	notes    []AmoNote
@@ -44,8 +47,12 @@ type Amo struct {
 	lastID   int64
 	streams  map[chan amoPush]int64 // an open page each → its user
 	requests []AmoRequest
-	budgets  map[int64]*amoBudget // user → his
+	budgets  map[string]*amoBudget
 	faults   []*amoFault
+	tokens   *amoTokens
+	calls    []*AmoCall
+	unsorted []*amoUnsorted
+	events   []AmoEvent
 	status   string         // of the widget: install, installed, not_configured
 	settings map[string]any // of the widget, as they are saved
 }
@@ -74,8 +81,10 @@ func NewAmo(cfg AmoConfig) (*Amo, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sandbox amoCRM: redirect URI: %w", err)
 	}
-	page, err := template.ParseFS(amoFiles, "amopage/index.html")
-	if err != nil {
+	page, pageErr := template.ParseFS(amoFiles, "amopage/index.html")
+	consent, consentErr := newAmoConsent()
+	tokens, tokensErr := newAmoTokens(cfg)
+	if err := errors.Join(pageErr, consentErr, tokensErr); err != nil {
 		return nil, fmt.Errorf("sandbox amoCRM: %w", err)
 	}
 	a := &Amo{
@@ -83,14 +92,18 @@ func NewAmo(cfg AmoConfig) (*Amo, error) {
 		aud:      redirect.Scheme + "://" + redirect.Hostname(), // the real ones drop the port
 		log:      cfg.Logger,
 		page:     page,
+		consent:  consent,
+		tokens:   tokens,
 		start:    time.Now(),
 		entities: map[string][]*amoEntity{},
 		lastID:   10_000_000,
 		streams:  map[chan amoPush]int64{},
-		budgets:  map[int64]*amoBudget{},
+		budgets:  map[string]*amoBudget{},
 		status:   amoInstalled,
 		settings: maps.Clone(cfg.Settings),
 	}
+	place := newAmoPlace(cfg.BaseURL, cfg.Domain, cfg.Subdomain)
+	a.where.Store(&place)
 	if cfg.WidgetZip != nil {
 		if a.widget, err = newAmoWidget(cfg.WidgetZip); err != nil {
 			return nil, fmt.Errorf("sandbox amoCRM: the widget's archive: %w", err)
@@ -110,6 +123,7 @@ func (a *Amo) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	handle := func(pattern string, h amoHandler) { mux.Handle(pattern, a.signedIn(h)) }
 	a.pageRoutes(mux, handle)
+	a.oauthRoutes(mux)
 	a.restRoutes(handle)
 	a.widgetRoutes(mux, handle)
 	handle("POST /ajax/v1/inbox/add/", a.addToInbox)
@@ -118,9 +132,20 @@ func (a *Amo) routes() *http.ServeMux {
 
 // ServeHTTP serves the page and the API.
 func (a *Amo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a.record(r)
-	if !a.failed(w, r) {
-		a.mux.ServeHTTP(w, r)
+	if !recorded(r) {
+		if !a.failed(w, r) {
+			a.mux.ServeHTTP(w, r)
+		}
+		return
+	}
+	answer := &amoAnswer{ResponseWriter: w}
+	number := a.record(r)
+	defer func() { a.recordStatus(number, answer.status) }()
+	w.Header().Set("X-Request-Id", amoUUID())
+	if err := a.metered(r); err != nil {
+		a.writeError(answer, r, err)
+	} else if !a.failed(answer, r) {
+		a.mux.ServeHTTP(answer, r)
 	}
 }
 
@@ -185,8 +210,8 @@ func (a *Amo) user(id string) (AmoUser, bool) {
 
 // origin is the page's origin as the browser sees it.
 func (a *Amo) origin(r *http.Request) string {
-	if a.cfg.BaseURL != "" {
-		return strings.TrimRight(a.cfg.BaseURL, "/")
+	if at := a.where.Load(); at.base != "" {
+		return at.base
 	}
 	scheme := "http"
 	if r.TLS != nil {

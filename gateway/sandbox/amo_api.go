@@ -23,6 +23,8 @@ func (a *Amo) restRoutes(handle func(pattern string, h amoHandler)) {
 		handle("GET "+at+"/{id}", a.getEntity(kind))
 		handle("GET "+at+"/notes", a.listNotes(kind))
 		handle("POST "+at+"/notes", a.addNotes(kind))
+		handle("PATCH "+at+"/notes", a.changeNotes(kind))
+		handle("PATCH "+at+"/{id}/notes/{note}", a.changeNotes(kind))
 		handle("GET "+at+"/{id}/notes", a.listNotes(kind))
 		handle("POST "+at+"/{id}/notes", a.addNotes(kind))
 	}
@@ -30,6 +32,14 @@ func (a *Amo) restRoutes(handle func(pattern string, h amoHandler)) {
 	handle("GET /api/v4/tasks", a.listTasks)
 	handle("POST /api/v4/tasks", a.addTasks)
 	handle("GET /api/v4/account", a.getAccount)
+	handle("GET /api/v4/users", a.listUsers)
+	handle("GET /api/v4/users/{id}", a.getUser)
+	handle("GET /api/v4/leads/pipelines", a.listPipelines)
+	handle("POST /api/v4/calls", a.addCalls)
+	handle("/api/v4/calls", func(http.ResponseWriter, *http.Request, AmoUser) error {
+		return amoProblem{Status: http.StatusMethodNotAllowed, Detail: "Method not allowed"}
+	})
+	a.unsortedRoutes(handle)
 	handle("POST /api/v2/events", a.addEvents)
 	handle("POST /api/v2/events/{$}", a.addEvents)
 	handle("/api/", func(http.ResponseWriter, *http.Request, AmoUser) error {
@@ -66,7 +76,10 @@ func readQuery(values url.Values, orders ...string) (amoQuery, error) {
 	for name, given := range values {
 		field, isFilter := strings.CutPrefix(name, "filter[")
 		if isFilter { // filter[id]=1, filter[id][]=1 and filter[id][0]=1 say the same
-			field, _, _ = strings.Cut(field, "]")
+			field, rest, _ := strings.Cut(field, "]")
+			if rest == "[from]" || rest == "[to]" {
+				field += rest
+			}
 			q.filter[field] = append(q.filter[field], given...)
 		}
 		if field, ok := strings.CutPrefix(name, "order["); ok {
@@ -79,6 +92,19 @@ func readQuery(values url.Values, orders ...string) (amoQuery, error) {
 	return q, invalid(errs)
 }
 
+// within tells whether a range, if one is set, has a time.
+func (q amoQuery) within(field string, t time.Time) bool {
+	for _, end := range []string{"[from]", "[to]"} {
+		for _, given := range q.filter[field+end] {
+			limit, err := strconv.ParseInt(given, 10, 64)
+			if err == nil && (end == "[from]" && t.Unix() < limit || end == "[to]" && t.Unix() > limit) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // accepts tells whether a filter, if it is set, has a value.
 func (q amoQuery) accepts(field string, value int64) bool {
 	wanted, ok := q.filter[field]
@@ -86,22 +112,24 @@ func (q amoQuery) accepts(field string, value int64) bool {
 }
 
 // writeList writes the page of a list that was asked for; an empty one is 204 and no body.
-func writeList(w http.ResponseWriter, r *http.Request, q amoQuery, name string, items []map[string]any) {
-	from := min((q.page-1)*q.limit, len(items))
-	to := min(from+q.limit, len(items))
+func writeList[T any](w http.ResponseWriter, r *http.Request, q amoQuery, name string, list []T, body func(T) map[string]any) {
+	from := min((q.page-1)*q.limit, len(list))
+	to := min(from+q.limit, len(list))
 	if from == to {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
 	links := amoSelf(r.URL.RequestURI())
-	if to < len(items) {
+	if to < len(list) {
 		next := r.URL.Query()
 		next.Set("page", strconv.Itoa(q.page+1))
 		links["next"] = map[string]any{"href": r.URL.Path + "?" + next.Encode()}
 	}
-	writeAmo(w, http.StatusOK, halJSON, map[string]any{
-		"_page": q.page, "_links": links, "_embedded": map[string]any{name: items[from:to]},
-	})
+	items := []map[string]any{}
+	for _, item := range list[from:to] {
+		items = append(items, body(item))
+	}
+	writeAmo(w, http.StatusOK, halJSON, map[string]any{"_page": q.page, "_links": links, "_embedded": map[string]any{name: items}})
 }
 
 func (a *Amo) listEntities(kind string) amoHandler {
@@ -115,13 +143,23 @@ func (a *Amo) listEntities(kind string) amoHandler {
 		}
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		items := []map[string]any{}
-		for _, e := range a.find(user, kind, q) {
-			items = append(items, a.body(e, q.with))
-		}
-		writeList(w, r, q, kind, items)
+		writeList(w, r, q, kind, a.find(user, kind, q), func(e *amoEntity) map[string]any { return a.body(e, q.with) })
 		return nil
 	}
+}
+
+// arrange sorts as a list is asked to.
+func arrange[T any](list []T, q amoQuery, by map[string]func(x, y T) int) {
+	compare := by[q.order]
+	if compare == nil {
+		return
+	}
+	slices.SortStableFunc(list, func(x, y T) int {
+		if q.desc {
+			x, y = y, x
+		}
+		return compare(x, y)
+	})
 }
 
 // find returns what a user may see of what is asked for. The caller holds the lock.
@@ -133,21 +171,10 @@ func (a *Amo) find(user AmoUser, kind string, q amoQuery) []*amoEntity {
 			found = append(found, e)
 		}
 	}
-	if q.order == "" {
-		return found
-	}
-	slices.SortStableFunc(found, func(x, y *amoEntity) int {
-		by := cmp.Compare(x.ID, y.ID)
-		switch q.order {
-		case "updated_at":
-			by = x.updated.Compare(y.updated)
-		case "created_at":
-			by = x.created.Compare(y.created)
-		}
-		if q.desc {
-			return -by
-		}
-		return by
+	arrange(found, q, map[string]func(x, y *amoEntity) int{
+		"id":         func(x, y *amoEntity) int { return cmp.Compare(x.ID, y.ID) },
+		"updated_at": func(x, y *amoEntity) int { return x.updated.Compare(y.updated) },
+		"created_at": func(x, y *amoEntity) int { return x.created.Compare(y.created) },
 	})
 	return found
 }
@@ -240,12 +267,14 @@ func (a *Amo) fillLead(e *amoEntity, in amoIn) {
 
 // fillInto sets one of the custom fields: the number or the address.
 func (in amoIn) fillInto(e *amoEntity) {
+	in.drop("field_code", "field_id")
 	code, id := in.text("field_code"), in.number("field_id")
 	values := []string{}
 	for _, value := range in.list("values") {
 		if value.required("value") {
 			values = append(values, value.text("value"))
 		}
+		value.drop("enum_code", "enum_id")
 		value.number("enum_id")
 		if enum := value.text("enum_code"); enum != "" && !slices.Contains([]string{"WORK", "WORKDD", "MOB", "FAX", "HOME", "PRIV", "OTHER"}, enum) {
 			value.notOffered("enum_code")
@@ -313,13 +342,18 @@ func (e *amoEntity) link(other *amoEntity) {
 // put keeps a new entity. The caller holds the lock.
 func (a *Amo) put(e *amoEntity, user AmoUser) {
 	e.ID = a.nextID()
-	if e.Name == "" {
-		e.Name = strings.TrimSuffix(e.Kind, "s") + " #" + strconv.FormatInt(e.ID, 10)
-	}
+	a.named(e)
 	e.Responsible = cmp.Or(e.Responsible, user.ID)
 	e.created = time.Now()
 	e.updated = e.created
 	a.entities[e.Kind] = append(a.entities[e.Kind], e)
+}
+
+// named gives a new entity a name if it has none.
+func (*Amo) named(e *amoEntity) {
+	if e.Name == "" {
+		e.Name = strings.TrimSuffix(e.Kind, "s") + " #" + strconv.FormatInt(e.ID, 10)
+	}
 }
 
 func writeMade(w http.ResponseWriter, kind string, items []amoIn, made []*amoEntity) {
@@ -436,24 +470,4 @@ func (a *Amo) part(embedded amoIn, kind string, user AmoUser) *amoEntity {
 	e := &amoEntity{Kind: kind}
 	a.fill(e, in, user)
 	return e
-}
-
-func (a *Amo) getAccount(w http.ResponseWriter, r *http.Request, user AmoUser) error {
-	body := map[string]any{
-		"id": a.cfg.Account, "name": a.cfg.Subdomain, "subdomain": a.cfg.Subdomain, "current_user_id": user.ID, "language": a.cfg.Lang,
-		"is_unsorted_on": true, "customers_mode": "segments", "_links": amoSelf("/api/v4/account"),
-	}
-	with := strings.Split(r.URL.Query().Get("with"), ",")
-	if slices.Contains(with, "is_api_filter_enabled") {
-		body["is_api_filter_enabled"] = !a.cfg.NoFilter
-	}
-	if slices.Contains(with, "task_types") {
-		types := []map[string]any{}
-		for _, t := range a.taskTypes() {
-			types = append(types, map[string]any{"id": t.ID, "name": t.Name, "code": nil})
-		}
-		body["_embedded"] = map[string]any{"task_types": types}
-	}
-	writeAmo(w, http.StatusOK, halJSON, body)
-	return nil
 }

@@ -14,6 +14,7 @@ type AmoConfig struct {
 	Subdomain string // such as "acme"
 	Platform  string // AmoPlatform (also when empty) or KommoPlatform
 	BaseURL   string // the page's origin, "iss" of its tokens; empty: what the browser asked for
+	Domain    string // what integrations are told as "referer", such as acme.amocrm.ru; empty: the host of BaseURL
 	Lang      string // of the page, where its address has no lang=: ru, en, uk, es or pt; empty: the platform's own
 
 	Users     []AmoUser // at least one; the first is signed in where the page's address has no user=
@@ -23,12 +24,27 @@ type AmoConfig struct {
 	Customers []AmoCustomer
 	TaskTypes []AmoTaskType // nil: amoCRM's own two; empty and not nil: the page knows none
 
-	// RateLimit is how many requests a second the API takes from the pages of a user. 0: seven, as documented
-	// for an integration; a browser that asks for one thing after another stays below it. Negative: no limit.
-	RateLimit int
+	// RateLimit is how many requests a second the API takes from an integration, and from the pages of a user. 0:
+	// seven, as documented for an integration; a browser that asks for one thing after another stays below it. With
+	// Kommo's it is for all integrations of an address. AccountLimit is for all integrations of the account together,
+	// 0: fifty. Negative: no limit.
+	RateLimit    int
+	AccountLimit int
+
+	// Second is how long a second of the limits lasts, and their bans by it; 0: a second. For tests that have no time.
+	Second time.Duration
+
+	// Clock is what the lives of codes and tokens of integrations are measured by; nil: time.Now.
+	Clock func() time.Time
 
 	// NoFilter is an account whose API filter is not enabled: it says so, and takes no notice of filter[…] in lists.
 	NoFilter bool
+
+	NoUnsorted bool // the account's unsorted stage is switched off
+
+	// RefuseDoubles lets unsorted refuse what was added before. The documentation says that it does, and not by what it
+	// tells; here it is by source_uid and uniq. Without it what is sent twice is there twice, for tests to see.
+	RefuseDoubles bool
 
 	// The integration that the widget belongs to.
 	ClientID     string         // a UUID
@@ -38,6 +54,12 @@ type AmoConfig struct {
 	NotInstalled bool           // the widget waits in the settings for an administrator to install it
 	Settings     map[string]any // what an administrator filled in, by the manifest's field codes
 	OldWindow    bool           // the settings window is that of 2017: see the page's app/settings.js
+	UninstallURI string         // as AmoIntegration has it, and so the next ones
+	Private      bool
+	Scopes       []string
+	Hooks        bool // who installs or switches off in the settings window makes the CRM call the integration
+
+	Integrations []AmoIntegration // other integrations of the account
 
 	Logger *slog.Logger // nil: slog.Default()
 }
@@ -116,10 +138,13 @@ type AmoNote struct {
 	ID        int64
 	Kind      string // of the entity: contacts, companies, leads, customers
 	Entity    int64
-	Author    int64  // a user
+	Author    int64  // a user; 0: the robot
 	Type      string // common, call_in, call_out
-	Text      string
+	Text      string // of a call: its result
 	CreatedAt time.Time
+	Call      *AmoCall // of call_in and call_out
+
+	updated time.Time
 }
 
 // AmoTask is something that a user has to do.

@@ -166,6 +166,39 @@ func (a *Amo) entity(kind string, id int64) *amoEntity {
 	return a.entities[kind][i]
 }
 
+// Merge makes one contact of two, as a user who found a double does: what the one has goes to the other, and the one
+// is gone.
+func (a *Amo) Merge(contact, into int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	gone, stays := a.entity(amoContacts, contact), a.entity(amoContacts, into)
+	if gone == nil || stays == nil || gone == stays {
+		return
+	}
+	for _, phone := range gone.Phones {
+		if !slices.Contains(stays.Phones, phone) {
+			stays.Phones = append(slices.Clone(stays.Phones), phone)
+		}
+	}
+	for _, kind := range []string{amoLeads, amoCustomers, amoCompanies} {
+		for _, other := range a.linked(gone, kind) {
+			if kind != amoCompanies || stays.Company == 0 {
+				stays.link(other)
+			}
+		}
+	}
+	for i := range a.notes {
+		if n := &a.notes[i]; n.Kind == amoContacts && n.Entity == contact {
+			n.Entity = into
+			if n.Call != nil {
+				n.Call.Entity = into
+			}
+		}
+	}
+	stays.updated = time.Now()
+	a.entities[amoContacts] = slices.DeleteFunc(a.entities[amoContacts], func(e *amoEntity) bool { return e == gone })
+}
+
 // visible returns an entity that a user may see, by the id in a path. The caller holds the lock.
 func (a *Amo) visible(user AmoUser, kind, id string) (*amoEntity, error) {
 	n, err := strconv.ParseInt(id, 10, 64)

@@ -3,13 +3,12 @@ package sandbox
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
+	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
-	"time"
 )
 
 const halJSON = "application/hal+json"
@@ -17,8 +16,12 @@ const halJSON = "application/hal+json"
 // amoProblem is an error of amoCRM's API: a problem document.
 type amoProblem struct {
 	Status int
+	Title  string // empty: the status's own
+	Type   string // empty: the status's own
 	Detail string
+	Hint   string // of the token endpoint
 	Errors []amoFieldError
+	Banned bool // the CRM's front door answers, which knows nothing of problem documents
 }
 
 type amoFieldError struct {
@@ -48,11 +51,20 @@ func writeAmoProblem(w http.ResponseWriter, p amoProblem) {
 		RequestID string          `json:"request_id"`
 		Errors    []amoFieldError `json:"errors"`
 	}
+	if p.Banned {
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(p.Status)
+		_, _ = io.WriteString(w, amoBanned) // the client went away: nobody is left to tell
+		return
+	}
 	body := map[string]any{
-		"title":  http.StatusText(p.Status),
-		"type":   "https://tools.ietf.org/html/rfc9110#section-15",
+		"title":  cmp.Or(p.Title, http.StatusText(p.Status)),
+		"type":   cmp.Or(p.Type, "https://tools.ietf.org/html/rfc9110#section-15"),
 		"status": p.Status,
 		"detail": p.Detail,
+	}
+	if p.Hint != "" {
+		body["hint"] = p.Hint
 	}
 	items := []failed{}
 	for _, e := range p.Errors {
@@ -68,11 +80,18 @@ func writeAmoProblem(w http.ResponseWriter, p amoProblem) {
 	writeAmo(w, p.Status, "application/problem+json", body)
 }
 
+const amoBanned = "<html><head><title>403 Forbidden</title></head><body><center><h1>403 Forbidden</h1></center></body></html>\n"
+
 func writeAmo(w http.ResponseWriter, status int, kind string, body any) {
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(body) // the browser went away: nobody is left to tell
+}
+
+func isForm(r *http.Request) bool {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return err == nil && kind == "application/x-www-form-urlencoded"
 }
 
 // readAmo reads a JSON body into v.
@@ -86,167 +105,6 @@ func readAmo(r *http.Request, v any) error {
 		return badRequest("Invalid JSON: " + err.Error())
 	}
 	return nil
-}
-
-// AmoRequest is a request that a page sent to the API or to the CRM's own services under /ajax/.
-type AmoRequest struct {
-	Method string
-	Path   string
-	Query  string // as it stood in the address
-	User   int64  // 0: nobody signed in
-	Time   time.Time
-}
-
-// Requests returns the requests of the API since the start, oldest first, also those that were refused. What the
-// page itself asks for what it shows is not among them.
-func (a *Amo) Requests() []AmoRequest {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return slices.Clone(a.requests)
-}
-
-// signedIn lets only signed-in users in, and writes the error of h as amoCRM does.
-func (a *Amo) signedIn(h func(w http.ResponseWriter, r *http.Request, user AmoUser) error) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		user, ok := a.user(r.Header.Get("X-Sandbox-User"))
-		if !ok {
-			writeAmoProblem(w, amoProblem{Status: http.StatusUnauthorized, Detail: "Unauthorized"})
-			return
-		}
-		r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
-		err := a.limited(r, user)
-		if err == nil {
-			err = h(w, r, user)
-		}
-		var problem amoProblem
-		switch {
-		case err == nil:
-		case errors.As(err, &problem):
-			writeAmoProblem(w, problem)
-		default:
-			a.log.WarnContext(r.Context(), "sandbox amoCRM: request failed", "path", r.URL.Path, "err", err)
-			writeAmoProblem(w, amoProblem{Status: http.StatusInternalServerError, Detail: "Internal error"})
-		}
-	})
-}
-
-func (a *Amo) record(r *http.Request) {
-	if !strings.HasPrefix(r.URL.Path, "/api/") && !strings.HasPrefix(r.URL.Path, "/ajax/") {
-		return
-	}
-	user, _ := a.user(r.Header.Get("X-Sandbox-User"))
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.requests = append(a.requests, AmoRequest{Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, User: user.ID, Time: time.Now()})
-}
-
-const (
-	amoRate       = 7                // requests a second
-	amoPatience   = 10               // refusals within amoPenalty after which everything is refused
-	amoPenalty    = 10 * time.Second // how long that lasts
-	amoRateWindow = time.Second
-)
-
-// amoBudget is what the requests of a user's pages are measured by.
-type amoBudget struct {
-	taken   []time.Time // within amoRateWindow
-	refused []time.Time // within amoPenalty
-	blocked time.Time   // until when
-}
-
-// limited refuses what comes too fast: 429, and 403 for everything once that was not heeded.
-func (a *Amo) limited(r *http.Request, user AmoUser) error {
-	rate := cmp.Or(a.cfg.RateLimit, amoRate)
-	if rate < 0 || !strings.HasPrefix(r.URL.Path, "/api/") {
-		return nil
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	b := a.budgets[user.ID]
-	if b == nil {
-		b = &amoBudget{}
-		a.budgets[user.ID] = b
-	}
-	now := time.Now()
-	b.taken = slices.DeleteFunc(b.taken, func(t time.Time) bool { return now.Sub(t) >= amoRateWindow })
-	b.refused = slices.DeleteFunc(b.refused, func(t time.Time) bool { return now.Sub(t) >= amoPenalty })
-	switch {
-	case now.Before(b.blocked):
-		return amoProblem{Status: http.StatusForbidden, Detail: "Too many requests: blocked"}
-	case len(b.taken) < rate:
-		b.taken = append(b.taken, now)
-		return nil
-	}
-	if b.refused = append(b.refused, now); len(b.refused) >= amoPatience {
-		b.blocked, b.refused = now.Add(amoPenalty), nil
-	}
-	return amoProblem{Status: http.StatusTooManyRequests, Detail: "Too Many Requests"}
-}
-
-// amoFault is how requests go wrong that a test wants to go wrong.
-type amoFault struct {
-	match  *http.ServeMux
-	status int // 0: it hangs
-	body   string
-	free   chan struct{} // closed when it is cleared
-}
-
-// Refuse answers requests of a pattern, such as "POST /api/v4/tasks" or "/api/" (as net/http.ServeMux has them),
-// with a status and a body; an empty body stands for a problem document of that status. It ends with lift, which
-// may be called more than once. The newest fault that matches counts.
-func (a *Amo) Refuse(pattern string, status int, body string) (lift func()) {
-	return a.addFault(pattern, status, body)
-}
-
-// Hang leaves requests of a pattern, as of Refuse, without an answer. release ends it: requests that wait are
-// answered then.
-func (a *Amo) Hang(pattern string) (release func()) { return a.addFault(pattern, 0, "") }
-
-func (a *Amo) addFault(pattern string, status int, body string) func() {
-	f := &amoFault{match: http.NewServeMux(), status: status, body: body, free: make(chan struct{})}
-	f.match.HandleFunc(pattern, http.NotFound)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.faults = append(a.faults, f)
-	return func() {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		if i := slices.Index(a.faults, f); i >= 0 {
-			a.faults = slices.Delete(a.faults, i, i+1)
-			close(f.free)
-		}
-	}
-}
-
-// failed answers a request that a fault is meant for, or waits with it. It reports whether it was answered.
-func (a *Amo) failed(w http.ResponseWriter, r *http.Request) bool {
-	a.mu.Lock()
-	var fault *amoFault
-	for _, f := range slices.Backward(a.faults) {
-		if _, pattern := f.match.Handler(r); pattern != "" {
-			fault = f
-			break
-		}
-	}
-	a.mu.Unlock()
-	switch {
-	case fault == nil:
-		return false
-	case fault.status == 0:
-		select {
-		case <-fault.free:
-			return false
-		case <-r.Context().Done():
-			return true
-		}
-	case fault.body == "":
-		writeAmoProblem(w, amoProblem{Status: fault.status, Detail: http.StatusText(fault.status)})
-	default:
-		w.Header().Set("Content-Type", "application/problem+json")
-		w.WriteHeader(fault.status)
-		_, _ = w.Write([]byte(fault.body)) // the browser went away: nobody is left to tell
-	}
-	return true
 }
 
 // amoIn is a JSON object of a request. Reading a field notes what is wrong with it.
@@ -297,6 +155,25 @@ func (in amoIn) number(name string) int64 {
 	return n
 }
 
+// drop forgets fields that are null: of a custom field's two names, and of its value's, the official library sends
+// null for the one that it does not use.
+func (in amoIn) drop(names ...string) {
+	for _, name := range names {
+		if value, ok := in.values[name]; ok && value == nil {
+			delete(in.values, name)
+		}
+	}
+}
+
+// only notes fields that the API does not know: a misspelt one would be lost without a word.
+func (in amoIn) only(names ...string) {
+	for _, name := range slices.Sorted(maps.Keys(in.values)) {
+		if !slices.Contains(names, name) {
+			in.fail(name, "NotExpected", "This field was not expected.")
+		}
+	}
+}
+
 // required reports whether a field is there, and notes it if it is not.
 func (in amoIn) required(name string) bool {
 	if value, ok := in.values[name]; !ok || value == "" {
@@ -330,6 +207,19 @@ func readItems(r *http.Request, most int) (items []amoIn, errs *[]amoFieldError,
 	if err := readAmo(r, &body); err != nil {
 		return nil, nil, err
 	}
+	return itemsOf(body, most)
+}
+
+// readItem reads a write that is for one item alone, which is no array then.
+func readItem(r *http.Request) (items []amoIn, errs *[]amoFieldError, err error) {
+	var body map[string]any
+	if err := readAmo(r, &body); err != nil {
+		return nil, nil, err
+	}
+	return itemsOf([]map[string]any{body}, 1)
+}
+
+func itemsOf(body []map[string]any, most int) (items []amoIn, errs *[]amoFieldError, err error) {
 	if len(body) == 0 || len(body) > most {
 		return nil, nil, badRequest("From 1 to " + strconv.Itoa(most) + " items are taken at once")
 	}

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"html"
+	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -150,17 +152,60 @@ func (a *Amo) addToInbox(w http.ResponseWriter, r *http.Request, user AmoUser) e
 	return nil
 }
 
+// AmoEvent is a call notification that was asked for by POST /api/v2/events.
+type AmoEvent struct {
+	Phone     string
+	Users     []int64 // who got it
+	Everybody bool    // no list was sent, so that everybody in the account got it
+	Client    string  // the integration; empty: a page
+	Time      time.Time
+}
+
+// Events returns the call notifications that were asked for, oldest first.
+func (a *Amo) Events() []AmoEvent {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.events)
+}
+
+// amoEvents is the body of POST /api/v2/events.
+type amoEvents struct {
+	Add []amoEventIn `json:"add"`
+}
+
+type amoEventIn struct {
+	Type  string        `json:"type"`
+	Phone string        `json:"phone_number"`
+	Users []json.Number `json:"users"`
+}
+
+// readForm reads add[0][type]=…&add[0][users][]=…
+func (e *amoEvents) readForm(r *http.Request) {
+	_ = r.ParseForm() // what could not be read is missing, and refused
+	for i := 0; ; i++ {
+		at := fmt.Sprintf("add[%d]", i)
+		item := amoEventIn{Type: r.PostForm.Get(at + "[type]"), Phone: r.PostForm.Get(at + "[phone_number]")}
+		if item.Type == "" && item.Phone == "" {
+			return
+		}
+		for _, name := range slices.Sorted(maps.Keys(r.PostForm)) {
+			if strings.HasPrefix(name, at+"[users]") {
+				for _, id := range r.PostForm[name] {
+					item.Users = append(item.Users, json.Number(id))
+				}
+			}
+		}
+		e.Add = append(e.Add, item)
+	}
+}
+
 // addEvents is the call notification raised by a back end. The CRM looks the number up itself, by its last eight
 // digits, the oldest contact first.
 func (a *Amo) addEvents(w http.ResponseWriter, r *http.Request, _ AmoUser) error {
-	var body struct {
-		Add []struct {
-			Type  string        `json:"type"`
-			Phone string        `json:"phone_number"`
-			Users []json.Number `json:"users"`
-		} `json:"add"`
-	}
-	if err := readAmo(r, &body); err != nil {
+	var body amoEvents
+	if isForm(r) {
+		body.readForm(r)
+	} else if err := readAmo(r, &body); err != nil {
 		return err
 	}
 	recipients := make([][]int64, len(body.Add))
@@ -184,6 +229,11 @@ func (a *Amo) addEvents(w http.ResponseWriter, r *http.Request, _ AmoUser) error
 	items := []map[string]any{}
 	a.mu.Lock()
 	for i, item := range body.Add {
+		event := AmoEvent{Phone: item.Phone, Users: recipients[i], Everybody: item.Users == nil, Time: time.Now()}
+		if client := clientOf(r.Context()); client != nil {
+			event.Client = client.ID
+		}
+		a.events = append(a.events, event)
 		n := AmoNotification{
 			Type: "call", Header: html.EscapeString(item.Phone), From: item.Phone, Text: "<p>" + html.EscapeString(item.Phone) + "</p>",
 			Date: time.Now().Unix(), Server: true,

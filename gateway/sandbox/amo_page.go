@@ -83,12 +83,13 @@ func (a *Amo) servePage(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "There is no user "+id+" in this account.", http.StatusNotFound)
 		return
 	}
+	sub := a.where.Load().subdomain
 	boot := amoBoot{
-		User: bootUser(user), Account: a.cfg.Account, Sub: a.cfg.Subdomain, Platform: a.cfg.Platform, Lang: cmp.Or(user.Lang, a.cfg.Lang),
-		Host: a.cfg.Subdomain + ".amocrm.ru", Users: []amoBootUser{}, TaskTypes: []amoBootType{}, OldWindow: a.cfg.OldWindow,
+		User: bootUser(user), Account: a.cfg.Account, Sub: sub, Platform: a.cfg.Platform, Lang: cmp.Or(user.Lang, a.cfg.Lang),
+		Host: sub + ".amocrm.ru", Users: []amoBootUser{}, TaskTypes: []amoBootType{}, OldWindow: a.cfg.OldWindow,
 	}
 	if a.cfg.Platform == KommoPlatform {
-		boot.Host = a.cfg.Subdomain + ".kommo.com"
+		boot.Host = sub + ".kommo.com"
 	}
 	if lang := r.URL.Query().Get("lang"); slices.Contains(amoLangs, lang) {
 		boot.Lang = lang

@@ -90,7 +90,7 @@ func (a *Amo) listTasks(w http.ResponseWriter, r *http.Request, user AmoUser) er
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	items := []map[string]any{}
+	found := []AmoTask{}
 	for _, t := range a.tasks {
 		if kinds, ok := q.filter["entity_type"]; ok && !slices.Contains(kinds, t.Kind) {
 			continue
@@ -99,9 +99,13 @@ func (a *Amo) listTasks(w http.ResponseWriter, r *http.Request, user AmoUser) er
 			!q.accepts("task_type", t.Type) || !q.accepts("is_completed", 0) || !user.may(user.right("tasks").View, t.Responsible) {
 			continue
 		}
-		items = append(items, t.body(a.cfg.Account))
+		found = append(found, t)
 	}
-	writeList(w, r, q, "tasks", items)
+	byID := func(x, y AmoTask) int { return cmp.Compare(x.ID, y.ID) }
+	arrange(found, q, map[string]func(x, y AmoTask) int{
+		"id": byID, "created_at": byID, "complete_till": func(x, y AmoTask) int { return x.Till.Compare(y.Till) },
+	})
+	writeList(w, r, q, "tasks", found, func(t AmoTask) map[string]any { return t.body(a.cfg.Account) })
 	return nil
 }
 

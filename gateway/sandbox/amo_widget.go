@@ -3,6 +3,7 @@ package sandbox
 import (
 	"archive/zip"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -196,13 +197,32 @@ func (a *Amo) editWidget(w http.ResponseWriter, r *http.Request, user AmoUser) e
 		saved[code] = written
 	}
 	a.mu.Lock()
+	before := a.status
 	a.status = body.Status
 	if body.Status == amoInstalled {
 		a.settings = saved
 	}
 	a.mu.Unlock()
+	if a.cfg.Hooks {
+		a.switched(r.Context(), before, body.Status)
+	}
 	writeAmo(w, http.StatusOK, "application/json", map[string]any{"status": body.Status, "settings": a.WidgetSettings()})
 	return nil
+}
+
+// switched tells the integration that its widget was installed or switched off. What it answers changes nothing.
+func (a *Amo) switched(ctx context.Context, before, after string) {
+	var err error
+	switch {
+	case before == after:
+	case after == amoInstalled:
+		err = a.Install(ctx, a.cfg.ClientID)
+	case before == amoInstalled:
+		err = a.Uninstall(ctx, a.cfg.ClientID)
+	}
+	if err != nil {
+		a.log.WarnContext(ctx, "sandbox amoCRM: the integration was not told", "err", err)
+	}
 }
 
 // cdnPath is where Kommo has style sheets, pictures and templates, too; on amoCRM it is the widget's path.
@@ -241,12 +261,12 @@ func (a *Amo) disposableToken(w http.ResponseWriter, r *http.Request, user AmoUs
 	claims := jwt.MapClaims{
 		"iss": a.origin(r), "aud": a.aud, "jti": amoUUID(),
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(amoTokenLife).Unix(),
-		"account_id": a.cfg.Account, "subdomain": a.cfg.Subdomain, "client_uuid": a.cfg.ClientID, "user_id": user.ID,
+		"account_id": a.cfg.Account, "subdomain": a.where.Load().subdomain, "client_uuid": a.cfg.ClientID, "user_id": user.ID,
 	}
 	if a.cfg.Platform != KommoPlatform { // the example in Kommo's documentation does not have it
 		claims["is_admin"] = user.Admin
 	}
-	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(a.cfg.ClientSecret))
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(a.integration(a.cfg.ClientID).Secret))
 	if err != nil {
 		return err
 	}

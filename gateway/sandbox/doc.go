@@ -15,7 +15,8 @@
 //
 // Rings that time out, and outside parties that pick up after a while, use the timers of package time and
 // nothing random, so that all of it runs in a testing/synctest bubble. Only the delay between two attempts
-// of a refused link is jittered.
+// of a refused link is jittered. The tokens of amoCRM's integrations live by AmoConfig.Clock, and its limits by
+// AmoConfig.Second, so that days and seconds can be made short without a bubble, too.
 //
 // # Imports
 //

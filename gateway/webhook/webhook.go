@@ -32,6 +32,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"ringcast/gateway"
@@ -58,7 +59,7 @@ type PBX struct {
 // Handler answers event posts.
 type Handler struct {
 	emitter  Emitter
-	accounts map[string][]keyed
+	accounts atomic.Pointer[map[string][]keyed]
 	now      func() time.Time
 }
 
@@ -69,14 +70,24 @@ type keyed struct {
 
 // New returns a handler for the given PBXes. accounts are those that exist, with or without such a PBX.
 func New(emitter Emitter, accounts []string, pbxes []PBX, now func() time.Time) *Handler {
-	h := &Handler{emitter: emitter, accounts: map[string][]keyed{}, now: now}
+	h := &Handler{emitter: emitter, now: now}
+	h.Set(accounts, pbxes)
+	return h
+}
+
+// Set puts other accounts and PBXes in place of those that there are, at once for every request that comes after. A PBX
+// without a key cannot post.
+func (h *Handler) Set(accounts []string, pbxes []PBX) {
+	known := make(map[string][]keyed, len(accounts))
 	for _, a := range accounts {
-		h.accounts[a] = nil
+		known[a] = nil
 	}
 	for _, p := range pbxes {
-		h.accounts[p.Account] = append(h.accounts[p.Account], keyed{p.ID, sha256.Sum256([]byte(p.Key))})
+		if p.Key != "" {
+			known[p.Account] = append(known[p.Account], keyed{p.ID, sha256.Sum256([]byte(p.Key))})
+		}
 	}
-	return h
+	h.accounts.Store(&known)
 }
 
 // answer of a request whose events are all in the log.
@@ -130,7 +141,7 @@ func (h *Handler) ServeEvents(w http.ResponseWriter, r *http.Request) error {
 // Authorize finds the PBX of an account by the key in an Authorization header. Every key of the account is compared,
 // each in constant time. It fails with CodeNotFound when there is no such account, and with CodeUnauthorized.
 func (h *Handler) Authorize(account, header string) (pbx string, err error) {
-	keys, ok := h.accounts[account]
+	keys, ok := (*h.accounts.Load())[account]
 	if !ok {
 		return "", gateway.Errorf(gateway.CodeNotFound, "there is no account %q", account)
 	}

@@ -335,3 +335,21 @@ func TestAnswersAreEncodingJSONs(t *testing.T) {
 		}
 	}
 }
+
+func TestAccountsComeAndGo(t *testing.T) {
+	t.Parallel()
+	h := New(&fakeEmitter{}, nil, nil, time.Now)
+	want := func(account, key, pbx string, code gateway.Code) {
+		t.Helper()
+		if got, err := h.Authorize(account, "Bearer "+key); got != pbx || gateway.CodeOf(err) != code {
+			t.Errorf("%s with %q: %q %v, want %q %q", account, key, got, err, pbx, code)
+		}
+	}
+	want("acme", "key", "", gateway.CodeNotFound)
+	h.Set([]string{"acme"}, []PBX{{Account: "acme", ID: "main", Key: "key"}, {Account: "acme", ID: "keyless"}})
+	want("acme", "key", "main", "")
+	want("acme", "", "", gateway.CodeUnauthorized) // no key is not the key of who has none
+	h.Set([]string{"globex"}, nil)
+	want("acme", "key", "", gateway.CodeNotFound)
+	want("globex", "key", "", gateway.CodeUnauthorized)
+}

@@ -131,6 +131,17 @@ func start(t T, dir string) (*Lab, error) {
 	return lab, nil
 }
 
+// Set sets a global variable of the dial plan.
+func (l *Lab) Set(t T, name, value string) {
+	t.Helper()
+	if said, err := l.command("status", "-x", fmt.Sprintf("dialplan set global %s %s", name, value)).CombinedOutput(); err != nil {
+		t.Fatalf("the Asterisk lab: set %s: %v\n%s", name, err, said)
+	}
+}
+
+// Recordings is the folder that MixMonitor writes to. Calls to 5550400 are recorded.
+func (l *Lab) Recordings() string { return filepath.Join(l.run, "spool", "monitor") }
+
 func (l *Lab) command(script string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(context.Background(), filepath.Join(l.dir, script), args...) //nolint:gosec // the lab's own scripts
 	cmd.Env = l.env

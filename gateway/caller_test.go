@@ -1,0 +1,327 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var ivan = &Contact{ID: "1001", Type: "contact", Name: "Ivan Petrov", URL: "https://acme.amocrm.ru/contacts/detail/1001"}
+
+// fakeCRM knows a caller after a while, and notes whom it notifies.
+type fakeCRM struct {
+	took  time.Duration
+	found Found
+	err   error
+
+	mu       sync.Mutex
+	asked    []string
+	now, max int // questions under way
+	recalls  bool
+	notified []string
+}
+
+func (f *fakeCRM) Find(ctx context.Context, phone Number) (Found, error) {
+	f.mu.Lock()
+	f.asked = append(f.asked, phone.E164)
+	f.now++
+	f.max = max(f.max, f.now)
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		f.now--
+		f.mu.Unlock()
+	}()
+	if !wait(ctx, f.took) {
+		return Found{}, context.Cause(ctx)
+	}
+	return f.found, f.err
+}
+
+func (f *fakeCRM) Recall(Number) (Found, bool) {
+	if f.recalls {
+		return f.found, true
+	}
+	return Found{}, false
+}
+
+func (f *fakeCRM) Notify(ctx context.Context, phone Number, users []string) error {
+	f.mu.Lock()
+	f.notified = append(f.notified, fmt.Sprint(phone.E164, users))
+	f.mu.Unlock()
+	if !wait(ctx, f.took) {
+		return context.Cause(ctx)
+	}
+	return f.err
+}
+
+func (f *fakeCRM) expect(t *testing.T, what string, got *[]string, want ...string) {
+	t.Helper()
+	synctest.Wait()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !slices.Equal(*got, want) {
+		t.Errorf("%s %q, want %q", what, *got, want)
+	}
+	*got = nil
+}
+
+// inCRM runs a test in a bubble with a gateway where acme has a CRM and the other account none.
+func inCRM(t *testing.T, crm *fakeCRM, lookup, notify bool, test func(t *testing.T, b *bundle)) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := Config{Log: newMemLog(), Store: &memStore{}, Directory: directory()}
+		if lookup {
+			cfg.Finders = func(account string) Finder {
+				if account == "acme" {
+					return crm
+				}
+				return nil
+			}
+		}
+		if notify {
+			cfg.Notifiers = func(account string) Notifier {
+				if account == "acme" {
+					return crm
+				}
+				return nil
+			}
+		}
+		b := beginConfig(t, cfg, func(*Gateway) {})
+		defer b.stop()
+		test(t, b)
+	})
+}
+
+// contacts are a tab's messages: the event, and the name of who calls.
+func (b *bundle) contacts(user string) *contactTab {
+	b.t.Helper()
+	tab := &contactTab{t: b.t}
+	_, stop, err := b.Subscribe("acme", user, "", tab.take)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(stop)
+	return tab
+}
+
+type contactTab struct {
+	t   *testing.T
+	mu  sync.Mutex
+	got []string
+}
+
+func (c *contactTab) take(m Message) {
+	var v View
+	if err := json.Unmarshal(m.Call, &v); err != nil {
+		c.t.Error(err)
+	}
+	name := "-"
+	if v.Contact != nil {
+		name = v.Contact.Name
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.got = append(c.got, string(m.Event)+" "+name)
+}
+
+func (c *contactTab) expect(want ...string) {
+	c.t.Helper()
+	synctest.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !slices.Equal(c.got, want) {
+		c.t.Errorf("the tab got %q, want %q", c.got, want)
+	}
+	c.got = nil
+}
+
+func TestCardGoesOutWithoutTheCRMAndIsBroughtUpToDate(t *testing.T) {
+	for _, took := range []time.Duration{50 * time.Millisecond, 3 * time.Second} {
+		t.Run(took.String(), func(t *testing.T) {
+			crm := &fakeCRM{took: took, found: Found{Contact: ivan}}
+			inCRM(t, crm, true, false, func(t *testing.T, b *bundle) {
+				tab := b.contacts("u1")
+				began := time.Now()
+				b.emit("dial 101")
+				if waited := time.Since(began); waited > 0 {
+					t.Errorf("the event waited %v for the CRM", waited)
+				}
+				tab.expect("call.dial -")
+				pass(2 * took)
+				if took > callerTime {
+					pass(took)
+				}
+				tab.expect("call.update Ivan Petrov")
+				b.emit("bridge 101", "hangup")
+				tab.expect("call.bridge Ivan Petrov", "call.hangup Ivan Petrov")
+				if took < callerTime {
+					crm.expect(t, "asked", &crm.asked, "+79991112233")
+				}
+			})
+		})
+	}
+}
+
+func TestCardHasTheContactAtOnceThatTheMemoryHas(t *testing.T) {
+	crm := &fakeCRM{found: Found{Contact: ivan}, recalls: true}
+	inCRM(t, crm, true, false, func(t *testing.T, b *bundle) {
+		tab := b.contacts("u1")
+		b.emit("dial 101")
+		tab.expect("call.dial Ivan Petrov")
+		crm.expect(t, "asked", &crm.asked)
+	})
+}
+
+func TestAContactIsAskedForOncePerCall(t *testing.T) {
+	crm := &fakeCRM{took: time.Millisecond}
+	inCRM(t, crm, true, false, func(t *testing.T, b *bundle) {
+		b.emit("dial 101", "dial 102")
+		pass(time.Second)
+		b.emit("bridge 101", "hangup")
+		pass(time.Second)
+		crm.expect(t, "asked", &crm.asked, "+79991112233")
+		b.callers.mu.Lock()
+		defer b.callers.mu.Unlock()
+		if n := len(b.callers.calls); n > 0 {
+			t.Errorf("%d calls are remembered after their end", n)
+		}
+	})
+}
+
+func TestColleaguesAndWithheldNumbersAreNotLookedUp(t *testing.T) {
+	crm := &fakeCRM{}
+	inCRM(t, crm, true, true, func(t *testing.T, b *bundle) {
+		b.emit("c2: dial 102 dir=internal from=101", "c3: dial 101 from=anonymous", "c4: dial 101 from=112")
+		if _, err := b.Emit(t.Context(), "other", "office", lineEvents("dial 101")); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Second)
+		crm.expect(t, "asked", &crm.asked)
+	})
+}
+
+func TestLateContactOfAnEndedCallIsDropped(t *testing.T) {
+	crm := &fakeCRM{took: 5 * time.Second, found: Found{Contact: ivan}}
+	inCRM(t, crm, true, false, func(t *testing.T, b *bundle) {
+		tab := b.contacts("u1")
+		b.emit("dial 101", "hangup")
+		tab.expect("call.dial -", "call.hangup -")
+		pass(time.Minute)
+		tab.expect()
+	})
+}
+
+func TestBurstOfCallsIsBoundedAndOthersGoOn(t *testing.T) {
+	crm := &fakeCRM{took: 2 * time.Second, found: Found{Contact: ivan}}
+	inCRM(t, crm, true, false, func(t *testing.T, b *bundle) {
+		var lines []string
+		for i := range 3 * maxAtOnce {
+			lines = append(lines, fmt.Sprintf("b%d: dial 101", i))
+		}
+		began := time.Now()
+		b.emit(lines...)
+		b.emit("last: dial 102")
+		if waited := time.Since(began); waited > 0 {
+			t.Errorf("events waited %v", waited)
+		}
+		pass(10 * time.Second)
+		b.callers.mu.Lock()
+		defer b.callers.mu.Unlock()
+		if crm.max > maxAtOnce {
+			t.Errorf("%d questions at once, at most %d are to be", crm.max, maxAtOnce)
+		}
+		if b.callers.all != 0 || len(b.callers.busy) != 0 {
+			t.Errorf("%d questions are still counted: %v", b.callers.all, b.callers.busy)
+		}
+	})
+}
+
+func TestStopEndsTheQuestions(t *testing.T) {
+	crm := &fakeCRM{took: time.Hour}
+	inCRM(t, crm, true, true, func(t *testing.T, b *bundle) {
+		b.emit("dial 101")
+		synctest.Wait()
+		began := time.Now()
+		b.stop()
+		if took := time.Since(began); took > 0 {
+			t.Errorf("stopping took %v", took)
+		}
+	})
+}
+
+func TestThoseWithoutATabAreNotified(t *testing.T) {
+	crm := &fakeCRM{}
+	inCRM(t, crm, false, true, func(t *testing.T, b *bundle) {
+		b.SetPresence("acme", "u1", Here{Online: true})
+		b.emit("dial 101 102")
+		pass(time.Second)
+		crm.expect(t, "notified", &crm.notified, "+79991112233[u2]")
+		b.emit("dial 102") // the queue tries again
+		pass(time.Second)
+		crm.expect(t, "notified", &crm.notified)
+		b.SetPresence("acme", "u1", Here{})
+		b.emit("dial 101")
+		pass(time.Second)
+		crm.expect(t, "notified", &crm.notified, "+79991112233[u1]")
+	})
+}
+
+func TestTelephonesThatRingTogetherAreOneNotification(t *testing.T) {
+	crm := &fakeCRM{}
+	inCRM(t, crm, false, true, func(t *testing.T, b *bundle) {
+		b.emit("dial 101")
+		pass(50 * time.Millisecond)
+		b.emit("dial 102")
+		pass(time.Second)
+		crm.expect(t, "notified", &crm.notified, "+79991112233[u1 u2]")
+	})
+}
+
+func TestNobodyIsNotifiedTwiceOfACall(t *testing.T) {
+	crm := &fakeCRM{}
+	inCRM(t, crm, false, true, func(t *testing.T, b *bundle) {
+		claim := func(user, client string) Code {
+			synctest.Wait()
+			cmd := Command{Account: "acme", User: user, Client: client, ID: client, Action: "claim", Call: "office:c1", What: ClaimNotify, Done: true}
+			if reply := b.Command(t.Context(), cmd); !reply.OK {
+				return reply.Error.Code
+			}
+			return ""
+		}
+		b.emit("dial 101 102")
+		if code := claim("u1", "tab"); code != "" { // his tab was open a moment ago, and has seen to it
+			t.Fatalf("claim: %s", code)
+		}
+		pass(time.Second)
+		crm.expect(t, "notified", &crm.notified, "+79991112233[u2]")
+		if code := claim("u2", "tab2"); code != CodeTaken { // he opens one now
+			t.Errorf("a tab may notify as well: %q", code)
+		}
+		b.callers.mu.Lock()
+		clear(b.callers.calls) // as after another node has taken the account over
+		b.callers.mu.Unlock()
+		b.emit("dial 101 102")
+		pass(time.Second)
+		crm.expect(t, "notified", &crm.notified)
+	})
+}
+
+func TestWhoAnsweredOrCallsIsNotNotified(t *testing.T) {
+	crm := &fakeCRM{err: errors.New("the CRM is down")}
+	inCRM(t, crm, false, true, func(t *testing.T, b *bundle) {
+		b.emit("dial 101", "bridge 101")
+		b.emit("c2: dial 102 dir=outbound from=102")
+		b.emit("c3: dial 102 dir=internal from=101")
+		b.emit("c4: dial 102", "c4: hangup")
+		b.emit("c5: dial 102 from=anonymous")
+		pass(time.Second)
+		crm.expect(t, "notified", &crm.notified)
+	})
+}

@@ -1,0 +1,105 @@
+package gateway
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// journalFleet gives the nodes of a fleet one queue and one CRM.
+func inJournalFleet(t *testing.T, partitions, nodes int, test func(t *testing.T, f *fleet, crm *memCRM, queue *memQueue)) {
+	inFleet(t, partitions, 0, func(t *testing.T, f *fleet) {
+		crm, queue := newMemCRM(t), &memQueue{}
+		f.journal = func(l *line) JournalConfig {
+			return JournalConfig{Queue: lineQueue{queue, l}, CRMs: func(string) CRM { return crm }, MaxRetry: time.Minute}
+		}
+		for range nodes {
+			f.start()
+		}
+		f.settle()
+		test(t, f, crm, queue)
+		for _, fault := range crm.check() {
+			t.Error(fault)
+		}
+		if queue.len() != 0 {
+			t.Errorf("%d items are left", queue.len())
+		}
+	})
+}
+
+// calls has so many calls of acme end, at any node that takes them.
+func (f *fleet) calls(from, to int) {
+	f.t.Helper()
+	for i := from; i < to; i++ {
+		f.nodes[i%len(f.nodes)].send(fmt.Sprintf("c%d: dial 101", i), fmt.Sprintf("c%d: hangup", i))
+	}
+}
+
+func TestKilledNodesCallsAreSavedByTheNext(t *testing.T) {
+	for _, how := range []manner{fine, loses, isSlowDone, isSlow} {
+		t.Run("it "+string(how), func(t *testing.T) {
+			inJournalFleet(t, 4, 2, func(t *testing.T, f *fleet, crm *memCRM, _ *memQueue) {
+				crm.slow(200 * time.Millisecond)
+				crm.set(func(DueCall) manner { return how })
+				owner, other := f.owner()
+				f.calls(0, 100)
+				pass(6 * time.Second) // it is at it
+				owner.kill()
+				crm.set(nil)
+				f.calls(100, 120)
+				pass(5 * time.Minute)
+				if crm.len() != 120 {
+					t.Errorf("%d calls are saved", crm.len())
+				}
+				if all, err := other.Journal(t.Context(), ""); err != nil || len(all) != 0 {
+					t.Errorf("%+v, %v", all, err)
+				}
+			})
+		})
+	}
+}
+
+func TestNodesThatComeAndGoSaveEachCallOnce(t *testing.T) {
+	inJournalFleet(t, 4, 1, func(t *testing.T, f *fleet, crm *memCRM, _ *memQueue) {
+		crm.slow(100 * time.Millisecond)
+		n := 0
+		for round := range 4 {
+			f.calls(n, n+30)
+			n += 30
+			pass(time.Duration(3+round) * time.Second)
+			f.start()
+			f.calls(n, n+30)
+			n += 30
+			pass(7 * time.Second)
+			f.nodes[0].stop()
+		}
+		pass(5 * time.Minute)
+		if crm.len() != n {
+			t.Errorf("%d of %d calls are saved", crm.len(), n)
+		}
+		if n := crm.tried(); n != 8*30 {
+			t.Errorf("%d tries: who leaves in good order finishes what is under way", n)
+		}
+	})
+}
+
+func TestParkedCallIsReleasedOnAnyNode(t *testing.T) {
+	inJournalFleet(t, 4, 2, func(t *testing.T, f *fleet, crm *memCRM, _ *memQueue) {
+		crm.set(func(DueCall) manner { return cannot })
+		f.calls(0, 1)
+		pass(15 * time.Second)
+		crm.set(nil)
+		_, other := f.owner()
+		parked, err := other.Parked(t.Context(), "")
+		if err != nil || len(parked) != 1 {
+			t.Fatalf("%+v, %v", parked, err)
+		}
+		if err := other.ReleaseParked(t.Context(), parked[0].ID); err != nil {
+			t.Fatal(err)
+		}
+		pass(15 * time.Second)
+		if crm.len() != 1 {
+			t.Error("it is not saved")
+		}
+	})
+}
