@@ -80,9 +80,9 @@ func (r *report) crms(ctx context.Context, cfg *Config, all map[string]crmAccess
 
 // crm checks one account's. The first thing that is wrong makes the rest of no interest.
 func (r *report) crm(ctx context.Context, cfg *Config, name string, in amocrm.Integration, access crmAccess, states map[string]crmState) {
-	r.say(name+": its pages may connect", checkOrigin(cfg, access.BaseURL))
+	r.say(name+": its pages in origins", checkOrigin(cfg, access.BaseURL))
 	site := checkSite(ctx, access.BaseURL)
-	r.say(name+": answers, with a certificate and a clock to rely on", site)
+	r.say(name+": address, certificate and clock", site)
 	if site != nil {
 		return
 	}

@@ -16,6 +16,7 @@ import (
 	"ringcast/gateway/sandbox"
 	"ringcast/static"
 	"ringcast/widget"
+	"ringcast/widget/widgettest"
 )
 
 const (
@@ -297,7 +298,7 @@ func TestAmoHooksOfTheSettingsWindow(t *testing.T) {
 	t.Parallel()
 	srv, got := hooks(t)
 	cfg := amoConfig()
-	cfg.WidgetZip = packed(t, widget.Config{URL: "https://gw.example.com", ClientJS: static.ClientJS})
+	cfg.WidgetZip = widgettest.Pack(t, widget.Config{URL: "https://gw.example.com", ClientJS: static.ClientJS})
 	cfg.Domain, cfg.RedirectURI, cfg.UninstallURI, cfg.Hooks, cfg.NotInstalled = "acme.amocrm.ru", srv.URL+"/oauth", srv.URL+"/gone", true, true
 	amo := newCRM(t, cfg)
 	for _, c := range []struct{ status, path string }{{"installed", "/oauth"}, {"installed", ""}, {"install", "/gone"}, {"install", ""}} {

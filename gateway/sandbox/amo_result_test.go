@@ -334,6 +334,11 @@ func testResultUnknown(t *testing.T, s *resultStage) {
 	if s.posts("/api/v4/contacts") != 0 || s.posts("/api/v4/leads/complex") != 1 {
 		t.Error("contact and deal are made by one request")
 	}
+	s.until(t, "the gateway to be told the result", func() bool { return len(s.gateway.asked("result")) == 1 })
+	told := s.gateway.asked("result")[0]
+	if entity, _ := told["entity"].(map[string]any); told["call"] != "office:1" || told["text"] != "Saw us at the fair." || entity["type"] != "lead" || entity["id"] != fmt.Sprint(lead.ID) {
+		t.Errorf("the gateway was told %+v", told)
+	}
 }
 
 func testResultNewDeal(t *testing.T, s *resultStage) {

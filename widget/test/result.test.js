@@ -203,6 +203,18 @@ test('whom a result made is a match at once, for all who have the number', async
   assert.equal(his.save.made(his.draft), null);
 });
 
+test('the gateway is told the note, and of whom it is', async () => {
+  const made = make(unknown, { contact: 'Olga', deal: 'Roof', note: '  wants a roof ' });
+  await made.run();
+  assert.deepEqual(made.save.told(made.draft), { text: 'wants a roof', entity: { type: 'lead', id: '101' } });
+  const there = make(known, { link: 'contact:1', note: '\u{1F600}'.repeat(2001) });
+  await there.run();
+  const { text, entity } = there.save.told(there.draft);
+  assert.deepEqual([[...text].length, entity], [2000, { type: 'contact', id: '1' }]);
+  const nobody = make(unknown, { link: '' });
+  assert.deepEqual(nobody.save.told(nobody.draft), { text: '' });
+});
+
 test('a new deal of a company', async () => {
   const acme = match({ type: 'company', id: '9', name: 'Acme' });
   const { crm, run } = make({ ...known, name: 'Acme', chosen: acme, entity: acme, matches: [acme] }, { link: links.dealOf(acme) });

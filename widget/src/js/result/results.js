@@ -272,6 +272,7 @@ define([
       try {
         await this.save.run(draft, () => this.drafts.keep(draft));
         there.closing = true;
+        this.client.command('result', { call: draft.call.id, ...this.save.told(draft) }).catch(() => {}); /* the CRM has it */
       } catch (failure) {
         form.busy(false);
         form.refresh(draft);

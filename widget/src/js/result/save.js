@@ -7,6 +7,8 @@ define([
 
   const indexing = 5000; /* ms that the CRM's search may take to find what was just made */
 
+  const longest = 2000; /* characters that the gateway takes */
+
   const typed = (value) => String(value || '').trim();
 
   /* Of these nobody knows whether the CRM has done what it was asked: the answer was lost. */
@@ -42,6 +44,12 @@ define([
 
     due({ due: choice, at, now }) {
       return due.moment(choice, at, now || this.clock.now(), this.zone);
+    }
+
+    /* What the gateway is told, who writes the call itself into the CRM: the note, and of whom it is. */
+    told({ form, who, done }) {
+      const entity = done.entity || links.entity(who, form.link);
+      return { text: [...typed(form.note)].slice(0, longest).join(''), ...(entity && { entity: { type: entity.type, id: String(entity.id) } }) };
     }
 
     /* The new contact with what was made for him, as a match (see crm.js); null when there is none. */
