@@ -43,11 +43,15 @@ func newCallers(g *Gateway) *callers {
 	return &callers{gateway: g, calls: map[callKey]*calling{}, busy: map[string]int{}}
 }
 
-// run lets questions be asked until ctx ends, and waits for those under way.
-func (c *callers) run(ctx context.Context) {
+// open lets questions be asked, until run ends.
+func (c *callers) open(ctx context.Context) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.ctx = ctx
-	c.mu.Unlock()
+}
+
+// run waits until ctx ends, and then for the questions under way.
+func (c *callers) run(ctx context.Context) {
 	<-ctx.Done()
 	c.mu.Lock()
 	c.ctx = nil

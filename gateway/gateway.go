@@ -205,6 +205,7 @@ func (g *Gateway) serve(ctx context.Context) error {
 		g.leaves.Store(true)
 	})
 	defer stop()
+	g.callers.open(ctx)
 	var seats, links sync.WaitGroup
 	defer seats.Wait()
 	if g.cluster != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -153,23 +154,29 @@ func TestRoutedOnTheWire(t *testing.T) {
 	}
 }
 
-// TestRouteFromMemoryIsQuick is about milliseconds of the machine, so its bound is a loose one.
-func TestRouteFromMemoryIsQuick(t *testing.T) {
-	t.Parallel()
+// BenchmarkRouteFromMemory reports how long the slowest of a hundred waits (issue: 5 ms), with four at a time.
+func BenchmarkRouteFromMemory(b *testing.B) {
 	crm := &fakeCRM{found: Found{Contact: ivan, Responsible: "u2"}}
-	b := beginConfig(t, Config{Log: newMemLog(), Store: &memStore{}, Directory: directory(), Finders: func(string) Finder { return crm }}, func(*Gateway) {})
-	defer b.stop()
+	g := New(Config{Log: newMemLog(), Store: &memStore{}, Directory: directory(), Finders: func(string) Finder { return crm }})
 	rules := []RouteRule{{Lines: []string{routedLine}, Try: []RouteStep{RouteOwner}, Offline: true}}
+	var mu sync.Mutex
 	var took []time.Duration
-	for range 200 {
-		began := time.Now()
-		if _, err := b.Route(t.Context(), "acme", rules, "89991112233", routedLine); err != nil {
-			t.Fatal(err)
+	b.SetParallelism(4)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			began := time.Now()
+			if r, err := g.Route(b.Context(), "acme", rules, "89991112233", routedLine); err != nil || r.By != RouteOwner {
+				b.Errorf("%+v, %v", r, err)
+			}
+			mu.Lock()
+			took = append(took, time.Since(began))
+			mu.Unlock()
 		}
-		took = append(took, time.Since(began))
-	}
+	})
 	slices.Sort(took)
-	if p99 := took[len(took)*99/100]; p99 > 5*time.Millisecond {
-		t.Errorf("p99 is %v, at most 5 ms are allowed", p99)
+	p99 := took[len(took)*99/100]
+	b.ReportMetric(float64(p99.Microseconds()), "p99-µs")
+	if limit := 5 * time.Millisecond; len(took) > 1000 && p99 > limit {
+		b.Errorf("p99 is %v, at most %v are allowed", p99, limit)
 	}
 }

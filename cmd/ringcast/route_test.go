@@ -101,7 +101,7 @@ func TestRoute(t *testing.T) {
 }
 
 func basic(user, password string) string {
-	r, _ := http.NewRequest(http.MethodGet, "/", nil) //nolint:noctx // it is not sent
+	r, _ := http.NewRequest(http.MethodGet, "/", nil)
 	r.SetBasicAuth(user, password)
 	return strings.TrimPrefix(r.Header.Get("Authorization"), "Basic ")
 }
@@ -121,7 +121,7 @@ func TestRouteAnswersInTimeThoughTheCRMHangs(t *testing.T) {
 // agi asks as Asterisk does, and returns the variables that are set.
 func (p *program) agi(account, key, phone, line string) map[string]string {
 	p.t.Helper()
-	conn, err := net.Dial("tcp", p.node.routing.listener.Addr().String()) //nolint:noctx // a test's
+	conn, err := net.Dial("tcp", p.node.routing.listener.Addr().String())
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -148,7 +148,7 @@ func TestManyCallsThroughABadHour(t *testing.T) {
 		for _, node := range nodes {
 			wg.Go(func() {
 				for c := range waiting {
-					time.Sleep(rand.N(time.Second))
+					pass(rand.N(time.Second))
 					o.save(node, gateway.DueCall{Call: c})
 				}
 			})
@@ -192,7 +192,7 @@ func TestABacklogKeepsWithinTheLimits(t *testing.T) {
 				}
 			})
 		}
-		time.Sleep(4500 * time.Millisecond)
+		pass(4500 * time.Millisecond)
 		asked := time.Now()
 		err := o.log.cfg.API.Do(o.t.Context(), "acme", Request{
 			Method: "POST", Path: "/api/v2/events", Urgent: true, Body: map[string]any{"add": []map[string]any{{"type": "phone_call", "phone_number": ivan, "users": []int{anna}}}},

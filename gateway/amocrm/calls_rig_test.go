@@ -203,3 +203,6 @@ func missed(id, number string) gateway.Call  { return aCall(id, gateway.Inbound,
 func outbound(id, number string) gateway.Call {
 	return aCall(id, gateway.Outbound, number, true)
 }
+
+// pass lets a bubble's time go by.
+func pass(d time.Duration) { time.Sleep(d) }

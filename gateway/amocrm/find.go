@@ -63,7 +63,7 @@ func (f *Finder) Find(ctx context.Context, phone gateway.Number) (gateway.Found,
 	if key == "" {
 		return gateway.Found{}, nil
 	}
-	a, err := f.memory.get(key, func(a *answer) { f.ask(phone, a) })
+	a, err := f.memory.get(key, func(a *answer) { f.ask(phone, a) }) //nolint:contextcheck // it outlives who asked first
 	if err != nil {
 		return gateway.Found{}, err
 	}

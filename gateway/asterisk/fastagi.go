@@ -240,7 +240,7 @@ func readAGIResult(in *bufio.Reader) error {
 		case strings.HasPrefix(line, "200 "):
 			return nil
 		default:
-			return fmt.Errorf("Asterisk answers %.64q", line)
+			return fmt.Errorf("the answer is %.64q", line)
 		}
 	}
 	return errors.New("no result")

@@ -152,7 +152,7 @@ func TestAGIEndsWithAPeerThatSaysNothing(t *testing.T) {
 
 func TestAGIThatClosesEndsItsConnections(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test's
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestAGIThatClosesEndsItsConnections(t *testing.T) {
 	}})
 	served := make(chan error, 1)
 	go func() { served <- a.Serve(l) }()
-	conn, err := net.Dial("tcp", l.Addr().String()) //nolint:noctx // a test's
+	conn, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}

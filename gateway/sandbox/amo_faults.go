@@ -100,12 +100,7 @@ func (a *Amo) failed(w http.ResponseWriter, r *http.Request) bool {
 	}
 	switch f.Failure {
 	case AmoHang:
-		select {
-		case <-f.free:
-			return false
-		case <-r.Context().Done():
-			return true
-		}
+		return f.hang(r)
 	case AmoLose:
 		a.mux.ServeHTTP(&amoNowhere{}, r)
 		panic(http.ErrAbortHandler)
@@ -121,6 +116,19 @@ func (a *Amo) failed(w http.ResponseWriter, r *http.Request) bool {
 		f.refuse(w, http.StatusInternalServerError)
 	}
 	return true
+}
+
+// hang reports whether the client has gone meanwhile. While there is something to be read of a request, its server does
+// not notice that.
+func (f *amoFault) hang(r *http.Request) (gone bool) {
+	if body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20)); err == nil {
+		r.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	select {
+	case <-f.free:
+	case <-r.Context().Done():
+	}
+	return r.Context().Err() != nil
 }
 
 func (f *amoFault) refuse(w http.ResponseWriter, usual int) {

@@ -108,6 +108,31 @@ func TestAmoHangsUntilItIsReleased(t *testing.T) {
 	release()
 }
 
+// TestAmoReadsWhatItLetsHang: a server does not see its client go while there is something to be read, and what hung
+// would be carried out at its release, long after somebody else has looked whether it was.
+func TestAmoReadsWhatItLetsHang(t *testing.T) {
+	t.Parallel()
+	amo := newCRM(t, crmConfig())
+	token := tokens(t, amo).Access
+	release := amo.Hang("POST /api/v4/calls")
+	defer release()
+	ctx, leave := context.WithCancel(t.Context())
+	r := httptest.NewRequestWithContext(ctx, "POST", "/api/v4/calls", io.MultiReader(strings.NewReader(aCall("+79005550111", "")), leaver(leave)))
+	r.Header.Set("Authorization", "Bearer "+token)
+	amo.ServeHTTP(httptest.NewRecorder(), r)
+	if n := len(amo.Calls()); n != 0 {
+		t.Errorf("%d calls of who did not wait", n)
+	}
+}
+
+// leaver is the end of what a client sends, after which it leaves.
+type leaver func()
+
+func (leave leaver) Read([]byte) (int, error) {
+	leave()
+	return 0, io.EOF
+}
+
 func TestAmoFailsTheNextFew(t *testing.T) {
 	t.Parallel()
 	c := newRemote(t, crmConfig())

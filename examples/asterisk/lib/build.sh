@@ -47,7 +47,7 @@ skip+='|libical|libgmime|libneon|libspandsp|libtiff|libjbig|libjpeg|libwebp|libd
 skip+='|libradcli|libgpgme|libassuan|libksba|libnpth|libdb5|libgdbm|libsamplerate|libvorbis|libcodec2|libglib2|libopencore'
 skip+='|libvo-amr|libopus|liblua|libltdl'
 # (Older releases need these for more.)
-[ "$ASTERISK_LAB_SUITE" = sid ] && skip+='|libicu|libgnutls|libnettle|libhogweed|libldap|libnss3|libnspr|libgcrypt'
+[ "$ASTERISK_LAB_SUITE" = sid ] && skip+='|libicu|libnss3|libnspr|libgcrypt'
 skip+=')'
 apt-get install -s -y asterisk 2>>"$log" | awk '/^Inst/{print $2}' | grep -Ev "$skip" >"$apt/want" || true
 [ -s "$apt/want" ] || give_up "$ASTERISK_LAB_SUITE of $mirror has no asterisk."
@@ -64,3 +64,4 @@ ln -sfn en_US_f_Allison "$LAB_ROOT/usr/share/asterisk/sounds/en"   # Debian does
 rm -rf "$debs" "$apt"
 ( in_root /usr/sbin/asterisk -V ) >"$LAB_VERSION.new" 2>>"$log" || give_up "what was unpacked does not start."
 mv "$LAB_VERSION.new" "$LAB_VERSION"
+touch "$LAB_BUILT"

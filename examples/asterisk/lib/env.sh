@@ -15,6 +15,7 @@ export ASTERISK_LAB_DIR ASTERISK_LAB_RUN ASTERISK_LAB_AMI_PORT ASTERISK_LAB_SIP_
 LAB_HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 LAB_ROOT=$ASTERISK_LAB_DIR/root
 LAB_VERSION=$ASTERISK_LAB_DIR/version    # written when the tree is complete
+LAB_BUILT=$ASTERISK_LAB_DIR/built-2      # and this: another number when the lab needs more of it than it did (2: curl)
 LAB_PID=$ASTERISK_LAB_RUN/asterisk.pid
 
 # in_root PROGRAM ARGS...: becomes a program of the unpacked tree, with the tree's own loader and

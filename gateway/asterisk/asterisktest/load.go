@@ -79,10 +79,13 @@ const (
 	cdrUniqueid    = 16
 )
 
+// CDRFile is where Asterisk writes its call detail records (cdr_csv). It makes the file with the first of them.
+func (l *Lab) CDRFile() string { return filepath.Join(l.run, "log", "cdr-csv", "Master.csv") }
+
 // CDRs returns the call detail records so far.
 func (l *Lab) CDRs(t T) []CDR {
 	t.Helper()
-	f, err := os.Open(filepath.Join(l.run, "log", "cdr-csv", "Master.csv"))
+	f, err := os.Open(l.CDRFile())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
