@@ -47,7 +47,7 @@ func newCRMOutage(ctx context.Context, t *testing.T, nats string, gateways int) 
 	}
 	t.Logf("-seed %d", seed)
 	o := &crmOutage{
-		t: t, ctx: ctx, random: rand.New(rand.NewPCG(seed, 0)), since: time.Now().Add(-time.Hour).Truncate(time.Second),
+		t: t, ctx: ctx, random: rand.New(rand.NewPCG(seed, 0)), since: time.Now().Add(-time.Hour - time.Duration(*crmCalls)*time.Second).Truncate(time.Second),
 		client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{}},
 	}
 	t.Cleanup(o.client.CloseIdleConnections)
@@ -83,7 +83,7 @@ func (o *crmOutage) call(account int) []string {
 	o.number++
 	id := fmt.Sprint("c", n)
 	known, unknown := knownPhone(o.random.IntN(outageContacts)), fmt.Sprint("+7901", 1000000+n)
-	at := o.since.Add(time.Duration(n) * time.Second / 10)
+	at := o.since.Add(time.Duration(n) * time.Second) // so that no two tasks are alike
 	via, phone, task := sandbox.AmoViaCalls, known, false
 	var events []string
 	switch o.random.IntN(10) {

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestRouteTimes asks where calls go while the CRM hangs. How long that may take is measured beside questions on a line
+// that is off, which cost a request and nothing else.
+func TestRouteTimes(t *testing.T) {
+	t.Parallel()
+	p, box := routedBox(t)
+	timed := func(query, want string) time.Duration {
+		began := time.Now()
+		got, err := p.try(http.MethodGet, p.web+"/v1/accounts/office/route?format=text&"+query, strings.NewReader(""), "Authorization", "Bearer "+acmePBXKey)
+		took := time.Since(began)
+		if err != nil || got.status != http.StatusOK || got.body != want {
+			t.Errorf("%s: %d %q, %v, want %q", query, got.status, got.body, err, want)
+		}
+		return took
+	}
+	const off, known = "phone=79005550111&line=%2B74957654321", "phone=79005550111"
+	timed(known, "102")
+	defer box.Hang("/api/")()
+
+	var bare, cached []time.Duration
+	for range 200 {
+		bare, cached = append(bare, timed(off, "")), append(cached, timed(known, "102"))
+	}
+	p99 := func(all []time.Duration) time.Duration {
+		slices.Sort(all)
+		return all[len(all)*99/100]
+	}
+	if is, most := p99(cached), max(5*time.Millisecond, 4*p99(bare)); is > most {
+		t.Errorf("from memory an answer takes %v, want at most %v", is, most)
+	}
+
+	took := make([]time.Duration, 30)
+	var asking sync.WaitGroup
+	for i := range took {
+		asking.Go(func() { took[i] = timed(fmt.Sprint("phone=790055560", 10+i), "600") })
+	}
+	asking.Wait()
+	if is, most := slices.Max(took), 500*time.Millisecond+4*p99(bare); is > most {
+		t.Errorf("while the CRM hangs an answer takes %v, want at most %v", is, most)
+	}
+	t.Logf("p99: %v bare, %v from memory; %v at most while the CRM hangs", p99(bare), p99(cached), slices.Max(took))
+}
