@@ -169,7 +169,8 @@ func checkLog(ctx context.Context, cfg *Config) (gateway.Directory, map[string]c
 	if cfg.NATS == nil {
 		made, err := trialDir(log.Dir)
 		if err != nil {
-			return configured, err
+			access, accessErr := checkAccess(crms, cfg, nil)
+			return configured, access, errors.Join(err, accessErr)
 		}
 		if made != "" {
 			defer func() { _ = os.RemoveAll(made) }()

@@ -2,11 +2,16 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"time"
 
 	"ringcast/gateway"
@@ -23,6 +28,11 @@ type crmAccess struct {
 
 // checkAccess finds out which CRMs the config, and what a store holds, have access to. A nil store: what the config has.
 func checkAccess(ctx context.Context, cfg *Config, store gateway.Store) (map[string]crmAccess, error) {
+	if _, err := os.Stat(filepath.Join(cfg.DataDir, sessionKeyFile)); cfg.SessionKey == "" && errors.Is(err, fs.ErrNotExist) {
+		trial := *cfg // a key that this made, perhaps as root, the service's user could not read
+		trial.SessionKey = Secret(rand.Text() + rand.Text())
+		cfg = &trial
+	}
 	installs, err := newInstalls(cfg, store, func() {}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err

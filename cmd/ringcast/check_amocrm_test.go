@@ -32,7 +32,7 @@ func TestCheckOfAmoCRMNamesWhatIsWrong(t *testing.T) {
 		"another client":  {config: []string{"client_id: " + boxClient, "client_id: nobody"}, says: "does not know client_id with this client_secret"},
 		"a new secret":    {then: func(b *crmBox) { b.NewSecret(boxClient, "new") }, says: "does not know client_id with this client_secret"},
 		"redirect_uri":    {config: []string{"/oauth/amocrm", "/oauth/other"}, says: "has another redirect_uri for the integration"},
-		"origin":          {config: []string{`origins: ["http`, `origins: ["https`}, says: `its pages may connect: .* add "http://.*" to origins`},
+		"origin":          {config: []string{`origins: ["http`, `origins: ["https`}, says: `its pages in origins: .* add "http://.*" to origins`},
 		"scope crm":       {box: func(cfg *sandbox.AmoConfig) { cfg.Scopes = []string{"notifications"} }, says: "give it the scope crm"},
 		"scope of events": {box: func(cfg *sandbox.AmoConfig) { cfg.Scopes = []string{"crm"} }, says: "has not got the scope notifications"},
 		"revoked":         {then: func(b *crmBox) { b.Revoke(boxClient) }, says: "lets Ringcast in.*401"},

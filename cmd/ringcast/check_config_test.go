@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"io/fs"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -14,7 +13,7 @@ import (
 // TestCheckNotesWhatIsDoubtful in a config that works, on one machine.
 func TestCheckNotesWhatIsDoubtful(t *testing.T) {
 	t.Parallel()
-	crm := httptest.NewServer(http.NotFoundHandler())
+	crm := httptest.NewServer(anyCRM())
 	t.Cleanup(crm.Close)
 	good := strings.Replace(withCRM(crm.URL, crm.URL, ""), "client_secret: s,", "client_secret: a-secret-of-the-integration,", 1)
 	const redirect = "https://calls.example.com/oauth"

@@ -231,19 +231,3 @@ func parseRedirect(text string) (string, error) {
 	}
 	return text, err
 }
-
-// parseAmoUser takes a user's id in amoCRM or Kommo.
-func parseAmoUser(text string) (string, error) {
-	if !amoUserForm.MatchString(text) {
-		return "", fmt.Errorf("%q: wants a user's id in the CRM, a number such as \"88888\"", text)
-	}
-	return text, nil
-}
-
-// parseSupportPhone takes a number as people write it.
-func parseSupportPhone(text string) (string, error) {
-	if !phoneForm.MatchString(text) {
-		return "", fmt.Errorf("%q: wants a telephone number, such as \"+7 495 123-45-67\"", text)
-	}
-	return text, nil
-}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
@@ -156,7 +157,12 @@ func TestAccountAppearsByInstalling(t *testing.T) {
 	}
 	p.wantUsers("acme", "88888:Anna:101 99999:99999:102")
 	out := filepath.Join(t.TempDir(), "widget.zip")
-	if code, stdout, stderr := ringcast(t, "widget", "-config", file, "-account", "ours", "-out", out); code != 0 || !strings.Contains(stdout, "for amocrm") {
+	config, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := configFile(t, "public_url: https://calls.example.com\n"+string(config))
+	if code, stdout, stderr := ringcast(t, "widget", "-config", public, "-account", "ours", "-out", out); code != 0 || !strings.Contains(stdout, "for amocrm") {
 		t.Errorf("the integration's widget: exit code %d, %q, %q", code, stdout, stderr)
 	}
 
