@@ -94,7 +94,7 @@ func (a *app) playDemo(ctx context.Context, addr, crmAddr, dir string, logger *s
 		return errors.Join(err, n.abandon())
 	}
 	n.gateway.Attach(demoAccount, "desk", pbx)
-	if crm.Handler, err = demoCRM(cfg, logger); err != nil {
+	if crm.Handler, err = demoCRM(cfg, logger); err != nil { //nolint:contextcheck // its requests have contexts of their own
 		return errors.Join(err, n.abandon())
 	}
 	n.demoRoutes(pbx, crmServer.addr())

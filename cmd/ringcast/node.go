@@ -142,7 +142,7 @@ func (n *node) openEngine(ctx context.Context) error {
 	if engine.Journal, err = n.openJournal(ctx); err != nil {
 		return err
 	}
-	n.gateway = gateway.New(engine)
+	n.gateway = gateway.New(engine) //nolint:contextcheck // a caller is looked up after the request is over
 	return nil
 }
 
@@ -235,7 +235,7 @@ func (n *node) run(ctx context.Context, ready func()) error {
 	select {
 	case <-n.gateway.Ready():
 		n.web.serve(failed)
-		n.serveAGI(failed)
+		n.serveAGI(failed) //nolint:contextcheck // a connection lives as long as the server
 		ready()
 		select {
 		case err = <-failed:

@@ -227,7 +227,7 @@ func (s *stage) play(ctx context.Context, player gateway.PBX) (seen *audience, e
 	defer func() { err = errors.Join(err, db.Close()) }()
 	account := s.account
 	account.Users = append(slices.Clone(account.Users), gateway.User{ID: lastInTheRow, Extensions: []string{lastInTheRow}})
-	g := gateway.New(gateway.Config{Log: db.Log(), Store: db.Store(), Directory: gateway.NewAccounts(account), Logger: s.logger})
+	g := gateway.New(gateway.Config{Log: db.Log(), Store: db.Store(), Directory: gateway.NewAccounts(account), Logger: s.logger}) //nolint:contextcheck // a caller is looked up after the request is over
 	seen = newAudience(s.out)
 	stageDoor := &performance{player: player, seats: seen, began: make(chan struct{}), over: make(chan error, 1)}
 	g.Attach(account.ID, s.pbx, stageDoor)
