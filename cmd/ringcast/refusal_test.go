@@ -312,7 +312,7 @@ func (p *program) refusesFrames(token, others string) {
 		"no JSON":                 {"hello?"},
 		"a command before hello":  {`{"id":"1","action":"call","to":"1"}`},
 		"an unknown type":         {hello(token), `{"type":"nonsense"}`},
-		"a frame over the limit":  {hello(token), `{"id":"` + strings.Repeat("x", 5<<10) + `"}`},
+		"a frame over the limit":  {hello(token), `{"id":"` + strings.Repeat("x", 12<<10) + `"}`},
 		"a flood":                 {hello(token), strings.Repeat("{\"type\":\"hello\",\"token\":\""+token+"\"}\n", 110)},
 		"a hello over the limit":  {hello(strings.Repeat("x", 9<<10))},
 		"another user's renewal":  {hello(token), hello(others)},
