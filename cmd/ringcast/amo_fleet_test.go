@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 
 	nats "github.com/nats-io/nats-server/v2/server"
 )
@@ -34,7 +33,7 @@ func natsServer(t *testing.T) (url string) {
 // TestCRMOutageOfAFleet kills one of two gateways, and then the other, in the midst of what waits for the CRMs.
 func TestCRMOutageOfAFleet(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), outageTime())
 	defer cancel()
 	o := newCRMOutage(ctx, t, fmt.Sprintf("nats: {url: %q}\n", natsServer(t)), 2)
 	n := *crmCalls / 2

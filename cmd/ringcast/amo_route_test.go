@@ -40,13 +40,14 @@ func TestRouteTimes(t *testing.T) {
 		t.Errorf("from memory an answer takes %v, want at most %v", is, most)
 	}
 
-	took := make([]time.Duration, 30)
+	took, beside := make([]time.Duration, 30), make([]time.Duration, 30)
 	var asking sync.WaitGroup
 	for i := range took {
 		asking.Go(func() { took[i] = timed(fmt.Sprint("phone=790055560", 10+i), "600") })
+		asking.Go(func() { beside[i] = timed(off, "") })
 	}
 	asking.Wait()
-	if is, most := slices.Max(took), 500*time.Millisecond+4*p99(bare); is > most {
+	if is, most := slices.Max(took), 500*time.Millisecond+4*max(p99(bare), slices.Max(beside)); is > most {
 		t.Errorf("while the CRM hangs an answer takes %v, want at most %v", is, most)
 	}
 	t.Logf("p99: %v bare, %v from memory; %v at most while the CRM hangs", p99(bare), p99(cached), slices.Max(took))

@@ -18,7 +18,7 @@ func TestCallsMadeWhileRingcastIsDown(t *testing.T) {
 	t.Parallel()
 	lab := asterisktest.Start(t)
 	phones := lab.Phones(t)
-	box := newCRMBox(t, func(cfg *sandbox.AmoConfig) { cfg.Private = true })
+	box := newCRMBox(t, func(cfg *sandbox.AmoConfig) { cfg.Private, cfg.Second = true, 50*time.Millisecond })
 	account := box.privateInTheBox("acme", "")
 	pbx := fmt.Sprintf("    pbx: [{id: office, kind: asterisk, address: %q, username: %s, secret: %s, cdr: {csv: %q}}]\n",
 		lab.AMI, asterisktest.User, asterisktest.Secret(asterisktest.User), lab.CDRFile())
@@ -40,11 +40,12 @@ func TestCallsMadeWhileRingcastIsDown(t *testing.T) {
 	}
 
 	p := run()
+	w := openTab(p)
 	phones.Do(t, "trunk", "dial", "5550101", ivan)
 	phones.Wait(t, "101", "ringing")
 	phones.Do(t, "101", "answer")
 	phones.Wait(t, "trunk", "up")
-	_, half := openTab(p).until(gateway.Talking)
+	_, half := w.until(gateway.Talking)
 	p.stop()
 
 	phones.Do(t, "101", "hangup")

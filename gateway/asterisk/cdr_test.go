@@ -139,7 +139,7 @@ func (u *unheard) fetching(t *testing.T) {
 
 func TestCallsOfAnOutageAreFetchedAlsoThoseThatComeLate(t *testing.T) {
 	inOutage(t, func(t *testing.T, u *unheard, sink *pastRecorder, list *memRecords, since time.Time) {
-		at := func(d time.Duration) time.Time { return since.Add(d) }
+		at := since.Add
 		list.add(at(-time.Hour), at(-30*time.Second), at(10*time.Minute), at(58*time.Minute), at(time.Hour+time.Second))
 		u.fetching(t)
 		if got := sink.list(since); got != "-30s 10m0s 58m0s" {

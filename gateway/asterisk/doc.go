@@ -40,6 +40,13 @@
 // later releases: up to AMI 5 the link asks for the class dialplan as well, where the variable is told when the user
 // may read it. Config.Recordings makes a URL of the path.
 //
+// # Calls that nobody heard
+//
+// With Config.CDR the link reads Asterisk's call detail records after it has come up (cdr.go), and hands the sink the calls
+// that were made since it listened last (gateway.PastSink). Records with one Linkedid, or with a channel in common, are
+// one call. They know less than events do: not the number that was dialled if the dial plan has gone on since, nor when
+// a queue or a menu that had answered was left for a person, unless others rang beside him.
+//
 // # Versions
 //
 // Tried with Asterisk 16 (AMI 5) and 22 (AMI 11). What the link reads is the same in all between; fields that only
