@@ -24,7 +24,7 @@ import (
 )
 
 var (
-	journalCalls = flag.Int("journal-calls", 2000, "calls that end in the outage of the journal's test; its load form: 10000")
+	journalCalls = flag.Int("journal-calls", 400, "calls that end in the outage of the journal's test; its load form: 10000")
 	journalSeed  = flag.Uint64("journal-seed", 0, "of the kills; 0: another one each time")
 )
 
