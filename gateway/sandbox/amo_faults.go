@@ -21,6 +21,8 @@ const (
 	AmoHang
 	// AmoLose carries the request out and cuts the connection instead of answering.
 	AmoLose
+	// AmoMute carries the request out, and cuts the connection when the fault is lifted.
+	AmoMute
 	// AmoCut cuts the connection and does nothing.
 	AmoCut
 	// AmoHalf carries out the first half of the items of a batch, none of one, and answers with Status, by default 504.
@@ -103,6 +105,10 @@ func (a *Amo) failed(w http.ResponseWriter, r *http.Request) bool {
 		return f.hang(r)
 	case AmoLose:
 		a.mux.ServeHTTP(&amoNowhere{}, r)
+		panic(http.ErrAbortHandler)
+	case AmoMute:
+		a.mux.ServeHTTP(&amoNowhere{}, r)
+		f.hang(r)
 		panic(http.ErrAbortHandler)
 	case AmoCut:
 		panic(http.ErrAbortHandler)
