@@ -136,7 +136,7 @@ func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(15 * time.Second); !done(); {
+	for deadline := time.After(patience); !done(); {
 		select {
 		case <-deadline:
 			t.Fatalf("waited in vain for %s", what)

@@ -16,6 +16,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
+// patience is how long a test waits for what must happen; only a failing one waits so long.
+const patience = 30 * time.Second
+
 // tab is an open page of a user.
 type tab struct {
 	t      *testing.T
@@ -38,7 +41,7 @@ func (b *tab) wait(condition string) {
 	tick := time.NewTicker(30 * time.Millisecond)
 	defer tick.Stop()
 	var failure error
-	for deadline := time.After(15 * time.Second); ; {
+	for deadline := time.After(patience); ; {
 		var done bool
 		done, failure = chromedp.Run(b.ctx, chromedp.Evaluate[bool]("Boolean("+condition+")"))
 		if failure == nil && done {

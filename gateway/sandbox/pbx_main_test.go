@@ -10,7 +10,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if err := flag.Set("test.parallel", "4"); err != nil { // most of these tests wait, for what stays on a page for seconds
+	if err := flag.Set("test.parallel", "3"); err != nil { // most of these tests wait, for what stays on a page for seconds
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -19,14 +19,14 @@ var idle = []string{
 }
 
 // New starts a headless Chromium with a profile of its own and returns its first tab. It ends with the test, and after
-// five minutes at the latest.
+// eight minutes at the latest.
 func New(t *testing.T, more ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	opts := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(path(t)), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("force-prefers-reduced-motion", true),
 		chromedp.Flag("disable-features", strings.Join(idle, ",")))
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, append(opts, more...)...)
 	t.Cleanup(cancel)
