@@ -269,7 +269,6 @@ type childLog struct {
 func (l *childLog) read(lines *bufio.Scanner, serving chan struct{}) {
 	bad := regexp.MustCompile(`level=(ERROR|WARN)|DATA RACE|^panic:|^fatal error:`)
 	afterAKill := regexp.MustCompile(`Filestore \[.*\] (Stream state outdated|Recovering stream state from index|TTL state is outdated)`)
-	nobodyInstalled := regexp.MustCompile(`msg="not connected to its CRM: .*reason="no administrator `)
 	for lines.Scan() {
 		line := lines.Text()
 		if strings.Contains(line, "msg=serving") {
@@ -279,7 +278,7 @@ func (l *childLog) read(lines *bufio.Scanner, serving chan struct{}) {
 		if l.last = append(l.last, line); len(l.last) > 60 {
 			l.last = l.last[1:]
 		}
-		if bad.MatchString(line) && !afterAKill.MatchString(line) && !nobodyInstalled.MatchString(line) {
+		if bad.MatchString(line) && !afterAKill.MatchString(line) {
 			l.faults = append(l.faults, line)
 		}
 		l.mu.Unlock()

@@ -82,7 +82,11 @@ func (n *node) openInstalls(ctx context.Context) (err error) {
 	n.readInstalls()
 	for _, install := range n.installs.All() {
 		if install.State != amocrm.StateConnected && !install.Removed {
-			n.logger.Warn("not connected to its CRM: GET /v1/admin/installs, or ringcast connect, has the link for an administrator",
+			level := slog.LevelWarn
+			if install.State == amocrm.StateWaiting { // as every new one is
+				level = slog.LevelInfo
+			}
+			n.logger.Log(ctx, level, "not connected to its CRM: GET /v1/admin/installs, or ringcast connect, has the link for an administrator",
 				"account", install.Account, "state", install.State, "reason", install.Reason)
 		}
 	}
