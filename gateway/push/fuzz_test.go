@@ -89,19 +89,19 @@ func FuzzPoll(f *testing.F) {
 func FuzzCursorPassesUnread(f *testing.F) {
 	r := newParts(f, nil)
 	f.Cleanup(r.close)
-	for _, seed := range []string{"", "e1-0", "e1-99999999999999999999", "\"\\</script>", "\x00\u2028", "\xff"} {
+	for _, seed := range []string{strings.Repeat("\x1f", 2000), "", "e1-0", "e1-99999999999999999999", "\"\\</script>", "\x00\u2028", "\xff"} {
 		f.Add(seed)
 	}
 	token := r.token(anna)
 	f.Fuzz(func(t *testing.T, cursor string) {
-		if !utf8.ValidString(cursor) || len(cursor) > 2000 {
-			return // JSON cannot carry it, or it does not fit a frame
-		}
-		c, _ := r.stranger(t)
 		frame, err := json.Marshal(map[string]string{"type": "hello", "token": token, "cursor": cursor})
 		if err != nil {
 			t.Fatal(err)
 		}
+		if !utf8.ValidString(cursor) || len(frame) > maxHello {
+			return // JSON cannot carry it, or it does not fit a frame
+		}
+		c, _ := r.stranger(t)
 		c.handle(frame)
 		if got := r.gw.lastCursor(); got != cursor {
 			t.Errorf("the gateway saw %q, not %q", got, cursor)
