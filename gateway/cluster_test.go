@@ -124,7 +124,7 @@ func TestNodeThatCannotRenewStepsDownBeforeItIsReplaced(t *testing.T) {
 	inFleet(t, 4, 2, func(t *testing.T, f *fleet) {
 		owner, other := f.owner()
 		p := owner.partition("acme")
-		owner.shared.cut.Store(true)
+		owner.shared.sever()
 		cut := time.Now()
 		var down, up time.Duration
 		for up == 0 && time.Since(cut) < 10*time.Second {
@@ -143,7 +143,7 @@ func TestNodeThatCannotRenewStepsDownBeforeItIsReplaced(t *testing.T) {
 			t.Errorf("the other owns %d of 4", other.own())
 		}
 		other.emit("dial 101")
-		owner.shared.cut.Store(false) // it comes back and gets a share again
+		owner.shared.mend() // it comes back and gets a share again
 		time.Sleep(takeOver)
 		f.settle()
 		for i, n := range f.nodes {

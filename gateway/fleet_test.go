@@ -18,7 +18,7 @@ var errCut = errors.New("the node is cut off")
 
 // line is what a node has to the world, which a test can cut: everything fails then, or hangs.
 type line struct {
-	cut  atomic.Bool
+	cut  atomic.Pointer[chan struct{}] // closed when it is mended
 	deaf atomic.Bool                   // the log is not read
 	hang atomic.Pointer[chan struct{}] // closed when it goes on
 }
@@ -31,10 +31,37 @@ func (l *line) use(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	if l.cut.Load() {
+	if l.cut.Load() != nil {
 		return errCut
 	}
 	return nil
+}
+
+func (l *line) sever() { l.cut.CompareAndSwap(nil, new(make(chan struct{}))) }
+
+func (l *line) mend() {
+	if mended := l.cut.Swap(nil); mended != nil {
+		close(*mended)
+	}
+}
+
+// whole waits until the line can be used.
+func (l *line) whole(ctx context.Context) error {
+	for {
+		err := l.use(ctx)
+		mended := l.cut.Load()
+		if !errors.Is(err, errCut) {
+			return err
+		}
+		if mended == nil {
+			continue
+		}
+		select {
+		case <-*mended:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // lineStore is a store behind a line.
@@ -112,9 +139,12 @@ func (l lineLog) Purge(ctx context.Context, partition int, before uint64) error 
 
 func (l lineLog) Tail(ctx context.Context, after uint64, fn func(Entry) error) error {
 	return l.memLog.Tail(ctx, after, func(e Entry) error {
-		if l.line.deaf.Load() || l.line.use(ctx) != nil {
+		if l.line.deaf.Load() {
 			<-ctx.Done()
 			return ctx.Err()
+		}
+		if err := l.line.whole(ctx); err != nil { // as the contract says, it goes on where it was
+			return err
 		}
 		return fn(e)
 	})
@@ -214,7 +244,7 @@ func (f *fleet) start() *node {
 	}
 	n.kill = func() {
 		dead = true
-		n.line.cut.Store(true)
+		n.line.sever()
 		f.net.mu.Lock()
 		n.peers.answer = nil
 		delete(f.net.nodes, n.name)

@@ -81,7 +81,7 @@ func play(t *testing.T, steps []oddStep) []string {
 		case "long wait":
 			pass(time.Duration(1+s.n) * time.Minute)
 		case "stop":
-			o.line.cut.Store(false)
+			o.line.mend()
 			o.restart()
 		case "kill":
 			o.kill()
@@ -97,15 +97,17 @@ func play(t *testing.T, steps []oddStep) []string {
 			})
 		case "full", "not full":
 			o.queue.setFull(s.what == "full")
-		case "cut", "mend":
-			o.line.cut.Store(s.what == "cut")
+		case "cut":
+			o.line.sever()
+		case "mend":
+			o.line.mend()
 		case "release":
 			release()
 		}
 	}
 	o.crm.set(nil)
 	o.queue.setFull(false)
-	o.line.cut.Store(false)
+	o.line.mend()
 	pass(20 * time.Minute)
 	release()
 	pass(20 * time.Minute)

@@ -65,7 +65,7 @@ func (o *archive) start() {
 	line := o.line
 	o.kill = func() { // whatever it does from now on reaches nobody
 		killed = true
-		line.cut.Store(true)
+		line.sever()
 		o.stop()
 	}
 }
@@ -399,9 +399,9 @@ func TestStoreThatIsAwayStopsNothingForGood(t *testing.T) {
 		}
 		o.crm.slow(2 * time.Second)
 		pass(6 * time.Second)
-		o.line.cut.Store(true) // in the middle of some
+		o.line.sever() // in the middle of some
 		pass(10 * time.Minute)
-		o.line.cut.Store(false)
+		o.line.mend()
 		pass(2 * time.Minute)
 		o.want(10)
 	})
