@@ -133,7 +133,7 @@ func (l *Link) originate(ctx context.Context, c *client, call, number string, re
 		}
 	case m := <-fate:
 		if m.get("Event") != "Newstate" {
-			return hungUp(m, req.Extension)
+			return hungUp(m, fate, req.Extension)
 		}
 		l.callBy(ctx, c, m, req.Extension) // it rings
 	case <-timer.C:
@@ -166,7 +166,7 @@ func failure(m message, fate <-chan message, extension string) error {
 	case "0":
 		select {
 		case m := <-fate:
-			return hungUp(m, extension)
+			return hungUp(m, fate, extension)
 		case <-time.After(tellsWhy):
 			return gateway.Errorf(gateway.CodeNotRegistered, "telephone %s is not connected to the PBX", extension)
 		}
@@ -175,12 +175,21 @@ func failure(m message, fate <-chan message, extension string) error {
 	}
 }
 
-// hungUp reads the end of a telephone's channel.
-func hungUp(m message, extension string) error {
+// hungUp reads the end of a telephone's channel. What asks for it may tell no cause: then the end itself does.
+func hungUp(m message, fate <-chan message, extension string) error {
+	timer := time.NewTimer(tellsWhy)
+	defer timer.Stop()
+	for late := false; !late && m.get("Event") != "Hangup" && m.get("Cause") == ""; {
+		select {
+		case m = <-fate:
+		case <-timer.C:
+			late = true
+		}
+	}
 	if m.number("Cause") == 17 {
 		return gateway.Errorf(gateway.CodeBusy, "telephone %s is busy", extension)
 	}
-	return gateway.Errorf(gateway.CodeRejected, "telephone %s did not take the call (cause %s)", extension, m.get("Cause"))
+	return gateway.Errorf(gateway.CodeRejected, "telephone %s did not take the call (cause %q: %s)", extension, m.get("Cause"), m.get("Cause-txt"))
 }
 
 // plainWord says whether a name can stand in a channel's name, or be dialled, and means nothing else there.

@@ -146,6 +146,12 @@ func TestFailuresOfAClickAreNamed(t *testing.T) {
 				response("0")(m, reply)
 			})
 		}, gateway.CodeBusy},
+		"busy, as only its end tells": {func(f *fake) {
+			f.on("Originate", func(m message, reply func(string)) {
+				reply(encodeMessage(event("HangupRequest", "Uniqueid", m.get("ChannelId"))))
+				reply(encodeMessage(event("Hangup", "Uniqueid", m.get("ChannelId"), "Cause", "17")))
+			})
+		}, gateway.CodeBusy},
 		"declined at once": {func(f *fake) {
 			f.on("Originate", func(m message, reply func(string)) {
 				response("0")(m, reply)

@@ -73,6 +73,19 @@ func Start(t T) *Lab {
 	}
 }
 
+// tellLog shows the end of Asterisk's log where a test has failed.
+func tellLog(t T, file string) {
+	failed, ok := t.(interface {
+		Failed() bool
+		Logf(format string, args ...any)
+	})
+	if !ok || !failed.Failed() {
+		return
+	}
+	log, err := os.ReadFile(file)
+	failed.Logf("the end of Asterisk's log (%v):\n%s", err, log[max(0, len(log)-10_000):])
+}
+
 // labDir finds examples/asterisk from the folder of any package of the module, where its tests run.
 func labDir() (string, error) {
 	dir, err := os.Getwd()
@@ -101,7 +114,10 @@ func start(t T, dir string) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.Cleanup(func() { os.RemoveAll(run) }) // a temporary folder
+	t.Cleanup(func() {
+		tellLog(t, filepath.Join(run, "log", "messages"))
+		os.RemoveAll(run) // a temporary folder
+	})
 	lab := &Lab{
 		AMI: "127.0.0.1:" + ports[0],
 		dir: dir,
