@@ -98,12 +98,13 @@ func (g *Gateway) Route(ctx context.Context, account string, rules []RouteRule, 
 // ruleFor returns the rule that names a line, or the one for all others.
 func (g *Gateway) ruleFor(rules []RouteRule, line, region string) (rule RouteRule, ok bool) {
 	is := g.numbers.parse(cleanText(line), region)
+	isNumber := tailOf(is) != "" // of the names of two trunks, the digits may be the same
 	for _, r := range rules {
 		if len(r.Lines) == 0 {
 			rule, ok = r, true
 		}
 		for _, name := range r.Lines {
-			if name == line || SameNumber(g.numbers.parse(name, region), is) {
+			if name == line || isNumber && SameNumber(g.numbers.parse(name, region), is) {
 				return r, true
 			}
 		}

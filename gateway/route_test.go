@@ -43,6 +43,7 @@ func TestRoute(t *testing.T) {
 			{"on for the others", []RouteRule{{Lines: []string{"84951234567"}, Off: true}, owner[0]}, "+74951234568", "102 u2 owner"},
 			{"only some lines", []RouteRule{{Lines: []string{"trunk-1"}, Try: []RouteStep{RouteOwner}, Offline: true}}, "trunk-2", "off"},
 			{"a trunk", []RouteRule{{Lines: []string{"trunk-1"}, Try: []RouteStep{RouteOwner}, Offline: true}}, "trunk-1", "102 u2 owner"},
+			{"another provider's trunk", []RouteRule{{Lines: []string{"mts-1"}, Off: true}, owner[0]}, "beeline-1", "102 u2 owner"},
 			{"a queue", []RouteRule{{Try: []RouteStep{RouteFixed, RouteOwner}, Fixed: "600"}}, "", "600  fixed"},
 			{"a group", []RouteRule{{Try: []RouteStep{RouteGroup}, Group: []string{"101", "102"}, Offline: true}}, "", "101 u1 group"},
 			{"nobody talked with him", []RouteRule{{Try: []RouteStep{RouteLast}}}, "", "nobody"},
