@@ -20,8 +20,8 @@ type PastSink interface {
 
 	// Backfill brings calls into the log that ended before the PBX was heard again. One that is not there is added as a
 	// whole, and nobody gets a card for it; one that was half seen gets the rest, and its own end in the place of the
-	// one that was guessed at that moment or later. What was seen to its end stays as it is, so a repeat changes nothing. On
-	// an error some of the calls may have been taken.
+	// one that was guessed at that moment or later. What was seen to its end stays as it is, so a repeat changes nothing.
+	// What is too large for the log is left out. On an error some of the calls may have been taken.
 	Backfill(ctx context.Context, calls []PastCall, again time.Time) (Backfilled, error)
 }
 
@@ -84,11 +84,16 @@ func (s sink) Backfill(ctx context.Context, calls []PastCall, again time.Time) (
 	for most := endAtOnce; len(calls) > 0; {
 		some := calls[:min(most, len(calls))]
 		done, err := s.backfill(ctx, some, again)
-		if most > 1 && CodeOf(err) == CodeTooLarge {
+		switch {
+		case CodeOf(err) == CodeTooLarge && most > 1:
 			most /= 2
 			continue
-		}
-		if err != nil {
+		case CodeOf(err) == CodeTooLarge: // whenever it is tried, and those behind it would wait for good
+			id := callID(s.link.ID, cleanText(some[0].ID))
+			s.link.gateway.cfg.Logger.ErrorContext(ctx, "a past call is left out", "account", s.link.Account, "call", id, "err", err)
+			calls = calls[1:]
+			continue
+		case err != nil:
 			return all, s.refusal(err)
 		}
 		all.Added, all.Mended = all.Added+done.Added, all.Mended+done.Mended
@@ -109,6 +114,7 @@ func (s sink) backfill(ctx context.Context, calls []PastCall, again time.Time) (
 	if !ok {
 		return Backfilled{}, noAccount(account)
 	}
+	var err error
 	var unknown []string
 	var past []pastCall
 	for _, c := range calls {
@@ -125,20 +131,21 @@ func (s sink) backfill(ctx context.Context, calls []PastCall, again time.Time) (
 		if len(p.events) == 0 {
 			continue
 		}
-		var err error
-		if p.saved, err = g.journal.has(ctx, p); err != nil {
+		if before, _ := p.seen(g.feed.call, again); before != nil {
+			p.known = true
+		} else if p.known, err = g.journal.has(ctx, p); err != nil {
 			return Backfilled{}, unavailable(err)
 		}
 		past = append(past, p)
 	}
 	done := Backfilled{Unknown: unknown}
 	var added []*Call
-	err := s.owner.submit(ctx, func(d *draft) error {
+	err = s.owner.submit(ctx, func(d *draft) error {
 		done.Added, done.Mended, added = 0, 0, added[:0]
 		for _, p := range past {
-			before, half := d.seen(p, again)
+			before, half := p.seen(d.call, again)
 			switch {
-			case before == nil && !p.saved:
+			case before == nil && !p.known:
 				done.Added++
 				added = append(added, d.add(p))
 			case half && d.mend(*before, p, again):
@@ -177,16 +184,16 @@ type pastCall struct {
 	account string
 	ids     []string
 	events  []Event
-	saved   bool // in the CRM
+	known   bool // in the log, or in the CRM
 }
 
 func (p pastCall) end() Event { return p.events[len(p.events)-1] }
 
-// seen returns the call that a past one is, nil if there is none, and whether it was not seen to its end. An id may come
-// again for another call, when a PBX begins to count anew.
-func (d *draft) seen(p pastCall, again time.Time) (seen *Call, half bool) {
+// seen returns which of the calls that are remembered a past one is, nil if it is none, and whether it was not seen to its
+// end. An id may come again for another call, when a PBX begins to count anew.
+func (p pastCall) seen(call func(account, id string) (*Call, bool), again time.Time) (seen *Call, half bool) {
 	for _, id := range p.ids {
-		c, ok := d.call(p.account, id)
+		c, ok := call(p.account, id)
 		switch {
 		case !ok, c.StartedAt.IsZero(), c.Over() && c.EndedAt.Add(sameCallWithin).Before(p.events[0].At):
 		case !c.Over(), c.Into == "" && !c.EndedAt.Before(again) && p.end().At.Before(again):

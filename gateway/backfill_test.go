@@ -174,6 +174,34 @@ func TestManyPastCallsGoInGroups(t *testing.T) {
 	})
 }
 
+func TestPastCallTooLargeForTheLogKeepsNoneFromIt(t *testing.T) {
+	inGateway(t, func(t *testing.T, b *bundle) {
+		b.log.mu.Lock()
+		b.log.maxEntry = 10_000
+		b.log.mu.Unlock()
+		since := time.Now().Add(-time.Hour)
+		huge := pastOf("huge", since, "0: dial 101", "9: hangup")
+		huge.Events[0].Line = strings.Repeat("1", 12_000)
+		b.backfill(Backfilled{Added: 2}, time.Now(), pastOf("one", since, "0: dial 101", "9: hangup"), huge, pastOf("two", since, "0: dial 102", "9: hangup"))
+		if _, ok := b.view("two", "u2"); !ok {
+			t.Error("the call behind it is not in the log")
+		}
+	})
+}
+
+// TestPastCallThatTheLogKnowsCostsNoQuestion: the records are read again and again, and most of the calls are there.
+func TestPastCallThatTheLogKnowsCostsNoQuestion(t *testing.T) {
+	inArchive(t, func(t *testing.T, o *archive) {
+		call := pastOf("c9", time.Now().Add(-time.Hour), "0: dial 101", "10: bridge 101", "70: hangup")
+		call.Also = []string{"c10", "c11"}
+		o.backfill(Backfilled{Added: 1}, time.Now(), call)
+		pass(time.Minute)
+		o.line.sever()
+		defer o.line.mend()
+		o.backfill(Backfilled{}, time.Now(), call)
+	})
+}
+
 func TestUnheardSince(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
