@@ -86,6 +86,26 @@ test('save pressed twice: one after the other, and the last one counts', async (
   assert.deepEqual([it.kept, it.toasts.length, it.window.memory.unsaved, it.said.repeat], [1, 1, false, false]);
 });
 
+test('extensions that were taken away, and given again by somebody else, are not taken away by the next save', async () => {
+  const memory = { unsaved: false, emptied: new Set(), saving: Promise.resolve() };
+  const open = (before, texts) => made({
+    memory, held: new Held(before, memory.emptied),
+    form: { open: true, value: () => '', extensions: () => ({ ...texts }), users: () => new Map(Object.keys(texts).map((id) => [id, { val: (text) => (texts[id] = text) }])) },
+  });
+  const first = open({ 1: '101', 2: '102' }, { 1: '', 2: '102' });
+  first.window.save({ extensions: { 1: '', 2: '102' } });
+  await settle();
+  assert.deepEqual(first.asked[0].extensions, { 1: '', 2: '102' });
+  await first.next({ users: users({ 1: [], 2: ['102'] }) });
+  const texts = { 1: '', 2: '102' };
+  const later = open({ ...texts }, texts);
+  later.window.check();
+  await later.next({ users: users({ 1: ['105'], 2: ['102'] }) });
+  later.window.save({ extensions: { ...texts, 2: '103' } });
+  await settle();
+  assert.deepEqual([texts[1], later.asked[1].extensions], ['105', { 2: '103' }]);
+});
+
 test('a save that the gateway refused: what failed, what to do, and then why, which the panel says below', async () => {
   const it = made({ errors: { ask: () => 'Ask Anna.', show: (message) => it.toasts.push(message) } });
   it.window.save({ extensions: { 1: '102' } });

@@ -65,5 +65,10 @@ define(['./access.js?v=%VERSION%'], function (access) {
       this.wanted(extensions);
       Object.assign(this.before, extensions);
     }
+
+    /* The gateway has, too: who is given extensions from now on keeps them. */
+    told(extensions) {
+      Object.entries(extensions).forEach(([id, text]) => text || this.emptied.delete(id));
+    }
   };
 });

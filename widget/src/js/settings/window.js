@@ -137,8 +137,12 @@ define([
         const sent = all ? this.held.wanted(extensions) : this.held.changes(url, extensions);
         const said = await this.ask({ url, extensions, sent, save: true });
         this.memory.unsaved = said.refused;
-        if (!said.refused) this.kept();
-        else this.errors.show(this.t('settings.unsaved', { reason: report.summary(said, this.name), button: this.t('settings.repeat') }));
+        if (said.refused) {
+          this.errors.show(this.t('settings.unsaved', { reason: report.summary(said, this.name), button: this.t('settings.repeat') }));
+          return;
+        }
+        this.held.told(extensions);
+        this.kept();
       });
     }
 
