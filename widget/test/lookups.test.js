@@ -303,6 +303,24 @@ test('hidden and short numbers are nobody, and nothing is kept without end', asy
   assert.equal(browser.searches.length, 0);
 });
 
+test('a tab stopped while it waits to ask again lets the others ask, and waits for nothing', async () => {
+  const browser = new Browser();
+  const [stopped, other] = [1, 2].map(() => browser.open(true, { locks: browser.locks, scope: 'acme.' }));
+  stopped.lookups.find(number);
+  stopped.lookups.find('+79005550222');
+  await flush();
+  browser.searches[0].fail(Object.assign(new Error('429'), { code: 'limit' }));
+  await flush();
+  assert.equal(browser.clock.timers.length, 1);
+  stopped.lookups.stop();
+  await flush();
+  assert.deepEqual(browser.clock.timers, []);
+  const answer = other.lookups.find(number);
+  await flush();
+  browser.searches[1].answer([ivan]);
+  assert.equal((await answer).state, 'found');
+});
+
 test('stop leaves no timer and no question open', async () => {
   const { browser, tabs } = three();
   const answer = tabs[1].lookups.find(number);

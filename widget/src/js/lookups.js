@@ -105,7 +105,7 @@ define(['./phone.js?v=%VERSION%'], function (phone) {
       wait.searching = true;
       wait.cancel();
       this.post({ busy: key });
-      this.turn = this.turn.then(() => this.paused()).then(() => this.alone(key, wait));
+      this.turn = this.turn.then(() => this.paused(key, wait)).then(() => this.alone(key, wait));
     }
 
     /* A tab that was too busy to hear of another's search waits for its end, and has been told by then. */
@@ -114,11 +114,15 @@ define(['./phone.js?v=%VERSION%'], function (phone) {
       return this.locks ? this.locks.request(this.scope + 'search.' + key, ask).catch(ask) : ask();
     }
 
-    paused() {
+    paused(key, wait) {
       const ms = this.free - this.clock.now();
-      if (ms <= 0) return undefined;
+      if (ms <= 0 || this.waiting.get(key) !== wait) return undefined;
       return new Promise((resolve) => {
-        this.endPause = this.clock.after(ms, resolve);
+        const cancel = this.clock.after(ms, resolve);
+        this.endPause = () => {
+          cancel();
+          resolve(); /* a lock may be held until then */
+        };
       });
     }
 
@@ -126,7 +130,7 @@ define(['./phone.js?v=%VERSION%'], function (phone) {
       let result = await this.request(key, wait);
       if (result.passing && this.waiting.get(key) === wait) {
         this.free = this.clock.now() + tooMany;
-        await this.paused();
+        await this.paused(key, wait);
         if (this.waiting.get(key) === wait) result = await this.request(key, wait);
       }
       if (this.waiting.get(key) !== wait) return; /* learned meanwhile, or stopped */
