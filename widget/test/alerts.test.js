@@ -171,6 +171,35 @@ test('who looks at the page gets no notification; nor who did not choose it or m
   }
 });
 
+test('a page that may not have locks rings and notifies all the same, until it is answered', async () => {
+  const locks = { request: () => Promise.reject(new DOMException('denied', 'SecurityError')) };
+  const { alerts, heard, notes, settle } = make({ locks });
+  alerts.ring({ id: 'c1', version: 1 }, who);
+  await settle();
+  assert.deepEqual([heard, notes.length], [['ring'], 1]);
+  alerts.silence('c1');
+  alerts.ring({ id: 'c2', version: 1 }, who);
+  alerts.silence('c2');
+  await settle();
+  assert.deepEqual([heard.includes('quiet'), heard.filter((tone) => tone === 'ring').length, notes.length], [true, 1, 1]);
+});
+
+test('a ring that is over before its sound could begin is not told as one that the browser forbade', async () => {
+  const { alerts, settle } = make();
+  let changes = 0;
+  alerts.onChange = () => (changes += 1);
+  alerts.tone = {
+    start: () => new Promise((resolve, reject) => {
+      alerts.tone.stop = () => reject(new Error('the browser allows no sound yet'));
+    }),
+  };
+  alerts.ring({ id: 'c1', version: 1 }, who);
+  await settle();
+  alerts.silence('c1');
+  await settle();
+  assert.deepEqual([alerts.now().blocked, changes], [false, 0]);
+});
+
 test('a browser that allows no sound leaves it to another tab, and says so at the bell; a click mends it', async () => {
   const { alerts, heard, state, settle } = make({ allowed: false });
   alerts.ring({ id: 'c1', version: 1 }, who);

@@ -74,7 +74,8 @@ define(['./tone.js?v=%VERSION%'], function (Tone) {
         const ms = this.distance();
         if (ms) await Promise.race([turn.over, new Promise((resolve) => this.clock.after(ms, resolve))]);
         if (turn.ended) return;
-        await (this.locks ? this.locks.request(this.scope + name, { signal: aborter.signal }, run) : run());
+        if (!this.locks) await run();
+        else await this.locks.request(this.scope + name, { signal: aborter.signal }, run).catch(() => turn.mine || run()); /* the page may not have locks */
       };
       ask().catch(() => {}); /* not its turn any more, or the browser allows no sound: it is another tab's */
       return turn;
@@ -168,7 +169,7 @@ define(['./tone.js?v=%VERSION%'], function (Tone) {
         this.hint(false);
       } catch (err) {
         if (this.turn === turn) this.turn = null;
-        this.hint(true);
+        if (!turn.ended) this.hint(true); /* else it was stopped before it could begin */
         throw err;
       }
       if (turn.ended && !this.sounds) this.tone.stop();
