@@ -2,7 +2,7 @@
 const test = require('node:test');
 const assert = require('node:assert/strict');
 const { load } = require('./amd.js');
-const { Clock, Client, translator, call, settle } = require('./fakes.js');
+const { Clock, Client, Store, translator, call, settle } = require('./fakes.js');
 
 const Announce = load('js/announce.js');
 
@@ -13,6 +13,7 @@ const ended = (over) => call({ state: 'ended', outcome: 'answered', talk_seconds
 /* Tabs of one user: each a client, and one gateway that gives a claim to one of them. */
 const make = ({ notify = 'both', tabs = 1, fails = false } = {}) => {
   const clock = new Clock();
+  const store = new Store();
   const page = new EventTarget();
   const raised = [];
   const holders = new Map();
@@ -28,7 +29,7 @@ const make = ({ notify = 'both', tabs = 1, fails = false } = {}) => {
       if (fails) throw new Error('the CRM did not take it');
     };
     const notices = { incoming: raise('incoming'), talked: raise('talked') };
-    const announce = new Announce({ client, page, notices, behaviour: { notify }, clock, t: translator('en'), me: () => 'Anna', colleague: () => '' });
+    const announce = new Announce({ client, page, store, notices, behaviour: { notify }, clock, t: translator('en'), me: () => 'Anna', colleague: () => '' });
     return { client, announce };
   });
   return { clock, page, raised, holders, tabs: made, ...made[0] };
@@ -108,6 +109,20 @@ test('the page goes away before the recording is there: announced at once, witho
   assert.equal(raised.length, 1);
 });
 
+test('the page that waits for the recording goes away, and has announced the talk: no other tab does, nor the page after it', async () => {
+  const { clock, page, raised, holders, tabs: [gone, other, next] } = make({ tabs: 3 });
+  [gone, other].forEach(({ announce }) => announce.over(...told(ended())));
+  await settle();
+  const { claim } = gone.client;
+  gone.client.claim = (id, what, { done = false } = {}) => (done ? new Promise(() => {}) : claim(id, what)); /* its line is gone */
+  page.dispatchEvent(new Event('pagehide'));
+  await settle();
+  holders.clear();
+  next.announce.over(...told(ended({ recording: 'https://pbx/1.mp3' })));
+  await clock.pass(60000);
+  assert.deepEqual(raised.map(([tab, kind]) => [tab, kind]), [[0, 'talked']]);
+});
+
 test('a claim that fails for the moment is made three times in all; one of a call that is forgotten once', async () => {
   for (const [code, times, kinds] of [['offline', 2, ['talked']], ['protocol', 9, []], ['not_found', 1, []]]) {
     const { announce, client, clock, raised } = make();
@@ -176,6 +191,17 @@ test('what the CRM did not take is not tried again, nor confirmed', async () => 
   announce.ringing(...told(call()));
   await clock.pass(60000);
   assert.deepEqual([raised.length, client.claims], [1, ['notify']]);
+});
+
+test('stopped while a claim is under way: whatever comes of it, no timer is made any more', async () => {
+  for (const answer of [async () => {}, async () => Promise.reject(Object.assign(new Error('stopped'), { code: 'stopped' }))]) {
+    const { announce, clock, client, raised } = make();
+    client.claim = answer;
+    announce.over(...told(ended(), { found: new Promise(() => {}) }));
+    announce.stop();
+    await settle();
+    assert.deepEqual([clock.timers, raised], [[], []]);
+  }
 });
 
 test('stop: nothing is announced any more, and no timer is left', async () => {

@@ -53,7 +53,7 @@ const make = ({ find = async (number) => (number.endsWith('9005550111') ? found(
       indicate: (sign) => (seen.sign = sign), tick: () => {}, people: () => {}, keeps: (id) => seen.kept.has(id), reveal: (id) => (seen.revealed = id),
     },
     announce: new Announce({
-      client, clock, t, page: new EventTarget(), me: () => 'Anna', colleague: () => '', behaviour: rules,
+      client, clock, t, store, page: new EventTarget(), me: () => 'Anna', colleague: () => '', behaviour: rules,
       notices: { incoming: async (who, to) => seen.notes.push([who, to]), talked: async () => {} },
     }),
     alerts: { ring: (ringing, who, how) => seen.rung.push([ringing.id, who.name, how.quiet]), silence: (id) => seen.silenced.push(id) },

@@ -6,6 +6,9 @@ define(['./caller.js?v=%VERSION%'], function (caller) {
   const patience = 1500; /* ms that a notification waits for the caller's name */
   const recordingTime = 10000; /* ms that the one after a talk waits for the recording */
 
+  const raised = 'announced'; /* talks, in the store: ids of the last calls. Who goes away cannot confirm what he has raised */
+  const mostRaised = 20;
+
   const mostSeen = 200;
   const tries = 3; /* of a claim that fails for another reason than that somebody has it */
 
@@ -13,7 +16,7 @@ define(['./caller.js?v=%VERSION%'], function (caller) {
 
   return class Announce {
     /* client {claim, on, calls}   notices {incoming, talked}   behaviour {notify}   clock   t   me () → name   colleague
-       page  window, for when it goes away */
+       page  window, for when it goes away         store  see store.js */
     constructor(parts) {
       Object.assign(this, parts);
       this.unrecorded = new Set(); /* what ends waiting for a recording */
@@ -38,13 +41,16 @@ define(['./caller.js?v=%VERSION%'], function (caller) {
 
     /* The call is over for this user: announced if he talked. */
     over(call, entry) {
-      if (!this.wants('end') || call.direction === 'internal' || call.outcome !== 'answered') return;
+      const open = () => !this.raised().includes(call.id);
+      if (!this.wants('end') || call.direction === 'internal' || call.outcome !== 'answered' || !open()) return;
       this.first(call.id, 'notify_end', {
         again: recordingTime + claimAgain,
-        still: () => true,
+        still: open,
         raise: async () => {
           const known = await this.recorded(entry);
-          if (!this.stopped) await this.notices.talked(known, this.describe(entry), this.me());
+          if (this.stopped) return;
+          this.store.set(raised, [...this.raised(), call.id].slice(-mostRaised));
+          await this.notices.talked(known, this.describe(entry), this.me());
         },
         entry,
       });
@@ -55,6 +61,11 @@ define(['./caller.js?v=%VERSION%'], function (caller) {
       this.page.removeEventListener('pagehide', this.hurry);
       this.waits.forEach((end) => end());
       this.waits.clear();
+    }
+
+    /* In whatever tab of this browser. */
+    raised() {
+      return this.store.get(raised) || [];
     }
 
     wants(when) {
@@ -78,10 +89,10 @@ define(['./caller.js?v=%VERSION%'], function (caller) {
       } catch (err) {
         const taken = err.code === 'taken';
         const again = () => todo.still() && this.once(id, what, todo, taken ? 0 : left - 1);
-        if (left > 0 && err.code !== 'not_found') this.wait(taken ? todo.again : claimAgain, again);
+        if (!this.stopped && left > 0 && err.code !== 'not_found') this.wait(taken ? todo.again : claimAgain, again);
         return;
       }
-      await this.named(todo.entry);
+      if (!this.stopped) await this.named(todo.entry);
       if (this.stopped) return;
       try {
         await todo.raise();

@@ -49,7 +49,7 @@ define([
       this.lookups = new Lookups({ crm, client, channel: channel('lookups'), locks, scope, clock });
       this.dialer = new Dialer({ client, errors, clock, t, dialling: (number, known) => this.desk.dialling(number, known) });
       this.alerts = new Alerts({ store, locks, scope, clock, t, page, behaviour: rules, visible });
-      this.announce = new Announce({ client, page, notices, behaviour: rules, clock, t, me, colleague });
+      this.announce = new Announce({ client, page, store, notices, behaviour: rules, clock, t, me, colleague });
       this.results = new Results({
         Modal, page, crm, store, lookups: this.lookups, clock, t, dark, client, visible, locks, behaviour: rules, lang: app.lang_id, zone: account.timezone, user: Number(user.id),
       });
