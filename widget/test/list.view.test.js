@@ -46,7 +46,7 @@ test('a number reads in the list as in the card of its call', async () => {
   const tab = world.tab();
   const card = phone.shown({ phone: '+79005550111', phone_raw: '89005550111', phone_display: '8 (900) 555-01-11' });
   tab.list.add([
-    { entity: 'contact', id: '1', name: 'Ivan', phones: ['8 (900) 555-01-11 доб. 7', '+79005550112'] },
+    { entity: 'contact', id: '1', name: 'Ivan', phones: ['+7 (900) 555-01-11 доб. 7', '+79005550112'] },
     { entity: 'contact', id: '2', name: 'Ann', phones: ['+44 20 7946 0018'] },
   ]);
   const [ivan, ann] = tab.list.panel.view.rows;

@@ -77,9 +77,13 @@ test('a clicked number is cleaned', () => {
 });
 
 test('a number reads alike wherever it comes from; one of another country as it is', () => {
-  for (const raw of ['+79005550111', '89005550111', '8 (900) 555-01-11', '79005550111', '007 900 555 01 11']) assert.equal(phone.pretty(raw), '+7 900 555-01-11', raw);
+  for (const raw of ['+79005550111', '+7 (900) 555-01-11', ' +7-900-555-01-11', '007 900 555 01 11']) assert.equal(phone.pretty(raw), '+7 900 555-01-11', raw);
   for (const raw of ['+442079460018', '+84951234567', '101', '*97', '']) assert.equal(phone.pretty(raw), raw);
   assert.equal(phone.pretty(null), '');
+});
+
+test('a number without its country’s code is not made one of another country', () => {
+  for (const raw of ['85212345678', '84912345678', '81 98765-4321', '71987654321', '8 (900) 555-01-11', '+89005550111']) assert.equal(phone.pretty(raw), raw);
 });
 
 test('the same telephone, however it is written', () => {

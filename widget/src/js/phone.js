@@ -65,9 +65,10 @@ define([], function () {
   /* Shorter than this is an extension or a short code; the CRM's search would match anything. */
   const searchable = (raw) => !/[*#]/.test(String(raw ?? '')) && tail(raw).length >= 6;
 
-  /* To be read; as it is where there is no form for it here. */
+  /* To be read; as it is where there is no form for it here. Without the country's code nobody knows the country: 8 and
+     ten digits more may be of Hong Kong or of Brazil. */
   const pretty = (raw) => {
-    const m = /^7(\d{3})(\d{3})(\d{2})(\d{2})$/.exec(whole(raw));
+    const m = /^(?:\+|00)7(\d{3})(\d{3})(\d{2})(\d{2})$/.exec(String(raw ?? '').replace(/[^\d+]/g, ''));
     return m ? `+7 ${m[1]} ${m[2]}-${m[3]}-${m[4]}` : String(raw ?? '');
   };
 
