@@ -6,7 +6,7 @@ define([
   'use strict';
 
   const claimAgain = 6000; /* ms: by then the claim of a page that is gone is free again */
-  const claimTries = 3;
+  const tries = 3; /* of what the gateway is asked */
   const hiddenTab = 1000; /* ms by which a tab that nobody looks at lets others open the windows */
   const stale = 5000; /* ms after which somebody else may have put a stranger into the CRM */
   const ns = '.ringcast-result';
@@ -63,13 +63,13 @@ define([
     /* Opens again what a reload cut: one tab of all of the user's does. */
     resume() {
       this.later(this.visible() ? 0 : hiddenTab, () => {
-        this.drafts.all().forEach((draft) => this.windows.has(draft.call.id) || this.reopen(draft.call.id, claimTries));
+        this.drafts.all().forEach((draft) => this.windows.has(draft.call.id) || this.reopen(draft.call.id));
       });
     }
 
     /* The draft is this browser's, and a lock tells its tabs apart: nobody waits for the claim of the page before. */
-    async reopen(id, tries) {
-      const claimed = this.claimed(id, tries);
+    async reopen(id) {
+      const claimed = this.claimed(id);
       if (!this.locks && !(await claimed)) return;
       const draft = this.drafts.get(id); /* another tab may have finished it meanwhile */
       if (!draft || this.stopped) return;
@@ -78,16 +78,20 @@ define([
       if (await this.line(draft)) this.client.claim(id, 'result', { done: true }).catch(() => {});
     }
 
-    async claimed(id, tries) {
+    /* A call that the gateway has forgotten nobody else will have either. */
+    claimed(id) {
+      return this.insist(() => this.client.claim(id, 'result')).then(() => true, (err) => err.code === 'not_found');
+    }
+
+    /* Asks the gateway, and again a while after a failure. Rejects with the last one. */
+    async insist(ask, left = tries - 1) {
       try {
-        await this.client.claim(id, 'result');
-        return true;
+        return await ask();
       } catch (err) {
-        if (err.code === 'not_found') return true; /* the gateway has forgotten the call: nobody else will have it either */
-        if (tries <= 1) return false;
-        await new Promise((again) => this.later(claimAgain, again));
-        return this.claimed(id, tries - 1);
+        if (this.stopped || left === 0 || err.code === 'not_found') throw err;
       }
+      await new Promise((again) => this.later(claimAgain, again));
+      return this.insist(ask, left - 1);
     }
 
     /* The recording became known. */
@@ -272,7 +276,8 @@ define([
       try {
         await this.save.run(draft, () => this.drafts.keep(draft));
         there.closing = true;
-        this.client.command('result', { call: draft.call.id, ...this.save.told(draft) }).catch(() => {}); /* the CRM has it */
+        const told = { call: draft.call.id, ...this.save.told(draft) };
+        this.insist(() => this.client.command('result', told)).catch(() => {}); /* the CRM has it */
       } catch (failure) {
         form.busy(false);
         form.refresh(draft);
