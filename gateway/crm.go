@@ -13,7 +13,7 @@ type CRM interface {
 	// case: the journal was killed before it could note that, and Unsure says so.
 	//
 	// nil: it is there, or the account's rules say that it is not to be. *LaterError: again after the CRM's own
-	// delay. *ParkError: it will never work like this, a person has to see it. Any other error: again after a growing
+	// delay, and unless it is Alone the account's other calls may have to wait as well. *ParkError: it will never work like this, a person has to see it. Any other error: again after a growing
 	// delay; if the request may have reached the CRM all the same, the next Save of the call has Unsure set.
 	Save(ctx context.Context, due DueCall) (Saved, error)
 }

@@ -130,6 +130,60 @@ func TestCallThatFailsAloneIsParked(t *testing.T) {
 	})
 }
 
+func only(call string, how manner) func(DueCall) manner {
+	return func(due DueCall) manner {
+		if due.Call.ID == "office:"+call {
+			return how
+		}
+		return fine
+	}
+}
+
+func TestCallThatWaitsForAnotherStopsNoOtherAndIsNoTrouble(t *testing.T) {
+	inArchive(t, func(t *testing.T, o *archive) {
+		o.crm.set(only("second", waits))
+		o.ring("second")
+		for i := range 3 {
+			pass(10 * time.Minute)
+			if a := o.entries("acme"); a.Trouble != nil || a.Waiting != 1 {
+				t.Errorf("while it waits: %+v", a)
+			}
+			o.ring(fmt.Sprint("c", i))
+			pass(8 * time.Second)
+			o.want(i + 1)
+		}
+		o.crm.set(nil)
+		pass(2 * time.Minute)
+		o.want(4)
+	})
+}
+
+func TestOldCallThatIsPutOffStarvesNoNewOne(t *testing.T) {
+	inArchive(t, func(t *testing.T, o *archive) {
+		o.crm.set(only("odd", putsOff))
+		o.ring("odd")
+		pass(10 * time.Minute)
+		o.ring("new")
+		pass(time.Minute)
+		o.want(1)
+	})
+}
+
+func TestReconnectedCRMGetsWhatWaitsAtOnce(t *testing.T) {
+	inArchive(t, func(t *testing.T, o *archive) {
+		o.JournalRetry("nobody")
+		o.crm.set(acmeIs(putsOff))
+		o.backlog(20)
+		pass(10*time.Minute + 10*time.Second)
+		o.crm.set(nil)
+		pass(time.Second)
+		o.want(0)
+		o.JournalRetry("acme")
+		pass(time.Second)
+		o.want(20)
+	})
+}
+
 func TestAccountWithoutACRMForATimeLosesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -28,6 +28,7 @@ type lane struct {
 	*journalTerm
 	account string
 	woken   chan struct{}
+	hurried chan struct{} // nothing is to wait for its time any more
 	ended   chan *task
 	workers sync.WaitGroup
 
@@ -122,7 +123,7 @@ func (t *journalTerm) idle() (lanes []*lane) {
 	for account, l := range t.lanes {
 		if l == nil {
 			l = &lane{
-				journalTerm: t, account: account, woken: make(chan struct{}, 1), ended: make(chan *task, savesPerLane),
+				journalTerm: t, account: account, woken: make(chan struct{}, 1), hurried: make(chan struct{}, 1), ended: make(chan *task, savesPerLane),
 				tasks: map[uint64]*task{}, busy: map[string]bool{}, more: true, marked: true,
 			}
 			t.lanes[account] = l
@@ -163,6 +164,8 @@ func (l *lane) run(ctx context.Context) {
 			l.finish(ctx, t)
 		case <-l.woken:
 			l.more = true
+		case <-l.hurried:
+			l.hasten()
 		case <-timer.C:
 		case <-ctx.Done():
 		}
@@ -209,29 +212,22 @@ func (l *lane) fill(ctx, saving context.Context) time.Duration {
 }
 
 // pick returns what to try next: what failed and is to be tried again, else the first item that was not taken yet, or,
-// once all other places are taken, the newest. nil: nothing.
+// once all other places are taken, the newest. nil: nothing. Of a CRM that is away, what was not taken yet goes first: what
+// failed may have done so for reasons of its own, and would fail for ever in the place of all others.
 func (l *lane) pick(ctx context.Context, now time.Time) (*task, error) {
 	newest := 0
 	if l.newest {
 		newest = 1
 	}
 	if l.away() || l.running-newest < savesPerLane-1 {
-		if t := l.again(now); t != nil {
-			return t, nil
+		again := l.again(now)
+		if again == nil || l.away() {
+			if t, err := l.next(ctx); t != nil || err != nil {
+				return t, err
+			}
 		}
-		for l.more && len(l.tasks) < maxTasks {
-			item, err := l.Queue.Next(ctx, laneDue+l.account, l.head)
-			if errors.Is(err, ErrNotFound) {
-				l.more = false
-				break
-			}
-			if err != nil {
-				return nil, err
-			}
-			l.head = item.Place
-			if t := l.take(item); t != nil {
-				return t, nil
-			}
+		if again != nil {
+			return again, nil
 		}
 	}
 	if l.newest || !l.more {
@@ -249,6 +245,25 @@ func (l *lane) pick(ctx context.Context, now time.Time) (*task, error) {
 		t.newest = true
 	}
 	return t, nil
+}
+
+// next takes the first item that was not taken yet; nil: there is none, or enough were.
+func (l *lane) next(ctx context.Context) (*task, error) {
+	for l.more && len(l.tasks) < maxTasks {
+		item, err := l.Queue.Next(ctx, laneDue+l.account, l.head)
+		if errors.Is(err, ErrNotFound) {
+			l.more = false
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		l.head = item.Place
+		if t := l.take(item); t != nil {
+			return t, nil
+		}
+	}
+	return nil, nil
 }
 
 // again returns the task that is due for another try, and has been for longest.
@@ -337,20 +352,25 @@ func (l *lane) finish(ctx context.Context, t *task) {
 // miss takes note of a failure.
 func (l *lane) miss(ctx context.Context, t *task, now time.Time) {
 	t.tries++
-	l.misses++
 	delay := backoff(t.tries, l.Retry, l.MaxRetry)
-	probe := backoff(l.misses-missesOfAway+1, l.Retry, max(l.MaxRetry/5, l.Retry))
 	var later *LaterError
 	if errors.As(t.outcome.err, &later) {
 		delay = max(later.Delay, l.Retry)
-		probe = min(delay, l.MaxRetry)
 	} else if l.saves > t.saves {
 		t.alone++
 	}
 	t.due, t.saves = now.Add(delay), l.saves
 	l.logger.Debug("a call was not saved", "account", l.account, "call", t.call(), "try", t.tries, "again_in", delay, "err", t.outcome.err)
+	if later != nil && later.Alone {
+		return
+	}
+	l.misses++
 	if !l.away() {
 		return
+	}
+	probe := backoff(l.misses-missesOfAway+1, l.Retry, max(l.MaxRetry/5, l.Retry))
+	if later != nil {
+		probe = min(delay, l.MaxRetry)
 	}
 	l.rest = now.Add(probe)
 	if l.misses == missesOfAway {
@@ -364,14 +384,34 @@ func (l *lane) back(ctx context.Context) {
 	l.saves++
 	if l.away() {
 		l.logger.Info("the CRM takes calls again", "account", l.account)
-		for _, t := range l.tasks {
-			t.due = time.Time{}
-		}
-		l.rest = time.Time{}
+		l.hasten()
 	}
 	l.misses = 0
 	if l.marked {
 		l.mark(ctx, nil)
+	}
+}
+
+// hasten has whatever waits for its time tried at once.
+func (l *lane) hasten() {
+	for _, t := range l.tasks {
+		t.due = time.Time{}
+	}
+	l.rest = time.Time{}
+}
+
+// JournalRetry has an account's waiting calls tried at once: there is reason to believe that its CRM takes them again. It
+// does nothing where another node saves them.
+func (g *Gateway) JournalRetry(account string) {
+	if g.journal == nil {
+		return
+	}
+	for _, t := range g.journal.current() {
+		t.mu.Lock()
+		if l := t.lanes[account]; l != nil {
+			notify(l.hurried)
+		}
+		t.mu.Unlock()
 	}
 }
 

@@ -170,6 +170,7 @@ const (
 	isSlowDone manner = "does it, and hangs"
 	loses      manner = "does it, and the answer is lost"
 	putsOff    manner = "says later"
+	waits      manner = "says later of this call alone"
 	cannot     manner = "says never"
 )
 
@@ -234,7 +235,9 @@ func (m *memCRM) Save(ctx context.Context, due DueCall) (Saved, error) {
 	case refuses:
 		return Saved{}, errors.New("the CRM answers 500")
 	case putsOff:
-		return Saved{}, &LaterError{30 * time.Second, errors.New("the CRM answers 429")}
+		return Saved{}, &LaterError{Delay: 30 * time.Second, Err: errors.New("the CRM answers 429")}
+	case waits:
+		return Saved{}, &LaterError{Delay: time.Minute, Alone: true, Err: errors.New("another call goes first")}
 	case cannot:
 		return Saved{}, &ParkError{errors.New("the CRM answers 400")}
 	case isSlow:

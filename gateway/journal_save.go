@@ -113,7 +113,7 @@ func (j *journal) save(ctx context.Context, t *task) outcome {
 	}
 	crm := j.CRMs(c.Account)
 	if crm == nil {
-		return outcome{JournalFailed, &LaterError{noCRM, errors.New("the account has no CRM")}}
+		return outcome{JournalFailed, &LaterError{Delay: noCRM, Err: errors.New("the account has no CRM")}}
 	}
 	if reason := t.tooOften(); reason != nil {
 		return j.park(ctx, t, c, entry, reason)

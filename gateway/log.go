@@ -96,6 +96,7 @@ type Item struct {
 // LaterError is a CRM's word that a call is to be saved again after Delay.
 type LaterError struct {
 	Delay time.Duration
+	Alone bool // the call's own affair: the CRM takes others
 	Err   error
 }
 

@@ -45,7 +45,9 @@ func (c hastyCRM) Save(ctx context.Context, due gateway.DueCall) (gateway.Saved,
 	saved, err := c.CRM.Save(ctx, due)
 	var later *gateway.LaterError
 	if errors.As(err, &later) {
-		err = &gateway.LaterError{Delay: min(later.Delay, c.most), Err: later.Err}
+		hasty := *later
+		hasty.Delay = min(later.Delay, c.most)
+		err = &hasty
 	}
 	return saved, err
 }
