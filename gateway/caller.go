@@ -12,7 +12,7 @@ const (
 	callerLate = 30 * time.Second       // how long the answer to one question is waited for
 
 	maxCallers  = 100_000 // calls that are watched
-	maxLookups  = 512     // questions under way on this node
+	maxLookups  = 512     // questions under way on this node, and as many notifications
 	maxAtOnce   = 64      // of one account
 	notifyAfter = 250 * time.Millisecond
 	notifyTime  = 10 * time.Second
@@ -24,12 +24,19 @@ const (
 type callers struct {
 	gateway *Gateway
 
-	mu     sync.Mutex
-	calls  map[callKey]*calling
-	busy   map[string]int // questions under way, by account
-	all    int
-	ctx    context.Context //nolint:containedctx // of what is under way; nil: nothing may begin
-	lookup sync.WaitGroup
+	mu        sync.Mutex
+	calls     map[callKey]*calling
+	questions slots
+	notices   slots           // of their own: a CRM that answers no question may notify all the same
+	ctx       context.Context //nolint:containedctx // of what is under way; nil: nothing may begin
+	underWay  sync.WaitGroup
+}
+
+// slots count what is under way.
+type slots struct {
+	what string         // for Metrics.PutOff
+	busy map[string]int // by account
+	all  int
 }
 
 // calling is a live call with somebody outside.
@@ -40,7 +47,10 @@ type calling struct {
 }
 
 func newCallers(g *Gateway) *callers {
-	return &callers{gateway: g, calls: map[callKey]*calling{}, busy: map[string]int{}}
+	return &callers{
+		gateway: g, calls: map[callKey]*calling{},
+		questions: slots{what: "find", busy: map[string]int{}}, notices: slots{what: "notify", busy: map[string]int{}},
+	}
 }
 
 // open lets questions be asked, until run ends.
@@ -56,7 +66,7 @@ func (c *callers) run(ctx context.Context) {
 	c.mu.Lock()
 	c.ctx = nil
 	c.mu.Unlock()
-	c.lookup.Wait()
+	c.underWay.Wait()
 }
 
 // finder returns the account's Finder, nil if it has none.
@@ -89,18 +99,24 @@ func (g *Gateway) recall(e *Event) {
 	}
 }
 
-// record looks at a record that the feed has applied. It does not block.
+// record looks at a record that the feed has applied. It does not block. What there is no room for is tried again with the
+// call's next one.
 func (c *callers) record(r *Record) {
-	if r.Call == nil || c.gateway.finder(r.Account) == nil && c.gateway.notifier(r.Account) == nil {
+	if r.Call == nil {
 		return
 	}
 	key := callKey{r.Account, r.Call.ID}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if r.Call.Over() {
+	if r.Call.Over() { // whether or not the account still has a CRM
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		delete(c.calls, key)
 		return
 	}
+	if c.gateway.finder(r.Account) == nil && c.gateway.notifier(r.Account) == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if r.Call.Direction == Internal || r.Call.StartedAt.IsZero() || c.ctx == nil || c.gateway.term(r.Account) == 0 {
 		return
 	}
@@ -113,48 +129,50 @@ func (c *callers) record(r *Record) {
 		c.calls[key] = call
 	}
 	if !call.asked {
-		call.asked = true
-		if r.Call.Contact == nil {
-			c.ask(r.Call)
-		}
+		call.asked = r.Call.Contact != nil || c.ask(r.Call)
 	}
 	if r.Call.Direction == Inbound {
 		c.rings(r.Call, call)
 	}
 }
 
-// begin runs fn beside the feed, unless the account or the node has too much of it under way. The caller holds the lock.
-func (c *callers) begin(account string, fn func(ctx context.Context)) bool {
-	if c.all >= maxLookups || c.busy[account] >= maxAtOnce {
-		c.gateway.cfg.Logger.Debug("too many calls at once to ask the CRM about each", "account", account)
+// begin runs fn beside the feed, unless the account or the node has too much of its kind under way. The caller holds the
+// lock.
+func (c *callers) begin(s *slots, call *Call, fn func(ctx context.Context)) bool {
+	account := call.Account
+	if s.all >= maxLookups || s.busy[account] >= maxAtOnce {
+		c.gateway.cfg.Logger.Debug("too many calls at once to ask the CRM about each", "account", account, "call", call.ID, "what", s.what)
+		if putOff := c.gateway.cfg.Metrics.PutOff; putOff != nil {
+			putOff(account, s.what)
+		}
 		return false
 	}
-	c.all++
-	c.busy[account]++
+	s.all++
+	s.busy[account]++
 	ctx := c.ctx
-	c.lookup.Go(func() {
+	c.underWay.Go(func() {
 		fn(ctx)
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.all--
-		if c.busy[account]--; c.busy[account] == 0 {
-			delete(c.busy, account)
+		s.all--
+		if s.busy[account]--; s.busy[account] == 0 {
+			delete(s.busy, account)
 		}
 	})
 	return true
 }
 
-// ask finds out who is at the other end of a call. The caller holds the lock.
-func (c *callers) ask(call *Call) {
+// ask finds out who is at the other end of a call, if that can be asked. false: not now. The caller holds the lock.
+func (c *callers) ask(call *Call) bool {
 	phone := *call.outside(false)
 	if phone.E164 == "" && len(Digits(phone.Raw)) < shortestPublic {
-		return
+		return true
 	}
 	finder := c.gateway.finder(call.Account)
 	if finder == nil {
-		return
+		return true
 	}
-	c.begin(call.Account, func(ctx context.Context) {
+	return c.begin(&c.questions, call, func(ctx context.Context) {
 		found, err := c.find(ctx, finder, phone)
 		if err == nil && found.Contact != nil {
 			err = c.gateway.setContact(ctx, call.Account, call.ID, found.Contact)

@@ -26,11 +26,14 @@ func (c *callers) rings(call *Call, state *calling) {
 		return
 	}
 	notifier := c.gateway.notifier(call.Account)
-	if notifier == nil || call.From.Raw == "" || !c.begin(call.Account, func(ctx context.Context) {
+	if notifier == nil || call.From.Raw == "" || !c.begin(&c.notices, call, func(ctx context.Context) {
 		if wait(ctx, notifyAfter) {
 			c.notify(ctx, notifier, call.Account, call.ID)
 		}
 	}) {
+		for _, user := range state.wait {
+			delete(state.told, user)
+		}
 		state.wait = nil
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -233,12 +234,84 @@ func TestBurstOfCallsIsBoundedAndOthersGoOn(t *testing.T) {
 		}
 		pass(10 * time.Second)
 		b.callers.mu.Lock()
-		defer b.callers.mu.Unlock()
 		if crm.max > maxAtOnce {
 			t.Errorf("%d questions at once, at most %d are to be", crm.max, maxAtOnce)
 		}
-		if b.callers.all != 0 || len(b.callers.busy) != 0 {
-			t.Errorf("%d questions are still counted: %v", b.callers.all, b.callers.busy)
+		if q := b.callers.questions; q.all != 0 || len(q.busy) != 0 {
+			t.Errorf("%d questions are still counted: %v", q.all, q.busy)
+		}
+		b.callers.mu.Unlock()
+
+		lines = append(lines, "last: dial 102")
+		for _, goesOn := range []string{"bridge", "hold", "unhold"} { // those that had to wait are asked about then
+			for i, line := range lines {
+				call, _, _ := strings.Cut(line, ": ")
+				lines[i] = call + ": " + goesOn + " 101"
+			}
+			b.emit(lines...)
+			pass(10 * time.Second)
+		}
+		for _, line := range lines {
+			call, _, _ := strings.Cut(line, ": ")
+			if c, ok := b.feed.call("acme", "office:"+call); !ok || c.Contact == nil {
+				t.Errorf("%s has no contact", call)
+			}
+		}
+		if crm.max > maxAtOnce || len(crm.asked) > 2*len(lines) { // late answers are asked for twice
+			t.Errorf("%d questions at once, %d in all", crm.max, len(crm.asked))
+		}
+	})
+}
+
+func TestCRMThatAnswersNoQuestionNotifiesAllTheSame(t *testing.T) {
+	crm := &fakeCRM{took: time.Hour}
+	inCRM(t, crm, true, true, func(t *testing.T, b *bundle) {
+		var lines []string
+		for i := range maxAtOnce {
+			lines = append(lines, fmt.Sprintf("b%d: dial 101 dir=outbound", i))
+		}
+		b.emit(lines...)
+		b.emit("dial 102")
+		pass(time.Second)
+		crm.expect(t, "notified", &crm.notified, "+79991112233[u2]")
+	})
+}
+
+// TestNotificationsThatHadToWaitAreSent: as many calls ring as are notified of at once, and one more.
+func TestNotificationsThatHadToWaitAreSent(t *testing.T) {
+	crm := &fakeCRM{took: 2 * time.Second}
+	inCRM(t, crm, false, true, func(t *testing.T, b *bundle) {
+		var putOff []string
+		b.cfg.Metrics.PutOff = func(account, what string) { putOff = append(putOff, account+" "+what) }
+		var lines []string
+		for i := range maxAtOnce {
+			lines = append(lines, fmt.Sprintf("b%d: dial 101", i))
+		}
+		b.emit(append(lines, "last: dial 102")...)
+		pass(5 * time.Second)
+		if n := len(crm.notified); n != maxAtOnce || !slices.Equal(putOff, []string{"acme notify"}) {
+			t.Errorf("%d notifications, put off %q", n, putOff)
+		}
+		crm.notified = nil
+		b.emit("last: dial 102") // the queue tries again
+		pass(time.Second)
+		crm.expect(t, "notified", &crm.notified, "+79991112233[u2]")
+	})
+}
+
+// TestCallThatEndsWithoutItsCRMIsForgotten: the account was disconnected meanwhile.
+func TestCallThatEndsWithoutItsCRMIsForgotten(t *testing.T) {
+	crm := &fakeCRM{}
+	inCRM(t, crm, true, false, func(t *testing.T, b *bundle) {
+		b.emit("dial 101")
+		synctest.Wait()
+		b.cfg.Finders = func(string) Finder { return nil }
+		b.emit("hangup")
+		synctest.Wait()
+		b.callers.mu.Lock()
+		defer b.callers.mu.Unlock()
+		if n := len(b.callers.calls); n > 0 {
+			t.Errorf("%d calls are remembered after their end", n)
 		}
 	})
 }

@@ -31,6 +31,7 @@ type metrics struct {
 	tickets  prometheus.Counter
 	cards    *prometheus.HistogramVec
 	unshown  *prometheus.CounterVec
+	putOff   *prometheus.CounterVec
 	tookOver prometheus.Histogram
 	calls    *prometheus.CounterVec
 
@@ -70,11 +71,13 @@ func newMetrics() *metrics {
 			Buckets: append(latency, 10, 30)}, []string{"rung"}),
 		unshown: counter("ringcast_calls_unshown_total",
 			"Calls that rang and that no screen showed: offline, nobody whom it rang had a session; unseen, somebody had.", "account", "why"),
+		putOff: counter("ringcast_crm_put_off_total",
+			"Times that too many calls at once kept the CRM from being asked who calls (find), or to notify those without a tab (notify).", "account", "what"),
 		tookOver: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "ringcast_take_over_seconds",
 			Help: "Time from when this node could take a partition over to when it took events for it.", Buckets: latency}),
 	}
 	m.registry.MustRegister(m.records, m.appends, m.applied, m.delivery, m.unknown, m.sessions, m.opened, m.closed, m.messages,
-		m.commands, m.refusals, m.tickets, m.cards, m.unshown, m.tookOver, m.calls,
+		m.commands, m.refusals, m.tickets, m.cards, m.unshown, m.putOff, m.tookOver, m.calls,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -103,6 +106,7 @@ func (m *metrics) gateway() gateway.Metrics {
 		},
 		Journal:  m.journal.saved,
 		Unshown:  func(account, why string) { m.unshown.WithLabelValues(account, why).Inc() },
+		PutOff:   func(account, what string) { m.putOff.WithLabelValues(account, what).Inc() },
 		TookOver: func(_ int, took time.Duration) { m.tookOver.Observe(took.Seconds()) },
 	}
 }
