@@ -43,6 +43,12 @@ type JournalConfig struct {
 	After    time.Duration // how long after its end, or what is heard of it later, a call is saved; default 5 s
 	Retry    time.Duration // before a call that failed is tried again the first time, then twice that, and so on; default 1 s
 	MaxRetry time.Duration // at most; default 5 min
+
+	Held int // ended calls of a partition that wait in memory until they are due; default 10,000. With more, what is due next goes early
+
+	// How long it is remembered that a call was saved; default 72 h. Longer than anything more can be heard of it, and
+	// than what a PBX's own list of past calls is read for after an outage: or it is saved once more.
+	Keep time.Duration
 }
 
 func (c JournalConfig) withDefaults() JournalConfig {
@@ -52,10 +58,13 @@ func (c JournalConfig) withDefaults() JournalConfig {
 	for _, d := range []struct {
 		value *time.Duration
 		is    time.Duration
-	}{{&c.After, 5 * time.Second}, {&c.Retry, time.Second}, {&c.MaxRetry, 5 * time.Minute}} {
+	}{{&c.After, 5 * time.Second}, {&c.Retry, time.Second}, {&c.MaxRetry, 5 * time.Minute}, {&c.Keep, 72 * time.Hour}} {
 		if *d.value == 0 {
 			*d.value = d.is
 		}
+	}
+	if c.Held == 0 {
+		c.Held = 10_000
 	}
 	return c
 }
@@ -104,10 +113,11 @@ func newJournal(g *Gateway) *journal {
 func (g *Gateway) resultAwaited(c *Call) bool {
 	for _, user := range c.Users() {
 		key := claimKey{c.Account, user, c.ID, ClaimResult}
-		if done, ok := g.feed.claim(key); ok && !done.held {
+		logged, ok := g.feed.claim(key) // with several nodes also those that are held, of which another owner may have taken note
+		if ok && !logged.held {
 			return false
 		}
-		if g.claims.underWay(key) {
+		if ok || g.claims.underWay(key) {
 			return true
 		}
 	}

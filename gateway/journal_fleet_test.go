@@ -103,3 +103,27 @@ func TestParkedCallIsReleasedOnAnyNode(t *testing.T) {
 		}
 	})
 }
+
+// The next owner knows of the window only from the log.
+func TestOpenResultWindowIsWaitedForAfterATakeOver(t *testing.T) {
+	inJournalFleet(t, 1, 2, func(t *testing.T, f *fleet, crm *memCRM, _ *memQueue) {
+		owner, other := f.owner()
+		other.emit("dial 101", "bridge 101", "hangup")
+		pass(time.Second)
+		if r := other.do("u1", Command{ID: "k1", Client: "tab", Action: "claim", What: ClaimResult, Call: "office:c1"}); !r.OK {
+			t.Fatalf("%+v", r.Error)
+		}
+		owner.kill()
+		pass(time.Minute)
+		if crm.len() != 0 {
+			t.Error("it is saved while its form is being filled in")
+		}
+		if r := other.do("u1", Command{ID: "k2", Client: "tab", Action: "claim", What: ClaimResult, Call: "office:c1", Done: true}); !r.OK {
+			t.Fatalf("%+v", r.Error)
+		}
+		pass(time.Minute)
+		if crm.len() != 1 {
+			t.Errorf("%d calls are saved", crm.len())
+		}
+	})
+}

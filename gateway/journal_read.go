@@ -16,7 +16,6 @@ const (
 	recordingTime = time.Minute      // since the end, for the recording to come
 	resultTime    = 10 * time.Minute // since the end, for the result window of an unknown caller to be closed
 
-	maxHeld       = 10_000 // calls of a partition; with more, what is due next goes early
 	journalTick   = time.Second
 	journalSave   = 5 * time.Second // how often the position is written
 	journalLook   = 10 * time.Second
@@ -159,7 +158,7 @@ func (t *journalTerm) hold(ctx context.Context, seq uint64, r *Record) error {
 			delete(t.held, key)
 		case h != nil:
 			h.call, h.last = c, at
-		case len(t.held) < maxHeld:
+		case len(t.held) < t.Held:
 			t.held[key] = &heldCall{call: c, seq: seq, first: at, last: at}
 		default:
 			t.mu.Unlock()
@@ -241,7 +240,7 @@ func (t *journalTerm) settle(ctx context.Context, due func(h *heldCall) bool) er
 	}
 	t.mu.Unlock()
 	slices.SortFunc(all, func(a, b heldCall) int { return cmp.Compare(a.seq, b.seq) })
-	early := len(all) - maxHeld*9/10
+	early := len(all) - t.Held*9/10
 	for i := range all {
 		h := &all[i]
 		if i >= early && !due(h) {

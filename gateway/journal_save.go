@@ -12,10 +12,6 @@ import (
 const (
 	saveTime = 3 * time.Minute // a Save has, the time that it waits for the platform's limits included
 	noCRM    = time.Minute     // before it is looked again whether an account has one
-
-	// How long it is remembered that a call was saved: longer than anything more can be heard of it, and long enough
-	// that a PBX's own list of past calls, read after an outage, makes no second entry.
-	keepSaved = 72 * time.Hour
 )
 
 // journalState is how far saving a call has come.
@@ -65,7 +61,7 @@ func (j *journal) put(ctx context.Context, key string, e *journalEntry) error {
 	store, expires := j.store.(ExpiringStore)
 	rev := e.rev
 	if expires && e.State == stateDone && rev != 0 {
-		rev, err = store.PutFor(ctx, key, data, rev, keepSaved)
+		rev, err = store.PutFor(ctx, key, data, rev, j.Keep)
 	} else {
 		rev, err = j.store.Put(ctx, key, data, rev)
 	}
@@ -79,6 +75,12 @@ func (j *journal) put(ctx context.Context, key string, e *journalEntry) error {
 // of says whether an entry is of this very call. A PBX may use its ids again.
 func (e journalEntry) of(c *Call) bool {
 	return e.State != stateDone || !c.StartedAt.After(e.Ended)
+}
+
+// unsure says whether the CRM may have the call though nothing is known of it there. A parked call that was given up may
+// have been asked for, too.
+func (e journalEntry) unsure() bool {
+	return e.State == stateSending || e.State == stateParked || e.State == stateDone && e.Saved.ID == "" && e.Saved.Data == nil
 }
 
 // latest returns the call of a task as it is by now.
@@ -118,7 +120,7 @@ func (j *journal) save(ctx context.Context, t *task) outcome {
 	if reason := t.tooOften(); reason != nil {
 		return j.park(ctx, t, c, entry, reason)
 	}
-	due := DueCall{Call: *c, Before: entry.Saved, Unsure: entry.State == stateSending || entry.State == stateParked}
+	due := DueCall{Call: *c, Before: entry.Saved, Unsure: entry.unsure()}
 	if entry.State != stateSending || entry.Version != c.Version {
 		entry.State, entry.Version, entry.Ended, entry.Since = stateSending, c.Version, c.EndedAt, j.now().UTC()
 		if err := j.put(ctx, key, &entry); err != nil {

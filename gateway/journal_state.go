@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // JournalAccount is how the calls of one account fare on their way into the CRM.
@@ -36,6 +37,10 @@ type ParkedCall struct {
 
 // maxParkedShown is how many parked calls of an account are returned, the oldest.
 const maxParkedShown = 200
+
+// parkingTime is by when an entry points to the item that was parked, if it ever will: the queue, too, takes it for the
+// same only for two minutes.
+const parkingTime = 5 * time.Minute
 
 func (g *Gateway) theJournal() (*journal, error) {
 	if g.journal == nil {
@@ -99,13 +104,16 @@ func (j *journal) accounts(ctx context.Context, wanted func(account string) bool
 	}
 	list := make([]JournalAccount, 0, len(all))
 	for _, a := range all {
+		list = append(list, *a)
+		if a.Waiting == 0 {
+			continue
+		}
 		first, err := j.Queue.Next(ctx, laneDue+a.Account, 0)
 		if err == nil {
-			a.Oldest = (*Millis)(&first.Added)
+			list[len(list)-1].Oldest = (*Millis)(&first.Added)
 		} else if !errors.Is(err, ErrNotFound) {
 			return nil, err
 		}
-		list = append(list, *a)
 	}
 	slices.SortFunc(list, func(a, b JournalAccount) int { return cmp.Compare(a.Account, b.Account) })
 	return list, nil
@@ -153,6 +161,12 @@ func (j *journal) parked(ctx context.Context, account string) (parked []ParkedCa
 		if err := json.Unmarshal(item.Data, &p); err != nil {
 			return nil, fmt.Errorf("parked item %q: %w", item.ID, err)
 		}
+		if gone, err := j.forgotten(ctx, item, p); err != nil || gone {
+			if err != nil {
+				return nil, err
+			}
+			continue
+		}
 		parked = append(parked, ParkedCall{
 			ID: journalID(account, p.Call.ID), Account: account, Call: p.Call.ID, Version: p.Call.Version, Direction: p.Call.Direction,
 			From: p.Call.From.Raw, To: p.Call.To.Raw, StartedAt: Millis(p.Call.StartedAt), EndedAt: Millis(p.Call.EndedAt),
@@ -160,6 +174,19 @@ func (j *journal) parked(ctx context.Context, account string) (parked []ParkedCa
 		})
 	}
 	return parked, nil
+}
+
+// forgotten removes a parked item that no entry points to, and says whether it did: the node was killed between the two,
+// and has parked the call once more since or saved it.
+func (j *journal) forgotten(ctx context.Context, item Item, p journalItem) (bool, error) {
+	if j.now().Sub(item.Added) < parkingTime {
+		return false, nil
+	}
+	entry, err := j.entry(ctx, journalKey(p.Call.Account, p.Call.ID))
+	if err != nil || entry.State == stateParked && entry.Parked == item.Place {
+		return false, err
+	}
+	return true, j.Queue.Remove(ctx, item.Place)
 }
 
 // ReleaseParked has a parked call saved again, as it is by now. An Error with CodeNotFound: there is none of that id.
@@ -208,7 +235,7 @@ func (j *journal) parkedItem(ctx context.Context, id string) (entry journalEntry
 	notFound := Errorf(CodeNotFound, "there is no parked call %.200q", id)
 	account, hash, _ := strings.Cut(id, ".")
 	name, err := keyText.DecodeString(account)
-	if err != nil || len(hash) != 32 || !isWord(hash, 32, isID) {
+	if err != nil || len(name) == 0 || len(hash) != 32 || !isWord(hash, 32, isID) {
 		return entry, item, notFound
 	}
 	if entry, err = j.entry(ctx, keyJournal+"."+id); err != nil {

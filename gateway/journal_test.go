@@ -21,6 +21,7 @@ type archive struct {
 	crm   *memCRM
 	line  *line
 	cfg   JournalConfig
+	wrap  func(Store) Store // nil: it is used as it is
 	kill  func()
 }
 
@@ -49,7 +50,11 @@ func (o *archive) start() {
 	o.line = &line{}
 	cfg := o.cfg
 	cfg.Queue = lineQueue{o.queue, o.line}
-	g := New(Config{Log: lineLog{o.log, o.line}, Store: lineStore{o.store, o.line}, Directory: directory(), Logger: testLogger(), Journal: cfg})
+	store := Store(lineStore{o.store, o.line})
+	if o.wrap != nil {
+		store = o.wrap(store)
+	}
+	g := New(Config{Log: lineLog{o.log, o.line}, Store: store, Directory: directory(), Logger: testLogger(), Journal: cfg})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- g.Run(ctx) }()
@@ -352,6 +357,165 @@ func TestLaterVersionOfAParkedCallSavesIt(t *testing.T) {
 		if o.queue.len() != 0 {
 			t.Errorf("%d items are left", o.queue.len())
 		}
+	})
+}
+
+// The answer was lost, the look-up was refused, and somebody saw the call in the CRM.
+func TestCallThatWasGivenUpIsLookedForBeforeALaterVersion(t *testing.T) {
+	inArchive(t, func(t *testing.T, o *archive) {
+		o.crm.set(func(due DueCall) manner {
+			if due.Unsure {
+				return cannot
+			}
+			return loses
+		})
+		o.ring("c1")
+		pass(time.Minute)
+		parked, err := o.Parked(t.Context(), "acme")
+		if err != nil || len(parked) != 1 {
+			t.Fatalf("%+v, %v", parked, err)
+		}
+		if err := o.DropParked(t.Context(), parked[0].ID); err != nil {
+			t.Fatal(err)
+		}
+		o.crm.set(nil)
+		o.emit("recording rec=https://pbx.example.com/1.mp3")
+		pass(time.Minute)
+		if e, _ := o.crm.entry("acme/office:c1"); e.made != 1 || e.last.Recording == "" {
+			t.Errorf("made %d times, with the recording %q", e.made, e.last.Recording)
+		}
+	})
+}
+
+// The node was killed, or the store away, when the call was parked and its entry did not say so yet.
+func TestParkedItemThatNothingPointsToIsNotShownForEver(t *testing.T) {
+	inArchive(t, func(t *testing.T, o *archive) {
+		o.crm.set(func(DueCall) manner { return cannot })
+		o.ring("c1")
+		pass(10 * time.Second)
+		first, err := o.queue.Next(t.Context(), laneParked+"acme", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first.ID = "of another try"
+		if _, err := o.queue.Add(t.Context(), first); err != nil {
+			t.Fatal(err)
+		}
+		pass(10 * time.Minute)
+		parked, err := o.Parked(t.Context(), "acme")
+		if err != nil || len(parked) != 1 || o.entries("acme").Parked != 1 {
+			t.Fatalf("%+v, %v, %d items", parked, err, o.entries("acme").Parked)
+		}
+		o.crm.set(nil)
+		if err := o.ReleaseParked(t.Context(), parked[0].ID); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Minute)
+		o.want(1)
+	})
+}
+
+// lastingStore is a store whose keys can have a life.
+type lastingStore struct {
+	Store
+	lives chan time.Duration
+}
+
+func (s lastingStore) PutFor(ctx context.Context, key string, data []byte, rev uint64, life time.Duration) (uint64, error) {
+	s.lives <- life
+	return s.Put(ctx, key, data, rev)
+}
+
+func TestWhatIsRememberedOfACallEndsSomeTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := newArchive(t)
+		lives := make(chan time.Duration, 1)
+		o.cfg.Keep = 100 * time.Hour
+		o.wrap = func(s Store) Store { return lastingStore{s, lives} }
+		o.start()
+		defer func() { o.stop() }()
+		o.ring("c1")
+		pass(time.Minute)
+		if life := <-lives; life != 100*time.Hour {
+			t.Errorf("for %v", life)
+		}
+	})
+}
+
+// A PBX may tell late that two calls are one.
+func TestCallThatBecomesAnotherWhileItWaitsIsNotSaved(t *testing.T) {
+	inArchive(t, func(t *testing.T, o *archive) {
+		o.crm.set(func(DueCall) manner { return isSlow })
+		for i := range savesPerLane { // all that are under way at a time
+			o.ring(fmt.Sprint("slow", i))
+		}
+		pass(10 * time.Second)
+		o.emit("a: dial 101", "a: bridge 101", "b: dial 102", "b: bridge 102", "a: hangup")
+		pass(10 * time.Second)
+		if a := o.entries("acme"); a.Waiting != savesPerLane+1 {
+			t.Fatalf("%+v", a)
+		}
+		late := lineEvents("a: merge into=b", "b: hangup")
+		a, _ := o.feed.call("acme", "office:a")
+		late[0].At = a.AnsweredAt
+		if _, err := o.Emit(t.Context(), "acme", "office", late); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if a, _ := o.feed.call("acme", "office:a"); a.Into == "" {
+			t.Fatalf("%+v", a)
+		}
+		o.crm.set(nil)
+		pass(10 * time.Minute)
+		if _, ok := o.crm.entry("acme/office:b"); !ok || o.crm.len() != savesPerLane+1 || o.queue.len() != 0 {
+			t.Errorf("saved: %v, %d items are left", o.crm.order, o.queue.len())
+		}
+	})
+}
+
+// What the journal has not brought away yet is not in the way of new calls.
+func TestFullLogHurriesTheJournal(t *testing.T) {
+	inArchive(t, func(t *testing.T, o *archive) {
+		o.cfg.After = time.Hour
+		o.restart()
+		for i := range 30 {
+			o.ring(fmt.Sprint("c", i))
+		}
+		o.log.mu.Lock()
+		o.log.onAppend = func(Entry) error {
+			if o.log.records() > 50 {
+				return ErrLogFull
+			}
+			return nil
+		}
+		o.log.mu.Unlock()
+		synctest.Wait()
+		if _, err := o.Emit(t.Context(), "acme", "office", lineEvents("late: dial 101")); CodeOf(err) != CodeUnavailable {
+			t.Fatalf("%v", err)
+		}
+		pass(time.Minute)
+		o.want(30)
+		o.emit("late: dial 101")
+	})
+}
+
+// A log that nobody has read for long holds more ended calls than are held in memory.
+func TestMoreEndedCallsThanAreHeldAreSavedAll(t *testing.T) {
+	inArchive(t, func(t *testing.T, o *archive) {
+		o.cfg.After, o.cfg.Held = time.Hour, 100
+		o.restart()
+		var lines []string
+		for i := range 500 {
+			lines = append(lines, fmt.Sprintf("c%d: dial 101", i), fmt.Sprintf("c%d: hangup", i))
+		}
+		o.emit(lines...)
+		pass(10 * time.Minute)
+		if n := o.crm.len(); n < 400 || n == 500 {
+			t.Errorf("%d are saved: only as many as fit wait for an hour", n)
+		}
+		pass(2 * time.Hour)
+		o.want(500)
 	})
 }
 

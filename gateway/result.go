@@ -65,7 +65,12 @@ func (g *Gateway) result(ctx context.Context, o *owner, cmd Command) error {
 		return err
 	}
 	return o.submit(ctx, func(d *draft) error {
-		if c, ok := d.call(e.Account, cmd.Call); ok && !c.Result.is(e.Result) {
+		c, ok := d.call(e.Account, cmd.Call)
+		for n := 0; ok && c.Into != "" && n < maxJoins; n++ { // it lives on there, and is logged as that
+			e.Call = c.Into
+			c, ok = d.call(e.Account, callID(pbx, e.Call))
+		}
+		if ok && !c.Result.is(e.Result) {
 			d.apply(e)
 		}
 		return nil

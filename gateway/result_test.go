@@ -96,3 +96,20 @@ func TestResultSurvivesARestart(t *testing.T) {
 		}
 	})
 }
+
+// An attended transfer or a pickup ends the call whose form somebody is filling in.
+func TestResultOfACallThatBecameAnotherIsThatOnes(t *testing.T) {
+	inGateway(t, func(t *testing.T, b *bundle) {
+		b.emit("a: dial 101", "a: bridge 101", "b: dial 102", "b: bridge 102", "a: merge into=b")
+		synctest.Wait()
+		if r := b.do("u1", Command{ID: "k1", Action: "result", Call: "office:a", Text: "wants a cat"}); !r.OK {
+			t.Fatalf("%+v", r.Error)
+		}
+		synctest.Wait()
+		a, _ := b.feed.call("acme", "office:a")
+		c, _ := b.feed.call("acme", "office:b")
+		if a.Result != nil || c.Result == nil || c.Result.Text != "wants a cat" || c.Result.User != "u1" {
+			t.Errorf("a has %+v, b %+v", a.Result, c.Result)
+		}
+	})
+}

@@ -24,7 +24,21 @@ func (n *node) openJournal(ctx context.Context) (gateway.JournalConfig, error) {
 	queue, err := n.db.Queue(ctx, journalQueue)
 	journal := n.cfg.pace.journal
 	journal.Queue, journal.CRMs, journal.Recorded = queue, n.cfg.pace.around(n.callLog), n.recorded
+	journal.Keep = n.remembered()
 	return journal, err
+}
+
+// remembered is how long a call that was saved has to be known: a day longer than any PBX is asked for past calls.
+func (n *node) remembered() time.Duration {
+	days := defaultCDRDays
+	for _, a := range n.cfg.Accounts {
+		for _, p := range a.PBX {
+			if p.Asterisk != nil && p.Asterisk.CDR != nil {
+				days = max(days, p.Asterisk.CDR.Days)
+			}
+		}
+	}
+	return time.Duration(days+1) * 24 * time.Hour
 }
 
 // recorded says whether a recording of an answered call is worth waiting for.

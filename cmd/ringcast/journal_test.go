@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"ringcast/gateway"
 )
@@ -58,5 +59,21 @@ func TestServeTakesALongResult(t *testing.T) {
 	said["id"], said["text"] = "r3", strings.Repeat("x", 2001)
 	if m := anna.command(said); m.OK || m.Error.Code != string(gateway.CodeInvalid) {
 		t.Errorf("one more character: %+v", m)
+	}
+}
+
+// A saved call that is forgotten before the PBX tells of it again would be saved twice.
+func TestCallsAreRememberedLongerThanAnyPBXIsAskedForThem(t *testing.T) {
+	t.Parallel()
+	asks := func(days int) AccountConfig {
+		return AccountConfig{PBX: []PBXConfig{{}, {Asterisk: &AsteriskConfig{CDR: &CDRConfig{Days: days}}}}}
+	}
+	n := &node{cfg: &Config{}}
+	if got := n.remembered(); got != 96*time.Hour {
+		t.Errorf("without past calls: %v", got)
+	}
+	n.cfg.Accounts = []AccountConfig{asks(1), asks(30), asks(7)}
+	if got := n.remembered(); got != 31*24*time.Hour {
+		t.Errorf("with 30 days: %v", got)
 	}
 }
