@@ -32,9 +32,10 @@ const (
 	cdrMark    = time.Minute      // how often it is noted that all is in the log
 	cdrSlack   = time.Minute      // around the time in which nobody listened: what else is in it is known by its id
 	cdrReading = 10 * time.Minute // a pass over the records has
-	cdrBatch   = 200              // calls that the sink is given at a time
 	maxCDRs    = 1_000_000        // of a pass: the memory that a list can take
 	badNamed   = 5                // records of a pass that cannot be read and are named in the log, the others are counted
+	zoneSample = 100              // records of a pass whose times are compared with their Uniqueids
+	zoneRows   = 3                // so many of them have to be at odds before the zone is blamed
 )
 
 // cdrPasses are the times after the link has come up at which the records are read: they come when a call ends, or, where
@@ -155,9 +156,12 @@ func (u *unheard) pass(ctx context.Context, again time.Time) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, cdrReading, fmt.Errorf("reading the records took more than %v", cdrReading))
 	defer cancel()
 	from, to := u.since.Add(-cdrSlack), again.Add(cdrSlack)
-	var rows []cdr
+	var rows, sample []cdr
 	skipped, many := 0, 0
 	err := u.records.read(ctx, from, func(r cdr) {
+		if len(sample) < zoneSample { // whatever its time: in a wrong zone it is of another outage, or of none
+			sample = append(sample, r)
+		}
 		switch {
 		case r.end.Before(from) || r.start.After(to):
 		case len(rows) == maxCDRs:
@@ -179,23 +183,21 @@ func (u *unheard) pass(ctx context.Context, again time.Time) error {
 	if err != nil {
 		return err
 	}
-	if off := zoneOff(rows); off != 0 {
-		u.cfg.Logger.Error("the times of call detail records are not in the zone that the configuration says", "hours_ahead", off.Hours())
+	if off := zoneOff(sample); off != 0 && len(sample) >= zoneRows {
+		return wrongZone(off, u.cfg.CDR.Zone)
 	}
 	calls := u.cfg.pastCalls(rows)
 	calls = slices.DeleteFunc(calls, func(c gateway.PastCall) bool { return c.Events[0].At.After(again) || u.knows(c) })
-	var done gateway.Backfilled
-	for some := range slices.Chunk(calls, cdrBatch) {
-		d, err := u.sink.Backfill(ctx, some, again)
-		done.Added, done.Mended = done.Added+d.Added, done.Mended+d.Mended
-		if err != nil {
-			return err
-		}
-	}
+	done, err := u.sink.Backfill(ctx, calls, again)
 	if done.Added+done.Mended > 0 {
 		u.cfg.Logger.Info("calls made while nobody listened are in the log", "since", u.since, "added", done.Added, "mended", done.Mended)
 	}
-	return nil
+	return err
+}
+
+func wrongZone(off time.Duration, zone *time.Location) error {
+	return fmt.Errorf("the records' times are %+g hours from what they say in the zone %s: set zone to the one that Asterisk writes in, UTC if usegmtime = yes",
+		off.Hours(), zone)
 }
 
 // knows says whether a call lives: its end is still to come, and will be heard.
@@ -219,8 +221,7 @@ func CheckCDR(ctx context.Context, c CDR) (time.Time, error) {
 		return time.Time{}, err
 	}
 	if off := zoneOff([]cdr{last}); off != 0 {
-		return last.end, fmt.Errorf("its times are %+g hours from what they say in the zone %s: set zone to the one that Asterisk writes in, UTC if usegmtime = yes",
-			off.Hours(), c.Zone)
+		return last.end, wrongZone(off, c.Zone)
 	}
 	return last.end, nil
 }
@@ -233,7 +234,7 @@ func (u *unheard) begin(ctx context.Context, group *sync.WaitGroup, again time.T
 }
 
 // CSVFields returns what stands in a row of cdr_csv, by the names of CDR(…). Those from uniqueid on are there if
-// cdr.conf says so.
+// cdr.conf says so: loguniqueid, loguserfield, and newcdrcolumns for the last three.
 func CSVFields() []string {
 	return strings.Fields("accountcode src dst dcontext clid channel dstchannel lastapp lastdata start answer end duration billsec " +
 		"disposition amaflags uniqueid userfield peeraccount linkedid sequence")

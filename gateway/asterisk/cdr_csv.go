@@ -88,6 +88,7 @@ func (f *cdrFiles) readFile(
 		return nil
 	}
 	*seen = append(*seen, info)
+	given := 0
 	take := func(line []byte, at int64) bool {
 		r, err := f.parse(line)
 		if err != nil {
@@ -95,7 +96,8 @@ func (f *cdrFiles) readFile(
 			return true
 		}
 		fn(r)
-		return !r.end.Before(since.Add(-csvDisorder))
+		given++
+		return given < zoneRows || !r.end.Before(since.Add(-csvDisorder)) // it may be in another zone that it ended before
 	}
 	if strings.HasSuffix(path, ".gz") {
 		return forwards(ctx, file, take)
@@ -116,6 +118,9 @@ func (f *cdrFiles) parse(line []byte) (cdr, error) {
 	}
 	if start := slices.Index(f.fields, "start"); len(fields) <= start {
 		return cdr{}, fmt.Errorf("it has %d fields, and the time should be in field %d", len(fields), start+1)
+	}
+	if n := len(fields); (n == 19 || n == 20) && slices.Equal(f.fields, CSVFields()) { // one in the middle is missing
+		return cdr{}, fmt.Errorf("it has %d fields, and which are missing cannot be told: set loguniqueid, loguserfield and newcdrcolumns = yes in cdr.conf", n)
 	}
 	return newCDR(func(name string) string {
 		if i := slices.Index(f.fields, name); i >= 0 && i < len(fields) {

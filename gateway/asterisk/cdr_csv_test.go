@@ -79,8 +79,8 @@ func TestRowOfCDR(t *testing.T) {
 // TestShortRowsOfCDR: without the columns that cdr.conf has to ask for.
 func TestShortRowsOfCDR(t *testing.T) {
 	t.Parallel()
-	row := strings.SplitAfter(csvRow(7), `"DOCUMENTATION"`)[0]
-	f, _ := csvIn(t, row+"\n"+strings.Replace(row, `"2026-11-22 00:00:17"`, "", 1)+`,"1795305607.7"`+"\r\n")
+	row := strings.SplitAfter(csvRow(7), `"1795305607.7"`)[0]
+	f, _ := csvIn(t, row+`,""`+"\n"+strings.Replace(row, `"2026-11-22 00:00:17"`, "", 1)+"\r\n")
 	starts, bad := startsOf(t, f, cdrDay)
 	if !slices.Equal(starts, []int{7, 7}) || len(bad) > 0 {
 		t.Errorf("%v, %q", starts, bad)
@@ -90,10 +90,38 @@ func TestShortRowsOfCDR(t *testing.T) {
 	}
 }
 
+// TestRowsOfCDRWithoutTheirIDs: cdr_csv leaves columns out in the middle, and all of them as it comes.
+func TestRowsOfCDRWithoutTheirIDs(t *testing.T) {
+	t.Parallel()
+	row := strings.SplitAfter(csvRow(7), `"DOCUMENTATION"`)[0]
+	for name, c := range map[string]struct{ columns, want string }{
+		"as it comes":            {"", "set loguniqueid = yes in cdr.conf"},
+		"loguserfield alone":     {`,""`, "set loguniqueid = yes in cdr.conf"},
+		"newcdrcolumns alone":    {`,"","1795305607.7",7`, "it has 19 fields, and which are missing cannot be told: set loguniqueid, "},
+		"loguserfield left out":  {`,"1795305607.7","","1795305607.7",7`, "it has 20 fields, and which are missing"},
+		"loguniqueid left out":   {`,"","","1795305607.7",7`, "it has 20 fields, and which are missing"},
+		"nothing in the columns": {`,"","","","",7`, "set loguniqueid = yes in cdr.conf"},
+	} {
+		f, path := csvIn(t, row+c.columns+"\n")
+		starts, bad := startsOf(t, f, cdrDay)
+		if len(starts) > 0 || len(bad) != 1 || !strings.Contains(bad[0], c.want) {
+			t.Errorf("%s: %v, %q", name, starts, bad)
+		}
+		if _, err := CheckCDR(t.Context(), CDR{File: path, Zone: time.UTC}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: the check says %v", name, err)
+		}
+	}
+	f, _ := csvIn(t, row+`,"1795305607.7","","1795305607.6"`+"\n")
+	f.fields = append(CSVFields()[:17], "none", "linkedid") // a custom row may have so many
+	if r, err := f.last(t.Context()); err != nil || r.linkedid != "1795305607.6" {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 func TestCDRsInAConfiguredOrder(t *testing.T) {
 	t.Parallel()
-	f, _ := csvIn(t, `"101","79005550111",1795305607.123456,x,"PJSIP/101-1","PJSIP/trunk-2",12,"BUSY"`+"\n")
-	f.fields = strings.Fields("src dst start none channel dstchannel duration disposition")
+	f, _ := csvIn(t, `"101","79005550111",1795305607.123456,x,"PJSIP/101-1","PJSIP/trunk-2",12,"BUSY",7.7`+"\n")
+	f.fields = strings.Fields("src dst start none channel dstchannel duration disposition linkedid")
 	r, err := f.last(t.Context())
 	if err != nil || !r.start.Equal(cdrDay.Add(7123456*time.Microsecond)) || r.end.Sub(r.start) != 12*time.Second || r.dstChannel != "PJSIP/trunk-2" || !r.answer.IsZero() {
 		t.Errorf("%+v, %v", r, err)

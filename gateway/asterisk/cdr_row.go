@@ -47,6 +47,9 @@ func newCDR(field func(name string) string, zone *time.Location) (cdr, error) {
 	if r.channel == "" {
 		return r, errors.New("it names no channel")
 	}
+	if r.uniqueid == "" && r.linkedid == "" {
+		return r, errors.New("it has neither uniqueid nor linkedid, by which calls are known: set loguniqueid = yes in cdr.conf (a table needs the column)")
+	}
 	duration, err := parseSeconds(get("duration"))
 	if err != nil {
 		return r, fmt.Errorf("duration: %w", err)

@@ -144,9 +144,9 @@ func TestTableOfMomentsOfCDRs(t *testing.T) {
 	t.Parallel()
 	begun := cdrDay.In(time.FixedZone("", 7200))
 	tb := &table{
-		columns: strings.Fields("start answer end channel disposition duration"),
+		columns: strings.Fields("start answer end channel disposition duration linkedid"),
 		types:   map[string]string{"start": "TIMESTAMPTZ"},
-		rows:    [][]driver.Value{{begun, nil, begun.Add(time.Minute), "PJSIP/101-1", "NO ANSWER", 60.0}},
+		rows:    [][]driver.Value{{begun, nil, begun.Add(time.Minute), "PJSIP/101-1", "NO ANSWER", 60.0, "7.7"}},
 	}
 	db := serveTable(t, tb, time.FixedZone("", -3600))
 	starts, bad := startsOf(t, db, cdrDay.Add(12*time.Hour))

@@ -208,6 +208,34 @@ func TestOutageLongerThanTheConfigAllows(t *testing.T) {
 	})
 }
 
+// TestRecordsOfAnotherZoneAreNotFetched: behind, the calls of an outage would be of before it and lost, ahead, those of
+// before it would come a second time.
+func TestRecordsOfAnotherZoneAreNotFetched(t *testing.T) {
+	t.Parallel()
+	since := cdrDay.Add(10 * time.Hour)
+	fetch := func(rows string, zone *time.Location) (string, error) {
+		_, path := csvIn(t, rows)
+		link := New(Config{CDR: &CDR{File: path, Zone: zone}, IsExtension: isUser, Logger: slog.New(slog.DiscardHandler)})
+		sink := &pastRecorder{recorder: newRecorder()}
+		u := &unheard{Link: link, sink: sink, records: link.cfg.CDR.records(), since: since}
+		err := u.pass(t.Context(), since.Add(time.Hour))
+		return sink.list(since), err
+	}
+	rows := csvRows(0, 11*3600, 1800)
+	if got, err := fetch(rows, time.UTC); err != nil || got != "0s 30m0s" {
+		t.Errorf("%q, %v", got, err)
+	}
+	for hours, want := range map[int]string{3: "times are -3 hours from", 14: "times are -14 hours from", -3: "times are +3 hours from"} {
+		got, err := fetch(rows, time.FixedZone("elsewhere", hours*3600))
+		if got != "" || err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "in the zone elsewhere: set zone") {
+			t.Errorf("%d: %q, %v", hours, got, err)
+		}
+	}
+	if _, err := fetch(csvRows(0, 3600, 1800), time.FixedZone("elsewhere", 3*3600)); err != nil {
+		t.Errorf("two records are no proof, and yet: %v", err)
+	}
+}
+
 // TestLinkFetchesWhatItMissed is of a link as it runs.
 func TestLinkFetchesWhatItMissed(t *testing.T) {
 	t.Parallel()
