@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"ringcast/gateway"
@@ -20,7 +19,7 @@ const (
 	settling    = 15 * time.Second
 	settlePause = 2 * time.Second // after which the CRM is asked once more
 
-	// How long a call waits for an earlier one of the same unknown number to be taken from unsorted, and how often it is
+	// How long a call waits for an earlier one of the same unknown caller to be taken from unsorted, and how often it is
 	// looked whether that has happened.
 	following   = 15 * time.Minute
 	followPause = time.Minute
@@ -40,8 +39,7 @@ type CallLogConfig struct {
 	// address of the web.
 	Link func(*gateway.Call) string
 
-	Following time.Duration // how long a call waits for an earlier one of its unknown number in unsorted; 0: 15 min
-	Settling  time.Duration // how long after a call the CRM may not find somebody yet who was made in it; 0: 15 s
+	Settling time.Duration // how long after a call the CRM may not find somebody yet who was made in it; 0: 15 s
 
 	Logger *slog.Logger
 }
@@ -49,16 +47,14 @@ type CallLogConfig struct {
 // CallLog writes the calls of one account: a gateway.CRM. It keeps nothing but in the store, so any number of them may
 // write for one account.
 type CallLog struct {
-	cfg    CallLogConfig
-	rules  LogRules
-	tidied atomic.Int64 // when the memory was, in nanoseconds
+	cfg   CallLogConfig
+	rules LogRules
 }
 
 var _ gateway.CRM = (*CallLog)(nil)
 
 // NewCallLog returns the log of an account's calls.
 func NewCallLog(cfg CallLogConfig) *CallLog {
-	cfg.Following = cmp.Or(cfg.Following, following)
 	cfg.Settling = cmp.Or(cfg.Settling, settling)
 	return &CallLog{cfg: cfg, rules: cfg.Rules.withDefaults()}
 }
@@ -115,7 +111,7 @@ func (l *CallLog) Save(ctx context.Context, due gateway.DueCall) (gateway.Saved,
 			return gateway.Saved{}, &gateway.ParkError{Err: fmt.Errorf("what was noted of the call cannot be read: %w", err)}
 		}
 	}
-	if at != nil && (at.Call != 0 || at.Note != 0 || at.Unsorted != "") {
+	if at != nil && (at.Call != 0 || at.Note != 0 || at.Unsorted != "" || at.Digest != "") { // the last: the CRM took it and did not say as what
 		err = l.update(ctx, f, at)
 	} else {
 		at, err = l.add(ctx, f, at, due.Unsure)
@@ -157,15 +153,13 @@ func (l *CallLog) find(ctx context.Context, f *facts) (*entry, error) {
 	if err != nil || at != nil {
 		return at, err
 	}
+	m, _, err := l.recall(ctx, f)
+	if err != nil {
+		return nil, err
+	}
 	more := []entity{f.about}
-	if f.phone != "" {
-		m, _, err := l.recall(ctx, f)
-		if err != nil {
-			return nil, err
-		}
-		if m.Made != nil {
-			more = append(more, m.Made.Entity)
-		}
+	if m.Made != nil {
+		more = append(more, m.Made.Entity)
 	}
 	var found []holder
 	if f.reachable() {
@@ -198,15 +192,10 @@ func (l *CallLog) create(ctx context.Context, f *facts) (*entry, error) {
 			return at, err
 		}
 	}
-	fate := l.rules.fateOf(f)
-	switch {
-	case fate == FateNone:
-		return &entry{}, nil
-	case f.phone == "":
-		return l.addUnknown(ctx, f, fate)
-	default:
+	if fate := l.rules.fateOf(f); fate != FateNone {
 		return l.createOfUnknown(ctx, f, fate)
 	}
+	return &entry{}, nil
 }
 
 // addAbout writes a call on what a user said that it is about; nil: he did not say, or it is gone.
@@ -269,7 +258,7 @@ func (l *CallLog) createOfUnknown(ctx context.Context, f *facts, fate Fate) (*en
 	made, err := l.addUnknown(ctx, f, fate)
 	switch {
 	case err == nil:
-		l.remember(ctx, f, made)
+		l.remember(ctx, f, madeOf(f, made))
 	case !f.begun:
 		l.forget(ctx, f)
 	}
@@ -294,10 +283,10 @@ func (l *CallLog) addToMade(ctx context.Context, f *facts, m memory) (*entry, er
 			return at, err
 		}
 	}
-	if waits && time.Since(m.At) < l.cfg.Following { // and cannot have another call until it is taken
+	if waits && time.Since(m.At) < following { // and cannot have another call until it is taken
 		return nil, &gateway.LaterError{
-			Delay: min(followPause, l.cfg.Following),
-			Err:   fmt.Errorf("another call of %s waits in unsorted: this one follows it when it is taken from there", f.phone),
+			Delay: followPause, Alone: true,
+			Err: fmt.Errorf("the caller's call %s waits in unsorted: this one follows it when it is taken from there", m.Call),
 		}
 	}
 	return nil, nil

@@ -110,3 +110,13 @@ func TestCallStatus(t *testing.T) {
 		}
 	}
 }
+
+// TestANumberOfJSONIsItsDigits: a telephone number is no power of ten.
+func TestANumberOfJSONIsItsDigits(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[any]string{79991112233.0: "79991112233", "office:1": "office:1", nil: "", 1.5: "1.5"} {
+		if got := text(in); got != want {
+			t.Errorf("%v is %q, want %q", in, got, want)
+		}
+	}
+}

@@ -33,6 +33,7 @@ func ways() map[string]once {
 		"note of contact":  {rules(FateContact), inbound("1", nobody), "POST /api/v4/contacts/notes"},
 		"lead":             {rules(FateLead), missed("1", nobody), "POST /api/v4/leads/complex"},
 		"note of lead":     {rules(FateLead), missed("1", nobody), "POST /api/v4/leads/notes"},
+		"hidden lead":      {rules(FateLead), inbound("1", ""), "POST /api/v4/leads/notes"},
 		"task":             {rules(FateNone), missed("1", ivan), "POST /api/v4/tasks"},
 		"task of unknown":  {rules(FateUnsorted), missed("1", nobody), "POST /api/v4/tasks"},
 		"search":           {notes, inbound("1", ivan), "GET /api/v4/contacts"},
@@ -85,17 +86,21 @@ func TestEachCallIsThereOnceWhateverHappens(t *testing.T) {
 
 func (o *office) wantOnce(name string, c once, contacts int) {
 	o.t.Helper()
-	made, unknown := len(o.amo.Contacts())-contacts, c.call.From.Raw == nobody
-	wantMade := 0
+	made, leads, unknown := len(o.amo.Contacts())-contacts, len(o.amo.Leads()), c.call.From.Raw != ivan
+	wantMade, wantLeads := 0, 0
 	if fate := c.rules.Unknown.Missed; unknown && (fate == FateContact || fate == FateLead) {
 		wantMade = 1
+		if fate == FateLead {
+			wantLeads = 1
+		}
 	}
 	wantTasks := 0
 	if c.call.AnsweredAt.IsZero() {
 		wantTasks = 1
 	}
-	if n := o.count("office:1"); n != 1 || made != wantMade || len(o.amo.Tasks()) != wantTasks {
-		o.t.Errorf("%s: %d calls, %d contacts, %d tasks, want 1, %d, %d\n%s", name, n, made, len(o.amo.Tasks()), wantMade, wantTasks, o.text)
+	if n := o.count("office:1"); n != 1 || made != wantMade || leads != wantLeads || len(o.amo.Tasks()) != wantTasks {
+		o.t.Errorf("%s: %d calls, %d contacts, %d leads, %d tasks, want 1, %d, %d, %d\n%s",
+			name, n, made, leads, len(o.amo.Tasks()), wantMade, wantLeads, wantTasks, o.text)
 	}
 }
 
@@ -148,7 +153,7 @@ func TestManyCallsThroughABadHour(t *testing.T) {
 		for _, node := range nodes {
 			wg.Go(func() {
 				for c := range waiting {
-					pass(rand.N(time.Second))
+					o.passes(rand.N(time.Second))
 					o.save(node, gateway.DueCall{Call: c})
 				}
 			})
@@ -192,7 +197,7 @@ func TestABacklogKeepsWithinTheLimits(t *testing.T) {
 				}
 			})
 		}
-		pass(4500 * time.Millisecond)
+		o.passes(4500 * time.Millisecond)
 		asked := time.Now()
 		err := o.log.cfg.API.Do(o.t.Context(), "acme", Request{
 			Method: "POST", Path: "/api/v2/events", Urgent: true, Body: map[string]any{"add": []map[string]any{{"type": "phone_call", "phone_number": ivan, "users": []int{anna}}}},

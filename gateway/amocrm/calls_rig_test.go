@@ -35,6 +35,7 @@ type office struct {
 	store *watchedStore
 	text  *strings.Builder // what was logged
 	dead  bool             // access is lost
+	mute  string           // what is made at this path is answered with no word of it
 }
 
 // officeConfig is what a test may change.
@@ -109,7 +110,17 @@ func (o *office) RoundTrip(r *http.Request) (*http.Response, error) {
 	if lost {
 		return nil, errors.New("connection reset by peer")
 	}
+	if r.Method == http.MethodPost && r.URL.Path == o.mute && res.Code == http.StatusOK {
+		return &http.Response{StatusCode: http.StatusNoContent, Body: http.NoBody}, nil
+	}
 	return res.Result(), nil
+}
+
+// passes lets the bubble's time go by.
+func (o *office) passes(d time.Duration) {
+	o.t.Helper()
+	timer := time.NewTimer(d)
+	<-timer.C
 }
 
 // save does as the journal does: it asks until the call is saved.
@@ -125,9 +136,9 @@ func (o *office) save(log *CallLog, due gateway.DueCall) gateway.Saved {
 		case errors.As(err, &park):
 			o.t.Fatalf("parked: %v", err)
 		case errors.As(err, &later):
-			time.Sleep(later.Delay)
+			o.passes(later.Delay)
 		default:
-			time.Sleep(min(time.Second<<try, time.Minute))
+			o.passes(min(time.Second<<try, time.Minute))
 		}
 		due.Unsure = true
 	}
@@ -203,6 +214,3 @@ func missed(id, number string) gateway.Call  { return aCall(id, gateway.Inbound,
 func outbound(id, number string) gateway.Call {
 	return aCall(id, gateway.Outbound, number, true)
 }
-
-// pass lets a bubble's time go by.
-func pass(d time.Duration) { time.Sleep(d) }

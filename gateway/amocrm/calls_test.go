@@ -1,6 +1,8 @@
 package amocrm
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -193,7 +195,7 @@ func TestWhoCallsTwiceIsMadeOnce(t *testing.T) {
 				wg.Go(func() { o.save(nodes[i%2], gateway.DueCall{Call: inbound(fmt.Sprint(i), nobody)}) })
 			}
 			if fate == FateUnsorted {
-				time.Sleep(5 * time.Minute)
+				o.passes(5 * time.Minute)
 				items := o.amo.Unsorted()
 				if len(items) != 1 {
 					t.Fatalf("%d items", len(items))
@@ -247,13 +249,124 @@ func TestAnAttemptThatDiedIsTakenOver(t *testing.T) {
 			if !errors.As(err, &later) {
 				t.Fatalf("the second does not wait: %v", err)
 			}
-			time.Sleep(makingTime)
+			o.passes(makingTime)
 			_, err = o.log.Save(o.t.Context(), gateway.DueCall{Call: second, Unsure: true})
 			if n := len(o.amo.Unsorted()); n != 1 || errors.As(err, &later) != made {
 				t.Errorf("%d items, %v", n, err)
 			}
+			_, err = o.log.Save(o.t.Context(), gateway.DueCall{Call: second, Unsure: true})
+			if errors.As(err, &later) != made { // what was found is the first one's, and the second is not there yet
+				t.Errorf("later: %v", err)
+			}
 		})
 	}
+}
+
+// TestALookThatFailsIsDoneAgain: who takes over from an attempt that died has to know what came of it.
+func TestALookThatFailsIsDoneAgain(t *testing.T) {
+	t.Parallel()
+	inOffice(t, nil, func(o *office) {
+		first, second := inbound("1", nobody), inbound("2", nobody)
+		f := factsOf(&first, "")
+		if _, err := o.log.claim(o.t.Context(), f); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := o.log.addUnsorted(o.t.Context(), f); err != nil {
+			t.Fatal(err)
+		}
+		o.passes(makingTime)
+		lift := o.amo.Refuse("GET /api/v4/leads/unsorted", 500, "")
+		if _, err := o.log.Save(o.t.Context(), gateway.DueCall{Call: second}); err == nil {
+			t.Fatal("no error though it cannot look")
+		}
+		lift()
+		_, err := o.log.Save(o.t.Context(), gateway.DueCall{Call: second})
+		var later *gateway.LaterError
+		if n := len(o.amo.Unsorted()); n != 1 || !errors.As(err, &later) || !later.Alone {
+			t.Errorf("%d items, %v", n, err)
+		}
+	})
+}
+
+// TestWhatTheCRMTookWithoutAWordIsNotWrittenAgain by the call's next version.
+func TestWhatTheCRMTookWithoutAWordIsNotWrittenAgain(t *testing.T) {
+	t.Parallel()
+	for path, number := range map[string]string{"/api/v4/leads/unsorted/sip": nobody, "/api/v4/contacts/notes": ivan} {
+		inOffice(t, func(c *officeConfig) { c.rules.As = FormNotes }, func(o *office) {
+			call := inbound("1", number)
+			o.mute = path
+			saved := o.save(o.log, gateway.DueCall{Call: call})
+			call.Version++
+			call.Recording = "https://gw.example.com/r/1.mp3"
+			o.save(o.log, gateway.DueCall{Call: call, Before: saved})
+			if n := o.count("office:1"); n != 1 {
+				t.Errorf("%s: there %d times", path, n)
+			}
+		})
+	}
+}
+
+// TestTheCallerIsInNoErrorOfAWaitingCall: it stands in the log, and in the store.
+func TestTheCallerIsInNoErrorOfAWaitingCall(t *testing.T) {
+	t.Parallel()
+	inOffice(t, nil, func(o *office) {
+		o.save(o.log, gateway.DueCall{Call: inbound("1", nobody)})
+		_, err := o.log.Save(o.t.Context(), gateway.DueCall{Call: inbound("2", nobody)})
+		var later *gateway.LaterError
+		if !errors.As(err, &later) || !later.Alone || !strings.Contains(err.Error(), "office:1") || strings.Contains(err.Error(), nobody) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// endless is an API whose lists do not end.
+type endless struct{ asked int }
+
+func (e *endless) Do(_ context.Context, _ string, _ Request, out any) error {
+	e.asked++
+	return json.Unmarshal([]byte(`{"_links":{"next":{}},"_embedded":{"notes":[{"id":1}]}}`), out)
+}
+
+// TestAListThatDoesNotEndSaysNothingOfACall: to take it for one without the call would write that twice.
+func TestAListThatDoesNotEndSaysNothingOfACall(t *testing.T) {
+	t.Parallel()
+	api, call := &endless{}, inbound("1", ivan)
+	log := NewCallLog(CallLogConfig{API: api, Account: "acme", Logger: discard()})
+	_, err := log.findNote(t.Context(), factsOf(&call, ""), kindContacts, 1)
+	var park *gateway.ParkError
+	if !errors.As(verdict(err), &park) || api.asked != maxPages {
+		t.Errorf("%v after %d pages", err, api.asked)
+	}
+}
+
+// TestATaskIsLookedForAmongThoseSinceTheCall, however long the others are due.
+func TestATaskIsLookedForAmongThoseSinceTheCall(t *testing.T) {
+	t.Parallel()
+	inOffice(t, func(cfg *officeConfig) {
+		cfg.rules.MissedTask = &TaskRule{Text: "Call back", Within: time.Hour}
+	}, func(o *office) {
+		const others = 2 * pageSize
+		for range others / pageSize {
+			var tasks []string
+			for i := range pageSize {
+				tasks = append(tasks, fmt.Sprintf(`{"text":"other %d","complete_till":%d}`, i, time.Now().AddDate(1, 0, 0).Unix()))
+			}
+			o.ask("POST", "/api/v4/tasks", "["+strings.Join(tasks, ",")+"]")
+		}
+		o.passes(24 * time.Hour)
+		lift := o.amo.Fail(sandbox.AmoFault{Pattern: "POST /api/v4/tasks", Failure: sandbox.AmoCut, Times: 1})
+		defer lift()
+		o.save(o.log, gateway.DueCall{Call: missed("1", nobody)})
+		looks := 0
+		for _, r := range o.amo.Requests() {
+			if r.Method == http.MethodGet && r.Path == "/api/v4/tasks" {
+				looks++
+			}
+		}
+		if n := len(o.amo.Tasks()); n != others+1 || looks != 1 {
+			t.Errorf("%d tasks after %d looks", n, looks)
+		}
+	})
 }
 
 func TestAnAccountWithoutUnsortedGetsLeads(t *testing.T) {
@@ -356,15 +469,25 @@ func TestATaskThatIsRefusedParksNothing(t *testing.T) {
 func TestAUserWhomTheCRMDoesNotKnowIsLeftOut(t *testing.T) {
 	t.Parallel()
 	for _, number := range []string{ivan, nobody} {
-		inOffice(t, nil, func(o *office) {
-			c := inbound("1", number)
-			gone := gateway.Person{User: "55555", Name: "Grigory", Extension: "105"}
-			c.AnsweredBy, c.Legs[0].Person = &gone, gone
-			o.save(o.log, gateway.DueCall{Call: c})
-			if calls := o.amo.Calls(); len(calls) != 1 || calls[0].Responsible != "Grigory" || calls[0].Author != 0 {
-				t.Errorf("%s: %+v", number, calls)
-			}
-		})
+		for tasks, call := range []func(id, number string) gateway.Call{inbound, missed} {
+			inOffice(t, func(cfg *officeConfig) {
+				cfg.rules.MissedTask = &TaskRule{Text: "Call back", Within: time.Hour}
+			}, func(o *office) {
+				c, gone := call("1", number), gateway.Person{User: "55555", Name: "Grigory", Extension: "105"}
+				c.Legs[0].Person = gone
+				if c.AnsweredBy != nil {
+					c.AnsweredBy = &gone
+				}
+				defer o.amo.Fail(sandbox.AmoFault{Pattern: "POST /api/v4/tasks", Failure: sandbox.AmoCut, Times: 1})() // it comes again for this alone
+				o.save(o.log, gateway.DueCall{Call: c})
+				if calls := o.amo.Calls(); len(calls) != 1 || calls[0].Responsible != "Grigory" || calls[0].Author != 0 {
+					t.Errorf("%s: %+v", number, calls)
+				}
+				if n := len(o.amo.Tasks()); n != tasks {
+					t.Errorf("%s: %d tasks\n%s", number, n, o.text)
+				}
+			})
+		}
 	}
 }
 
@@ -427,7 +550,7 @@ func TestOldUnknownsAreThrownAway(t *testing.T) {
 	t.Parallel()
 	inOffice(t, nil, func(o *office) {
 		o.save(o.log, gateway.DueCall{Call: inbound("1", nobody)})
-		time.Sleep(memoryTime + time.Hour)
+		o.passes(memoryTime + time.Hour)
 		o.save(o.log, gateway.DueCall{Call: inbound("2", nobody2)})
 		synctest.Wait()
 		if n := o.store.keys("amocrm.unknown.acme"); n != 1 {

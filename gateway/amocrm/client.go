@@ -225,10 +225,14 @@ func (p itemProblem) field() FieldError {
 }
 
 func text(v any) string {
-	if v == nil {
+	switch v := v.(type) {
+	case nil:
 		return ""
+	case float64: // a number of JSON
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	default:
+		return fmt.Sprint(v)
 	}
-	return fmt.Sprint(v)
 }
 
 // explain fills in what an answer that is not good says.

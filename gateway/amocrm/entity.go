@@ -246,7 +246,8 @@ func (l *CallLog) post(ctx context.Context, path string, body, out any) error {
 	return l.cfg.API.Do(ctx, l.cfg.Account, Request{Method: http.MethodPost, Path: path, Body: body}, out)
 }
 
-// pages asks for a list page by page, the newest first, until each says that it has seen enough.
+// pages asks for a list page by page, the newest first, until each says that it has seen enough. A list that goes on after
+// the last page that it asks for is a *gateway.ParkError: nobody knows what is in it.
 func pages[T any](ctx context.Context, l *CallLog, path, name string, query url.Values, each func(T) (enough bool)) error {
 	query.Set("limit", strconv.Itoa(pageSize))
 	for page := 1; page <= maxPages; page++ {
@@ -264,5 +265,6 @@ func pages[T any](ctx context.Context, l *CallLog, path, name string, query url.
 			return nil
 		}
 	}
-	return nil
+	return &gateway.ParkError{Err: fmt.Errorf("list of %s: it does not end within %d pages: look yourself whether the call is there",
+		strings.TrimPrefix(path, "/api/v4/"), maxPages)}
 }

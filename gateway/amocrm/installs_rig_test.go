@@ -298,6 +298,15 @@ func (s *watchedStore) Delete(_ context.Context, key string, rev uint64) error {
 	return nil
 }
 
+// PutFor makes it a gateway.ExpiringStore.
+func (s *watchedStore) PutFor(ctx context.Context, key string, data []byte, rev uint64, life time.Duration) (uint64, error) {
+	rev, err := s.Put(ctx, key, data, rev)
+	if err == nil {
+		time.AfterFunc(life, func() { _ = s.Delete(context.WithoutCancel(ctx), key, rev) }) // written again since: that stays
+	}
+	return rev, err
+}
+
 func (s *watchedStore) tell(v gateway.Value) {
 	s.log = append(s.log, v)
 	close(s.changed)

@@ -20,6 +20,7 @@ type taskBody struct {
 	Entity      int64  `json:"entity_id,omitempty"`
 	Kind        string `json:"entity_type,omitempty"`
 	Responsible int64  `json:"responsible_user_id,omitempty"`
+	CreatedAt   int64  `json:"created_at,omitempty"`
 	RequestID   string `json:"request_id,omitempty"`
 }
 
@@ -41,7 +42,7 @@ func (l *CallLog) addTask(ctx context.Context, f *facts, at *entry, unsure bool)
 		t.Responsible = responsible
 	}
 	if unsure {
-		made, err := l.findTask(ctx, &t)
+		made, err := l.findTask(ctx, &t, f.ended)
 		if at.Task = made; err != nil || made != 0 {
 			return err
 		}
@@ -51,7 +52,14 @@ func (l *CallLog) addTask(ctx context.Context, f *facts, at *entry, unsure bool)
 			Tasks []link `json:"tasks"`
 		} `json:"_embedded"`
 	}
-	if err := l.write(ctx, f, "/api/v4/tasks", &answer, func() any { return []taskBody{t} }); err != nil {
+	user := f.user
+	err := l.write(ctx, f, "/api/v4/tasks", &answer, func() any {
+		if f.user != user && rule.To == "" { // the CRM does not know him
+			t.Responsible = 0
+		}
+		return []taskBody{t}
+	})
+	if err != nil {
 		return fmt.Errorf("task of a missed call: %w", err)
 	}
 	if len(answer.Embedded.Tasks) > 0 {
@@ -60,8 +68,8 @@ func (l *CallLog) addTask(ctx context.Context, f *facts, at *entry, unsure bool)
 	return nil
 }
 
-// findTask returns the id of a task that says the same by the same second; 0: there is none.
-func (l *CallLog) findTask(ctx context.Context, t *taskBody) (int64, error) {
+// findTask returns the id of a task since a time that says the same by the same second; 0: there is none.
+func (l *CallLog) findTask(ctx context.Context, t *taskBody, since time.Time) (int64, error) {
 	query := url.Values{"order[created_at]": {"desc"}}
 	if t.Entity != 0 {
 		query.Set("filter[entity_type]", t.Kind)
@@ -72,7 +80,7 @@ func (l *CallLog) findTask(ctx context.Context, t *taskBody) (int64, error) {
 		if o.Text == t.Text && o.Till == t.Till && (t.Entity == 0 || o.Entity == t.Entity) {
 			id = o.ID
 		}
-		return id != 0 || o.Till > 0 && time.Unix(o.Till, 0).Before(time.Unix(t.Till, 0).Add(-30*24*time.Hour))
+		return id != 0 || o.CreatedAt > 0 && time.Unix(o.CreatedAt, 0).Before(since.Add(-clockLeeway))
 	})
 	return id, err
 }

@@ -238,8 +238,6 @@ func (l *CallLog) addUnknown(ctx context.Context, f *facts, fate Fate) (*entry, 
 	if err != nil {
 		return nil, err
 	}
-	if f.phone != "" {
-		l.remember(ctx, f, &entry{Entity: at})
-	}
+	l.remember(ctx, f, madeOf(f, &entry{Entity: at}))
 	return l.addNote(ctx, f, at)
 }

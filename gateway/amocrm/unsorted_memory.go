@@ -3,6 +3,7 @@ package amocrm
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -19,10 +20,9 @@ const (
 	makingTime  = 2 * time.Minute // how long another call's attempt is waited for
 	makingLook  = time.Second     // how often it is looked whether that has come to an end
 	makingPause = 5 * time.Second // how long it is looked before the call is put off
-	tidyEvery   = time.Hour
 )
 
-// memory is what is made of an unknown number.
+// memory is what is made of an unknown number, or of a hidden caller at one call.
 type memory struct {
 	Call  string    `json:"call"`           // whose attempt it is
 	Since time.Time `json:"since"`          // when that began
@@ -30,10 +30,14 @@ type memory struct {
 	Made  *entry    `json:"made,omitempty"` // nil: it is being made
 }
 
-func (l *CallLog) memoryRoot() string { return "amocrm.unknown." + l.cfg.Account }
+// madeOf is the memory of what a call's own attempt made.
+func madeOf(f *facts, made *entry) memory {
+	return memory{Call: f.uniq, Since: f.started, Made: made}
+}
 
 func (l *CallLog) memoryKey(f *facts) string {
-	return l.memoryRoot() + "." + cmp.Or(gateway.Digits(f.phone), "x"+hex.EncodeToString([]byte(f.phone)))
+	hash := sha256.Sum256([]byte(cmp.Or(f.phone, f.uniq)))
+	return "amocrm.unknown." + l.cfg.Account + "." + cmp.Or(gateway.Digits(f.phone), "x"+hex.EncodeToString(hash[:16]))
 }
 
 // recall returns what is remembered of the number, the zero memory if that is nothing or too old.
@@ -55,53 +59,72 @@ func (l *CallLog) recall(ctx context.Context, f *facts) (memory, uint64, error) 
 // claim makes it this call's task to make something of the number, unless something was made: then it returns that. While
 // another call is at it, it fails with a *gateway.LaterError.
 func (l *CallLog) claim(ctx context.Context, f *facts) (memory, error) {
-	l.tidy(ctx)
 	for began := time.Now(); ; {
 		m, rev, err := l.recall(ctx, f)
 		if err != nil || m.Made != nil {
 			return m, err
 		}
-		other := m.Call != "" && m.Call != f.uniq
-		if other && time.Since(m.At) < makingTime {
-			if time.Since(began) < makingPause {
-				if err := sleep(ctx, makingLook); err != nil {
-					return m, err
+		if m.Call != "" && m.Call != f.uniq {
+			if time.Since(m.At) < makingTime {
+				if time.Since(began) < makingPause {
+					if err := sleep(ctx, makingLook); err != nil {
+						return m, err
+					}
+					continue
 				}
-				continue
+				return m, &gateway.LaterError{
+					Delay: makingPause, Alone: true, Err: fmt.Errorf("the caller's call %s is being written", m.Call),
+				}
 			}
-			return m, &gateway.LaterError{Delay: makingPause, Err: fmt.Errorf("another call with the same unknown number, %s, is being written", m.Call)}
+			// Whoever was at it did not come to an end. What was made all the same is in the list.
+			if m.Made, err = l.findUnsorted(ctx, m.Since, f.isCallers); err != nil {
+				return m, err
+			}
+			if m.Made != nil {
+				l.remember(ctx, f, m)
+				return m, nil
+			}
 		}
-		data, err := json.Marshal(memory{Call: f.uniq, Since: f.started, At: time.Now()})
-		if err != nil {
-			return m, err
-		}
-		_, err = l.cfg.Store.Put(ctx, l.memoryKey(f), data, rev)
+		err = l.put(ctx, f, memory{Call: f.uniq, Since: f.started}, rev)
 		switch {
 		case errors.Is(err, gateway.ErrConflict):
 			continue
 		case err != nil:
 			return m, fmt.Errorf("memory of unknown callers: %w", err)
-		case !other:
-			return memory{}, nil
 		}
-		// Whoever was at it did not come to an end. What was made all the same is in the list.
-		made, err := l.findUnsorted(ctx, m.Since, f.isCallers)
-		if made != nil {
-			l.remember(ctx, f, made)
-			return memory{Call: m.Call, Since: m.Since, At: m.At, Made: made}, nil
-		}
-		return memory{}, err
+		return memory{}, nil
 	}
 }
 
-// remember notes what was made of the number. Without it, the next call of the same number is made once more.
-func (l *CallLog) remember(ctx context.Context, f *facts, made *entry) {
-	data, err := json.Marshal(memory{Call: f.uniq, Since: f.started, At: time.Now(), Made: made})
-	if err == nil {
-		_, err = l.cfg.Store.Put(ctx, l.memoryKey(f), data, gateway.AnyRevision)
-	}
+// put writes the memory of the number in the place of the one with a revision. Where the store has ends, it ends.
+func (l *CallLog) put(ctx context.Context, f *facts, m memory, rev uint64) error {
+	m.At = time.Now()
+	data, err := json.Marshal(m)
 	if err != nil {
-		l.cfg.Logger.WarnContext(ctx, "the memory of unknown callers cannot be written", "call", f.uniq, "err", err)
+		return err
+	}
+	if store, expires := l.cfg.Store.(gateway.ExpiringStore); expires && rev != 0 {
+		_, err = store.PutFor(ctx, l.memoryKey(f), data, rev, memoryTime)
+	} else {
+		_, err = l.cfg.Store.Put(ctx, l.memoryKey(f), data, rev)
+	}
+	return err
+}
+
+// remember notes what was made of the number. Without it, the next call of the same number is made once more.
+func (l *CallLog) remember(ctx context.Context, f *facts, m memory) {
+	for {
+		_, rev, err := l.recall(ctx, f)
+		if err == nil {
+			err = l.put(ctx, f, m, rev)
+		}
+		if errors.Is(err, gateway.ErrConflict) {
+			continue
+		}
+		if err != nil {
+			l.cfg.Logger.WarnContext(ctx, "the memory of unknown callers cannot be written", "call", f.uniq, "err", err)
+		}
+		return
 	}
 }
 
@@ -113,27 +136,5 @@ func (l *CallLog) forget(ctx context.Context, f *facts) {
 	}
 	if err != nil && !errors.Is(err, gateway.ErrConflict) {
 		l.cfg.Logger.WarnContext(ctx, "the memory of unknown callers cannot be written", "call", f.uniq, "err", err)
-	}
-}
-
-// tidy throws away now and then what is too old.
-func (l *CallLog) tidy(ctx context.Context) {
-	last, now := l.tidied.Load(), time.Now().UnixNano()
-	if now-last < int64(tidyEvery) || !l.tidied.CompareAndSwap(last, now) {
-		return
-	}
-	var old []gateway.Value
-	err := l.cfg.Store.List(ctx, l.memoryRoot(), func(v gateway.Value) error {
-		var m memory
-		if err := json.Unmarshal(v.Data, &m); err != nil || time.Since(m.At) > memoryTime {
-			old = append(old, gateway.Value{Key: v.Key, Rev: v.Rev})
-		}
-		return nil
-	})
-	for _, v := range old {
-		err = errors.Join(err, l.cfg.Store.Delete(ctx, v.Key, v.Rev))
-	}
-	if err != nil && !errors.Is(err, gateway.ErrConflict) {
-		l.cfg.Logger.WarnContext(ctx, "old unknown callers cannot be thrown away", "err", err)
 	}
 }

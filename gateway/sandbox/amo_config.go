@@ -157,6 +157,7 @@ type AmoTask struct {
 	Entity      int64
 	Responsible int64
 	Author      int64
+	CreatedAt   time.Time
 }
 
 // The kinds of entities, as the API's paths name them.

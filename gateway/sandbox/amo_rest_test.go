@@ -93,7 +93,7 @@ func TestAmoTasksAndNotes(t *testing.T) {
 	if w.Code != 200 || at(t, w, "_embedded.tasks.0.request_id") != "0" {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
-	want := sandbox.AmoTask{ID: amo.Tasks()[0].ID, Text: "Call back", Type: 2, Till: time.Unix(1790000000, 0), Kind: "leads", Entity: 3001, Responsible: 99999, Author: 88888}
+	want := sandbox.AmoTask{ID: amo.Tasks()[0].ID, Text: "Call back", Type: 2, Till: time.Unix(1790000000, 0), Kind: "leads", Entity: 3001, Responsible: 99999, Author: 88888, CreatedAt: amo.Tasks()[0].CreatedAt}
 	if got := amo.Tasks()[0]; got != want {
 		t.Errorf("the task is %+v", got)
 	}

@@ -59,6 +59,10 @@ func (a *Amo) task(in amoIn, user AmoUser) AmoTask {
 	t := AmoTask{
 		Text: in.text("text"), Till: time.Unix(in.number("complete_till"), 0), Type: cmp.Or(in.number("task_type_id"), 1),
 		Kind: in.text("entity_type"), Entity: in.number("entity_id"), Responsible: cmp.Or(in.number("responsible_user_id"), user.ID), Author: user.ID,
+		CreatedAt: time.Now(),
+	}
+	if in.has("created_at") {
+		t.CreatedAt = time.Unix(in.number("created_at"), 0)
 	}
 	known := append([]AmoTaskType{{ID: 1}, {ID: 2}}, a.taskTypes()...)
 	if !slices.ContainsFunc(known, func(k AmoTaskType) bool { return k.ID == t.Type }) {
@@ -103,7 +107,7 @@ func (a *Amo) listTasks(w http.ResponseWriter, r *http.Request, user AmoUser) er
 	}
 	byID := func(x, y AmoTask) int { return cmp.Compare(x.ID, y.ID) }
 	arrange(found, q, map[string]func(x, y AmoTask) int{
-		"id": byID, "created_at": byID, "complete_till": func(x, y AmoTask) int { return x.Till.Compare(y.Till) },
+		"id": byID, "created_at": func(x, y AmoTask) int { return cmp.Or(x.CreatedAt.Compare(y.CreatedAt), byID(x, y)) }, "complete_till": func(x, y AmoTask) int { return x.Till.Compare(y.Till) },
 	})
 	writeList(w, r, q, "tasks", found, func(t AmoTask) map[string]any { return t.body(a.cfg.Account) })
 	return nil
@@ -112,7 +116,7 @@ func (a *Amo) listTasks(w http.ResponseWriter, r *http.Request, user AmoUser) er
 func (t AmoTask) body(account int64) map[string]any {
 	return map[string]any{
 		"id": t.ID, "text": t.Text, "complete_till": t.Till.Unix(), "task_type_id": t.Type, "entity_id": t.Entity, "entity_type": t.Kind,
-		"responsible_user_id": t.Responsible, "created_by": t.Author, "is_completed": false, "duration": 0, "result": []any{}, "account_id": account,
+		"responsible_user_id": t.Responsible, "created_by": t.Author, "created_at": t.CreatedAt.Unix(), "is_completed": false, "duration": 0, "result": []any{}, "account_id": account,
 		"_links": amoSelf(fmt.Sprintf("/api/v4/tasks/%d", t.ID)),
 	}
 }
