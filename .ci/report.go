@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -34,7 +35,7 @@ type test struct {
 
 func main() {
 	skips := flag.String("skips", "list", "what a skipped test is: list, it is only named; fail, a failure")
-	summary := flag.String("summary", "", "file that the packages' lines are written to as well")
+	summary := flag.String("summary", "", "file that the packages' lines are added to as well")
 	flag.Parse()
 	r := &report{out: os.Stdout, tests: map[string]*test{}}
 	if err := r.read(os.Stdin); err != nil {
@@ -43,7 +44,7 @@ func main() {
 	}
 	r.finish()
 	if *summary != "" {
-		if err := os.WriteFile(*summary, []byte(r.lines.String()), 0o600); err != nil {
+		if err := add(*summary, r.lines.String()); err != nil {
 			fmt.Fprintln(os.Stderr, "report:", err)
 			os.Exit(1)
 		}
@@ -55,6 +56,16 @@ func main() {
 	if r.failed {
 		os.Exit(1)
 	}
+}
+
+// add writes text to the end of a file.
+func add(name, text string) error {
+	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
 }
 
 type report struct {

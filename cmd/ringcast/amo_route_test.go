@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// TestRouteTimes asks where calls go while the CRM hangs. How long that may take is measured beside questions on a line
+// TestFiguresOfRoute asks where calls go while the CRM hangs. How long that may take is measured beside questions on a line
 // that is off, which cost a request and nothing else.
-func TestRouteTimes(t *testing.T) {
+func TestFiguresOfRoute(t *testing.T) {
 	t.Parallel()
 	p, box := routedBox(t)
 	timed := func(query, want string) time.Duration {

@@ -126,9 +126,9 @@ func milliseconds(list []entry) (sum float64) {
 	return sum
 }
 
-// TestWidgetCostsLittleAtLoad: less than 30 ms of the page's main thread, requests and the CRM's loader included; on a
+// TestFiguresOfTheWidgetAtLoad: less than 30 ms of the page's main thread, requests and the CRM's loader included; on a
 // machine that is so busy that the page alone is slow, less than half of what the page costs.
-func TestWidgetCostsLittleAtLoad(t *testing.T) {
+func TestFiguresOfTheWidgetAtLoad(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t, nil)
 	run, _ := w.serve()
@@ -256,11 +256,11 @@ window.reads = 0;
 Object.defineProperty(Notification, 'permission', { get: () => ((reads += 1), 'default') });
 `
 
-// TestWidgetCostsLittleAnEvent plays some hundred events, and looks at what each costs the page, with all that follows
+// TestFiguresOfTheWidgetAnEvent plays some hundred events, and looks at what each costs the page, with all that follows
 // from it until the next: less than 1 ms on the average; on a machine that is so busy that the barest page is slow with
 // the same client and the same events, less than four times what they cost that one. Few events, those by which a card
 // is made, may cost twice as much.
-func TestWidgetCostsLittleAnEvent(t *testing.T) {
+func TestFiguresOfTheWidgetAnEvent(t *testing.T) {
 	t.Parallel()
 	w := newWorkplace(t, func(cfg *sandbox.AmoConfig) {
 		cfg.Settings = map[string]any{"behaviour": `{"result":"never","notify":"never"}`} // what the CRM does then is its own

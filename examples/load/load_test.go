@@ -18,10 +18,28 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestShortForms runs what CI is to run of each command, one after another: real processes, built without the race
-// detector.
-func TestShortForms(t *testing.T) {
+// shortForm is what CI is to run of a command.
+type shortForm struct {
+	command string
+	bounds  int // that are judged
+}
+
+func TestFiguresOfLoad(t *testing.T) {
 	t.Parallel()
+	runShort(t,
+		shortForm{"-short", 6},
+		shortForm{"-short -rungs ws,sse,poll,script -cuts 50 -rate 200 -durability strict -saturate=false", 2},
+		shortForm{"idle -short", 2},
+		shortForm{"storm -short", 3})
+}
+
+func TestShortFaults(t *testing.T) {
+	t.Parallel()
+	runShort(t, shortForm{"fault -short", 7}, shortForm{"soak -short", 5})
+}
+
+// runShort runs them one after another: real processes, built without the race detector.
+func runShort(t *testing.T, forms ...shortForm) {
 	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 	defer cancel()
 	dir := t.TempDir()
@@ -31,17 +49,7 @@ func TestShortForms(t *testing.T) {
 			t.Fatalf("build: %v\n%s", err, out)
 		}
 	}
-	for _, c := range []struct {
-		command string
-		bounds  int // that are judged
-	}{
-		{"-short", 6},
-		{"-short -rungs ws,sse,poll,script -cuts 50 -rate 200 -durability strict -saturate=false", 2},
-		{"idle -short", 2},
-		{"storm -short", 3},
-		{"fault -short", 7},
-		{"soak -short", 5},
-	} {
+	for _, c := range forms {
 		t.Run(c.command, func(t *testing.T) {
 			cmd := exec.CommandContext(ctx, load, append(strings.Fields(c.command), "-ringcast", server)...)
 			cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // its children end with it
