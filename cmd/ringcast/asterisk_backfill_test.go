@@ -92,7 +92,7 @@ accounts:
 		t.Errorf("%s", out)
 	}
 	write(t, strings.Replace(file, "ringcast.yaml", "Master.csv", 1),
-		`"","101","102","x","","PJSIP/101-1","PJSIP/102-2","Dial","","2026-01-31 23:59:00",,"2026-01-31 23:59:59",59,0,"NO ANSWER","",""`+"\n")
+		`"","101","102","x","","PJSIP/101-1","PJSIP/102-2","Dial","","2026-01-31 23:59:00",,"2026-01-31 23:59:59",59,0,"NO ANSWER","","1769903940.1"`+"\n")
 	_, out, _ = ringcast(t, "check", "-config", file)
 	if !strings.Contains(out, "Master.csv: the last is of 2026-01-31 23:59:59\n") {
 		t.Errorf("%s", out)

@@ -87,26 +87,36 @@ func LoadConfig(path string, env func(name string) (string, bool)) (*Config, err
 }
 
 // loadWithoutSecrets reads a config file for a command that needs no secret: none is asked for, and something else
-// stands in the place of each.
+// stands in the place of each, and of each file's content.
 func loadWithoutSecrets(path string) (*Config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("config file: %w", err)
 	}
 	unread := strings.Repeat("x", minSigningKey)
-	return parseConfig(path, data, func(string) (string, bool) { return unread, true }, func(string) ([]byte, error) { return []byte(unread), nil })
+	doc := &document{
+		env:      func(string) (string, bool) { return unread, true },
+		readFile: func(string) ([]byte, error) { return []byte(unread), nil },
+		standIns: true,
+	}
+	return doc.config(path, data)
 }
 
 func parseConfig(file string, data []byte, env func(string) (string, bool), readFile func(string) ([]byte, error)) (*Config, error) {
-	doc := &document{dir: filepath.Dir(file), env: env, readFile: readFile}
+	return (&document{env: env, readFile: readFile}).config(file, data)
+}
+
+// config reads the content of a config file.
+func (d *document) config(file string, data []byte) (*Config, error) {
+	d.dir = filepath.Dir(file)
 	c := &Config{}
-	if root := doc.parse(data); root != nil {
+	if root := d.parse(data); root != nil {
 		c.read(root)
 	}
-	if len(doc.problems) > 0 {
-		return nil, &ConfigError{File: file, Problems: byLine(doc.problems)}
+	if len(d.problems) > 0 {
+		return nil, &ConfigError{File: file, Problems: byLine(d.problems)}
 	}
-	c.Warnings = byLine(doc.warnings)
+	c.Warnings = byLine(d.warnings)
 	return c, nil
 }
 

@@ -61,8 +61,9 @@ func readCDR(v value) *CDRConfig {
 	switch {
 	case fields.given() && !file.given():
 		fields.fail("is of no use without csv")
-	case c.Fields != nil && !(slices.Contains(c.Fields, "start") && slices.Contains(c.Fields, "channel")):
-		fields.fail("wants start and channel among them at least, as in cdr_custom.conf")
+	case c.Fields != nil && !(slices.Contains(c.Fields, "start") && slices.Contains(c.Fields, "channel")),
+		c.Fields != nil && !(slices.Contains(c.Fields, "uniqueid") || slices.Contains(c.Fields, "linkedid")):
+		fields.fail("wants start, channel, and uniqueid or linkedid among them at least, as in cdr_custom.conf")
 	}
 	s.done()
 	return c
@@ -72,7 +73,7 @@ func (c *CDRConfig) database(s *section) {
 	c.Driver = parsed(s.need("driver"), "", oneOf("mysql", "postgres"))
 	c.Table = parsed(s.get("table"), defaultCDRTable, parseTable)
 	dsn := s.need("dsn")
-	if c.DSN = dsn.secret(0); c.DSN != "" {
+	if c.DSN = dsn.secret(0); c.DSN != "" && !s.doc.standIns {
 		if form := badDSN(c.Driver, string(c.DSN)); form != "" { // what is wrong with it may show the password
 			dsn.fail("wants %s", form)
 		}

@@ -65,6 +65,7 @@ type document struct {
 	dir      string // where relative paths start
 	env      func(name string) (string, bool)
 	readFile func(path string) ([]byte, error)
+	standIns bool // env and readFile give what only has the length of a secret: nothing else can be asked of it
 	problems []Problem
 	warnings []Problem
 }

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -128,6 +129,26 @@ func TestWidgetCarriesWhatTheConfigSays(t *testing.T) {
 	}
 	if strings.Contains(said, "manifest.support") || strings.Contains(said, "privacy-link") || !strings.HasPrefix(said, "Ready to upload.\n") {
 		t.Errorf("it said %q", said)
+	}
+}
+
+// TestWidgetNeedsNoSecretsAndNoOtherFiles packs it where there is nothing but the config file: every key of the sample is set
+// in it, and the call detail records are in a database.
+func TestWidgetNeedsNoSecretsAndNoOtherFiles(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile("sample.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	yaml := regexp.MustCompile(`(?m)^( *)#(\S)`).ReplaceAllString(string(data), "$1$2")
+	yaml = regexp.MustCompile(`(?m)^ +fields: \[accountcode.*\n`).ReplaceAllString(yaml, "")
+	for _, driver := range []string{"mysql", "postgres"} {
+		table := "database: {driver: " + driver + ", dsn: env:CDR_DSN, table: cdr}"
+		with := strings.Replace(yaml, "csv: /var/log/asterisk/cdr-csv/Master.csv", table, 1)
+		if !strings.Contains(with, " "+table+"\n") || !strings.Contains(with, " ca_file: ") {
+			t.Fatal("the sample has changed")
+		}
+		packed(t, with)
 	}
 }
 
