@@ -87,9 +87,7 @@ func (r *report) recordings(ctx context.Context, name string, pbx PBXConfig) {
 		notes, err = source.Check(ctx)
 	}
 	r.say(name+": recordings "+pbx.Recordings.where(), err)
-	for _, note := range notes {
-		fmt.Fprintf(r.app.stdout, "  note: %s\n", note)
-	}
+	r.notes(notes)
 }
 
 // where is for people.
