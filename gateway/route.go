@@ -59,7 +59,8 @@ const (
 	RouteNoAnswer = "no_answer" // the CRM did not say in time who is responsible, and no other step names anybody
 )
 
-// Route says where a call of a number to a line should go, by the account's rules. It answers within RouteTime.
+// Route says where a call of a number to a line should go, by the account's rules. It answers within RouteTime, also before
+// Ready: then nobody is online, and on the telephone and last talked with is whom the log, as far as it was read, shows so.
 // CodeNotFound: there is no such account.
 func (g *Gateway) Route(ctx context.Context, account string, rules []RouteRule, phone, line string) (Routed, error) {
 	acc, ok := g.cfg.Directory.Account(account)

@@ -230,12 +230,14 @@ func (n *node) run(ctx context.Context, ready func()) error {
 	}
 	failed := make(chan error, 3)
 	n.ops.serve(failed)
+	// Callers wait for what dial plans ask, and Asterisk waits for ever. Until the gateway is ready, a rule finds nobody
+	// online, and on the telephone whom the log has shown so far.
+	n.serveAGI(failed) //nolint:contextcheck // a connection lives as long as the server
 
 	var err error
 	select {
 	case <-n.gateway.Ready():
 		n.web.serve(failed)
-		n.serveAGI(failed) //nolint:contextcheck // a connection lives as long as the server
 		ready()
 		select {
 		case err = <-failed:

@@ -145,6 +145,7 @@ type routing struct {
 
 	agi      *asterisk.AGI // nil: none asks by FastAGI
 	listener net.Listener
+	served   chan struct{} // closed when no more of them are let in; nil: they were not yet
 }
 
 // routeRoute adds what a PBX asks before it rings anybody: to whom a call should go.
@@ -229,11 +230,13 @@ func (n *node) openAGI(ctx context.Context) error {
 
 // serveAGI answers them until the listener is closed.
 func (n *node) serveAGI(failed chan<- error) {
-	r := n.routing
+	r := &n.routing
 	if r.agi == nil {
 		return
 	}
+	r.served = make(chan struct{})
 	go func() {
+		defer close(r.served)
 		if err := r.agi.Serve(r.listener); !errors.Is(err, net.ErrClosed) {
 			failed <- err
 		}
@@ -241,11 +244,15 @@ func (n *node) serveAGI(failed chan<- error) {
 }
 
 func (n *node) closeAGI() error {
-	if n.routing.agi == nil {
+	r := n.routing
+	if r.agi == nil {
 		return nil
 	}
-	err := n.routing.listener.Close()
-	n.routing.agi.Close()
+	err := r.listener.Close()
+	if r.served != nil {
+		<-r.served
+	}
+	r.agi.Close()
 	if errors.Is(err, net.ErrClosed) {
 		return nil
 	}

@@ -2,17 +2,22 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"ringcast/gateway"
+	"ringcast/gateway/asterisk"
 	"ringcast/gateway/push"
 	"ringcast/gateway/sandbox"
 )
@@ -126,6 +131,7 @@ func (p *program) agi(account, key, phone, line string) map[string]string {
 		p.t.Fatal(err)
 	}
 	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	fmt.Fprintf(conn, "agi_network: yes\nagi_network_script: %s\nagi_callerid: %s\nagi_dnid: %s\nagi_arg_1: %s\n\n", account, phone, line, key)
 	set := map[string]string{}
 	for lines := bufio.NewScanner(conn); lines.Scan(); {
@@ -157,6 +163,90 @@ func TestRouteByAGI(t *testing.T) {
 			t.Errorf("%s: set %q", name, set)
 		}
 	}
+}
+
+// unreadLog is a log that cannot be read to its end yet.
+type unreadLog struct{ gateway.Log }
+
+func (unreadLog) Last(ctx context.Context, _ int) (uint64, error) {
+	<-ctx.Done()
+	return 0, ctx.Err()
+}
+
+// TestDialPlanIsAnsweredWhileTheNodeStarts: Asterisk has no time-out for it, and its caller hears nothing meanwhile.
+func TestDialPlanIsAnsweredWhileTheNodeStarts(t *testing.T) {
+	t.Parallel()
+	box := newCRMBox(t, func(cfg *sandbox.AmoConfig) { cfg.Private = true })
+	cfg, err := LoadConfig(configFile(t, box.config(strings.ReplaceAll(routedInTheBox, "$TOKEN", "x"))), noEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := openNode(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.gateway = gateway.New(gateway.Config{Log: unreadLog{n.db.Log()}, Store: n.db.Store(), Directory: n.directory})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- n.run(ctx, func() { t.Error("it is ready") }) }()
+	if set := (&program{t: t, node: n}).agi("office", routeKey, "79005550111", "5550101"); set["RINGCAST_EXTENSION"] != "600" {
+		t.Errorf("set %q", set)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// lateListener lets one in when it is already closed.
+type lateListener struct {
+	net.Listener
+	closed, over chan struct{}
+	late         chan net.Conn
+}
+
+func (l *lateListener) Accept() (net.Conn, error) {
+	<-l.closed
+	<-time.After(time.Second)
+	select {
+	case conn := <-l.late:
+		return conn, nil
+	default:
+		close(l.over)
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *lateListener) Close() error {
+	close(l.closed)
+	return nil
+}
+
+// TestDialPlanThatAsksWhileTheNodeCloses: what answers it must be over before the stores are closed.
+func TestDialPlanThatAsksWhileTheNodeCloses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer near.Close()
+		l := &lateListener{closed: make(chan struct{}), over: make(chan struct{}), late: make(chan net.Conn, 1)}
+		l.late <- far
+		agi := asterisk.NewAGI(asterisk.AGIConfig{Logger: slog.New(slog.DiscardHandler), Route: func(context.Context, asterisk.AGIRequest) (gateway.Routed, error) {
+			return gateway.Routed{}, nil
+		}})
+		n := &node{routing: routing{agi: agi, listener: l}}
+		n.serveAGI(make(chan error, 1))
+		if err := n.closeAGI(); err != nil {
+			t.Error(err)
+		}
+		select {
+		case <-l.over:
+		default:
+			t.Error("others may still be let in")
+		}
+		if _, err := near.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("who was let in late is still there: %v", err)
+		}
+	})
 }
 
 // TestWhoCallsFromTheBackEnd follows a caller's name from the CRM to a page that asks nothing itself, and the CRM's own

@@ -98,7 +98,7 @@ func (a *AGI) Serve(l net.Listener) error {
 	}
 }
 
-// Close ends the connections and waits for that. The listener is to be closed before.
+// Close ends the connections and waits for that. Serve is to have returned before: it might let another one in.
 func (a *AGI) Close() {
 	a.cancel()
 	a.conns.Wait()

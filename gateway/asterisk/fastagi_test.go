@@ -172,10 +172,10 @@ func TestAGIThatClosesEndsItsConnections(t *testing.T) {
 	_, _ = io.WriteString(conn, agiBegin)
 	<-asked
 	l.Close()
-	a.Close()
 	if err := <-served; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Serve: %v", err)
 	}
+	a.Close()
 }
 
 // FuzzAGI has anybody say anything: no more than a bounded part of it is read, and what is told to Asterisk are variables.
