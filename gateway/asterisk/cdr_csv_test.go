@@ -112,7 +112,7 @@ func TestRowsOfCDRWithoutTheirIDs(t *testing.T) {
 		}
 	}
 	f, _ := csvIn(t, row+`,"1795305607.7","","1795305607.6"`+"\n")
-	f.fields = append(CSVFields()[:17], "none", "linkedid") // a custom row may have so many
+	f.fields = slices.Concat(CSVFields()[:17], []string{"none", "linkedid"}) // a custom row may have so many
 	if r, err := f.last(t.Context()); err != nil || r.linkedid != "1795305607.6" {
 		t.Errorf("%+v, %v", r, err)
 	}
