@@ -67,3 +67,33 @@ func TestRevokedIntegration(t *testing.T) {
 	}
 	box.keepsTheLimits(50 * time.Millisecond)
 }
+
+// TestReinstalledAccountsCallsGoOnAtOnce, and not when each was to be tried again.
+func TestReinstalledAccountsCallsGoOnAtOnce(t *testing.T) {
+	t.Parallel()
+	box := newCRMBox(t, func(cfg *sandbox.AmoConfig) {
+		cfg.Second = 50 * time.Millisecond
+		cfg.Contacts = []sandbox.AmoContact{{ID: 1001, Name: "Ivan Petrov", Phones: []string{"8 (900) 555-01-11"}, Responsible: 99999}}
+	})
+	pace := paceOf(amoSecond)
+	pace.crm, pace.journal.MaxRetry = nil, time.Hour
+	p := startAt(t, pace, "serve", "-config", configFile(t, box.config(oursInTheBox)))
+	if err := box.Install(t.Context(), boxClient); err != nil {
+		t.Fatal(err)
+	}
+	key := p.awaitInstall("acme", amocrm.StateConnected).PBX[0].Key
+	box.Revoke(boxClient)
+	const calls = 3
+	var events []string
+	for i := range calls {
+		events = append(events, talked(fmt.Sprint("c", i), "inbound", "+79005550111", "+74951234567", "101")...)
+	}
+	p.post("acme", key, "["+strings.Join(events, ",")+"]").decode(t, http.StatusAccepted, new(took))
+	eventually(t, "each to be tried", func() bool {
+		return p.metrics()[`ringcast_journal_saves_total{account="acme",result="failed"}`] >= calls
+	})
+	if err := box.Install(t.Context(), boxClient); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "all calls", func() bool { return p.node.journalIsEmpty(t) })
+}

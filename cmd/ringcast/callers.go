@@ -13,11 +13,13 @@ type callers struct {
 	accounts atomic.Pointer[map[string]callerAccount]
 }
 
-// callerAccount is what an account's CRM does while it rings.
+// callerAccount is what an account's CRM does while it rings. Of one without access nobody is looked up or notified: the
+// operator was told once, and need not be at each call.
 type callerAccount struct {
-	finder   *amocrm.Finder   // nil: nobody is looked up
-	notifier *amocrm.Notifier // nil: nobody is notified
-	rules    []gateway.RouteRule
+	connected bool
+	finder    *amocrm.Finder   // nil: nobody is looked up
+	notifier  *amocrm.Notifier // nil: nobody is notified
+	rules     []gateway.RouteRule
 }
 
 func (c *callers) account(id string) callerAccount {
@@ -44,13 +46,18 @@ func (c *callers) notifier(account string) gateway.Notifier {
 // openCallers makes the way to the CRMs, and who is asked for which account.
 func (n *node) openCallers() {
 	n.crm = amocrm.NewClient(amocrm.ClientConfig{
-		Tokens: n.installs, Limits: n.cfg.pace.limits, Timeout: n.cfg.pace.timeout, Logger: n.logger,
+		Tokens: n.installs, Limiter: n.limiter, Timeout: n.cfg.pace.timeout, Logger: n.logger,
 	})
 	n.setCallers()
 }
 
-// setCallers takes the accounts as they are now. The memory of one that stays is kept.
-func (n *node) setCallers() {
+// setCallers takes the accounts as they are now, and returns those that are connected and were not before. The memory of
+// one that stays is kept.
+func (n *node) setCallers() (back []string) {
+	connected := map[string]bool{}
+	for _, install := range n.installs.All() {
+		connected[install.Account] = install.State == amocrm.StateConnected
+	}
 	all := map[string]callerAccount{}
 	var before map[string]callerAccount
 	if was := n.callers.accounts.Load(); was != nil {
@@ -61,13 +68,16 @@ func (n *node) setCallers() {
 		if crm == nil {
 			continue
 		}
-		is := callerAccount{rules: crm.Route}
-		if crm.Lookup {
+		is := callerAccount{rules: crm.Route, connected: connected[a.ID]}
+		if is.connected && !before[a.ID].connected {
+			back = append(back, a.ID)
+		}
+		if crm.Lookup && is.connected {
 			if is.finder = before[a.ID].finder; is.finder == nil {
 				is.finder = n.newFinder(a.ID)
 			}
 		}
-		if crm.Notify {
+		if crm.Notify && is.connected {
 			is.notifier = &amocrm.Notifier{API: n.crm, Account: a.ID}
 		}
 		all[a.ID] = is
@@ -78,6 +88,7 @@ func (n *node) setCallers() {
 			was.finder.Close()
 		}
 	}
+	return back
 }
 
 func (n *node) newFinder(account string) *amocrm.Finder {

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -33,7 +32,7 @@ func checkAccess(ctx context.Context, cfg *Config, store gateway.Store) (map[str
 		trial.SessionKey = Secret(rand.Text() + rand.Text())
 		cfg = &trial
 	}
-	installs, err := newInstalls(cfg, store, func() {}, slog.New(slog.DiscardHandler))
+	installs, err := newInstalls(cfg, store, nil, func() {}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +69,9 @@ func (r *report) crms(ctx context.Context, cfg *Config, all map[string]crmAccess
 		if crm := account.AmoCRM; crm != nil {
 			name := "account " + account.ID + ", amoCRM at " + crm.BaseURL
 			r.crm(ctx, cfg, name, integrations[account.ID], all[account.ID], states)
+			if crm.Token == "" {
+				r.redirect(ctx, name, crm.RedirectURI)
+			}
 		}
 	}
 	for _, in := range cfg.Integrations {
@@ -84,7 +86,10 @@ func (r *report) crms(ctx context.Context, cfg *Config, all map[string]crmAccess
 		if installed == 0 && !running {
 			fmt.Fprintf(r.app.stdout, "  note: nobody has installed the integration %s yet: ringcast connect -account %s prints a link\n", in.ID, in.ID)
 		}
-		r.redirect(ctx, cfg, "integration "+in.ID, in.RedirectURI)
+		if theirs, ours := hostIn(in.RedirectURI), hostIn(cfg.PublicURL); theirs != ours {
+			fmt.Fprintf(r.app.stdout, "  note: integration %s: redirect_uri is at %s and public_url at %s: both have to lead here\n", in.ID, theirs, ours)
+		}
+		r.redirect(ctx, "integration "+in.ID, in.RedirectURI)
 	}
 }
 
@@ -100,9 +105,6 @@ func (r *report) crm(ctx context.Context, cfg *Config, name string, in amocrm.In
 	defer cancel()
 	keys := amocrm.Probe(probing, nil, in, access.BaseURL)
 	r.say(name+": takes client_id, client_secret and redirect_uri", keys)
-	if in.Token == "" {
-		r.redirect(ctx, cfg, name, in.RedirectURI)
-	}
 	if keys != nil {
 		return
 	}
@@ -129,15 +131,7 @@ func (r *report) rights(ctx context.Context, name string, access crmAccess) {
 }
 
 // redirect looks whether a redirect_uri leads to this gateway.
-func (r *report) redirect(ctx context.Context, cfg *Config, name, redirectURI string) {
-	to, err := url.Parse(redirectURI)
-	if err != nil {
-		return
-	}
-	public, err := url.Parse(cfg.PublicURL)
-	if err == nil && to.Host != public.Host {
-		fmt.Fprintf(r.app.stdout, "  note: %s: redirect_uri is at %s and public_url at %s: both have to lead here\n", name, to.Host, public.Host)
-	}
+func (r *report) redirect(ctx context.Context, name, redirectURI string) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, redirectURI, nil)

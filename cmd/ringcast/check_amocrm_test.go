@@ -88,7 +88,7 @@ func TestCheckOfAnInstalledAccount(t *testing.T) {
 	}
 	p.awaitInstall("acme", amocrm.StateConnected)
 	code, stdout, _ = ringcast(t, "check", "-config", file)
-	if code != 0 || !strings.Contains(stdout, "ok    integration ours: redirect_uri leads to Ringcast") {
+	if code != 0 || !strings.Contains(stdout, "ok    integration ours: redirect_uri leads to Ringcast") || strings.Count(stdout, "redirect_uri leads") != 1 {
 		t.Errorf("while it serves: exit code %d\n%s", code, stdout)
 	}
 	p.stop()

@@ -2,10 +2,12 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -27,6 +29,11 @@ func (n *node) account(id string) (AccountConfig, bool) {
 	if a, ok := n.cfg.Account(id); ok {
 		return a, true
 	}
+	return n.installed(id)
+}
+
+// installed returns an account that installed an integration.
+func (n *node) installed(id string) (AccountConfig, bool) {
 	n.roster.mu.RLock()
 	defer n.roster.mu.RUnlock()
 	a, ok := n.roster.installed[id]
@@ -78,14 +85,13 @@ func (n *node) readInstalls() {
 	installed := map[string]AccountConfig{}
 	for _, install := range n.installs.All() {
 		in, ok := integrations[install.Integration]
-		if !ok || install.Removed {
-			continue
-		}
-		if _, ok := n.cfg.Account(install.Account); ok {
+		switch _, own := n.cfg.Account(install.Account); {
+		case !ok:
+		case own:
 			n.logger.Error("an account of the config has the id of one that was installed, which is left out", "account", install.Account, "integration", in.ID)
-			continue
+		case !install.Removed:
+			installed[install.Account] = n.installedAccount(in, install)
 		}
-		installed[install.Account] = n.installedAccount(in, install)
 	}
 	n.roster.mu.Lock()
 	defer n.roster.mu.Unlock()
@@ -117,11 +123,14 @@ func (n *node) installsChanged() {
 	defer n.roster.changing.Unlock()
 	n.readInstalls()
 	n.directory.SetAccounts(n.gatewayAccounts()...)
-	n.setCallers()
+	back := n.setCallers()
 	n.hooks.Set(n.postingAccounts())
 	n.routing.askers.Set(n.askingPBXes())
 	n.origins.Extend(n.installedOrigins())
 	n.verify(n.amocrm)
+	for _, account := range back {
+		n.gateway.JournalRetry(account)
+	}
 }
 
 // installedOrigins are the pages of the CRMs that integrations are installed in.
@@ -186,10 +195,10 @@ func (n *node) listInstalls(w http.ResponseWriter) {
 			shown.Renewed = &renewed
 		}
 		if install.Removed {
-			shown.Reason = "its integration is not in the configuration any more"
+			shown.Reason = "its integration is not in the configuration any more, or an account there has its id"
 		}
 		shown.Link, _ = n.installs.Link(install.Account)
-		if account, ok := n.account(install.Account); ok && install.Integration != "" {
+		if account, ok := n.installed(install.Account); ok {
 			accounts[install.Integration]++
 			for _, pbx := range account.PBX {
 				shown.PBX = append(shown.PBX, shownInstalled{pbx.ID, string(pbx.Webhook.Key), n.cfg.PublicURL + "/v1/accounts/" + account.ID + "/events"})
@@ -211,38 +220,54 @@ type crmState struct {
 	Account string       `json:"account"`
 	State   amocrm.State `json:"state"`
 	Reason  string       `json:"reason,omitempty"`
+	Stopped string       `json:"stopped,omitempty"` // why nothing is sent there for a while, and until when
 }
 
 func (n *node) crmStates() (states []crmState) {
 	for _, install := range n.installs.All() {
-		if !install.Removed {
-			states = append(states, crmState{install.Account, install.State, install.Reason})
+		if install.Removed {
+			continue
 		}
+		state := crmState{Account: install.Account, State: install.State, Reason: install.Reason}
+		if until, why := n.limiter.Stopped(install.BaseURL, install.ClientID); why != nil {
+			state.Stopped = fmt.Sprintf("until %s: %v", until.UTC().Format(time.RFC3339), why)
+		}
+		states = append(states, state)
 	}
 	return states
 }
 
 // crmCollector shows the access to each CRM as it is when asked.
 type crmCollector struct {
-	states func() []crmState
-	desc   *prometheus.Desc
+	states             func() []crmState
+	connected, stopped *prometheus.Desc
 }
 
 func (m *metrics) watchCRMs(states func() []crmState) {
-	m.registry.MustRegister(crmCollector{states, prometheus.NewDesc(
-		"ringcast_crm_connected", "1 when there is access to the account's CRM.", []string{"account", "state"}, nil)})
+	m.registry.MustRegister(crmCollector{
+		states,
+		prometheus.NewDesc("ringcast_crm_connected", "1 when there is access to the account's CRM.", []string{"account", "state"}, nil),
+		prometheus.NewDesc("ringcast_crm_stopped", "1 while this node sends nothing to the account's CRM, which refuses its requests as too many.", []string{"account"}, nil),
+	})
 }
 
-// Describe sends the one description.
-func (c crmCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
+// Describe sends the descriptions.
+func (c crmCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- c.connected
+	ch <- c.stopped
+}
 
-// Collect sends a gauge an account.
+// Collect sends the gauges of each account.
 func (c crmCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, s := range c.states() {
-		up := 0.0
+		up, stopped := 0.0, 0.0
 		if s.State == amocrm.StateConnected {
 			up = 1
 		}
-		ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, up, s.Account, string(s.State))
+		if s.Stopped != "" {
+			stopped = 1
+		}
+		ch <- prometheus.MustNewConstMetric(c.connected, prometheus.GaugeValue, up, s.Account, string(s.State))
+		ch <- prometheus.MustNewConstMetric(c.stopped, prometheus.GaugeValue, stopped, s.Account)
 	}
 }

@@ -211,6 +211,95 @@ func TestIntegrationIsRemovedAndComesBack(t *testing.T) {
 	}
 }
 
+// TestAConfigAccountIsNotEnteredByAnInstallOfItsName: somebody named his account of the CRM as the operator will name one.
+func TestAConfigAccountIsNotEnteredByAnInstallOfItsName(t *testing.T) {
+	t.Parallel()
+	box := newCRMBox(t, nil)
+	file := configFile(t, box.config(oursInTheBox))
+	p := start(t, "serve", "-config", file)
+	if err := box.Install(t.Context(), boxClient); err != nil {
+		t.Fatal(err)
+	}
+	p.awaitInstall("acme", amocrm.StateConnected)
+	p.settings(box.token(88888), `{}`).taken(t)
+	p.stop()
+
+	config := box.config(oursInTheBox) + `accounts:
+  - id: acme
+    pbx: [{id: office, kind: asterisk, address: "127.0.0.1:1", username: u, secret: s}]
+    users: [{id: "88888", name: The operator's own, extensions: ["101"]}]
+`
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p = start(t, "serve", "-config", file)
+	p.settings(box.token(88888), `{}`).refused(t, http.StatusUnauthorized, gateway.CodeBadToken)
+	p.request(http.MethodPost, p.web+"/v1/sessions/amocrm", "", "X-Auth-Token", box.token(88888)).refused(t, http.StatusUnauthorized, gateway.CodeBadToken)
+	if list := p.installs(); len(list.Installs) != 1 || list.Installs[0].Reason == "" || list.Installs[0].Link != "" || len(list.Installs[0].PBX) != 0 {
+		t.Errorf("it is shown as %+v", list)
+	}
+	var answer readiness
+	p.request(http.MethodGet, p.ops+"/readyz", "").decode(t, http.StatusOK, &answer)
+	if len(answer.CRM) != 0 {
+		t.Errorf("readyz says %+v", answer.CRM)
+	}
+	if err := box.Install(t.Context(), boxClient); err != nil { // again, and it has a name of its own
+		t.Fatal(err)
+	}
+	p.awaitInstall("amo-12345678", amocrm.StateConnected)
+	if saved, _ := p.settings(box.token(88888), `{}`, "Origin", box.url).taken(t); saved.Account != "amo-12345678" {
+		t.Errorf("a token of the CRM's is let in as %+v", saved)
+	}
+}
+
+// TestOperatorSeesThatTheCRMHasShutUsOut before any call has to wait for it.
+func TestOperatorSeesThatTheCRMHasShutUsOut(t *testing.T) {
+	t.Parallel()
+	box := newCRMBox(t, nil)
+	p := start(t, "serve", "-config", configFile(t, box.config(oursInTheBox)))
+	if err := box.Install(t.Context(), boxClient); err != nil {
+		t.Fatal(err)
+	}
+	p.awaitInstall("acme", amocrm.StateConnected)
+	shown := func() (string, string) {
+		var answer readiness
+		p.request(http.MethodGet, p.ops+"/readyz", "").decode(t, http.StatusOK, &answer)
+		return answer.CRM[0].Stopped, p.request(http.MethodGet, p.ops+"/metrics", "").body
+	}
+	if stopped, metrics := shown(); stopped != "" || !strings.Contains(metrics, `ringcast_crm_stopped{account="acme"} 0`) {
+		t.Errorf("before: %q", stopped)
+	}
+	box.Fail(sandbox.AmoFault{Pattern: "/api/", Failure: sandbox.AmoBan})
+	if err := p.node.crm.Do(t.Context(), "acme", amocrm.Request{Method: http.MethodGet, Path: "/api/v4/account"}, nil); err == nil {
+		t.Fatal("the CRM is not as it was to be")
+	}
+	if stopped, metrics := shown(); !strings.Contains(stopped, "403") || !strings.Contains(metrics, `ringcast_crm_stopped{account="acme"} 1`) {
+		t.Errorf("readyz says %q", stopped)
+	}
+}
+
+// TestWithoutAccessNobodyIsLookedUp, which would fail, and be told, at each call.
+func TestWithoutAccessNobodyIsLookedUp(t *testing.T) {
+	t.Parallel()
+	box := newCRMBox(t, nil)
+	p := start(t, "serve", "-config", configFile(t, box.config(strings.Replace(oursInTheBox, "region: RU", "region: RU, notify: true", 1))))
+	asked := func() bool { return p.node.callers.finder("acme") != nil && p.node.callers.notifier("acme") != nil }
+	if err := box.Install(t.Context(), boxClient); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it to be asked", asked)
+	if err := box.Uninstall(t.Context(), boxClient); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it to be left alone", func() bool {
+		return p.node.callers.finder("acme") == nil && p.node.callers.notifier("acme") == nil
+	})
+	if err := box.Install(t.Context(), boxClient); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it to be asked again", asked)
+}
+
 func TestOperatorsLinkConnectsAnAccountOfTheConfig(t *testing.T) {
 	t.Parallel()
 	box := newCRMBox(t, nil)

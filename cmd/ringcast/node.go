@@ -44,6 +44,7 @@ type node struct {
 	roster     roster
 	hooks      *webhook.Handler // of PBXes that post events
 	crm        *amocrm.Client   // to all CRMs
+	limiter    *amocrm.Limiter  // of all that they are asked
 	callers    callers
 	calls      callLogs
 	routing    routing

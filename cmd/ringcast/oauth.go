@@ -59,21 +59,22 @@ func (c *Config) sealer() (*amocrm.Sealer, error) {
 	return amocrm.NewSealer(keys...)
 }
 
-// newInstalls returns the installs of a config. changed is called as of amocrm.InstallsConfig.
-func newInstalls(cfg *Config, store gateway.Store, changed func(), logger *slog.Logger) (*amocrm.Installs, error) {
+// newInstalls returns the installs of a config. limiter and changed are as of amocrm.InstallsConfig.
+func newInstalls(cfg *Config, store gateway.Store, limiter *amocrm.Limiter, changed func(), logger *slog.Logger) (*amocrm.Installs, error) {
 	sealer, err := cfg.sealer()
 	if err != nil {
 		return nil, err
 	}
 	return amocrm.NewInstalls(amocrm.InstallsConfig{
-		Store: store, Sealer: sealer, Integrations: cfg.amoIntegrations(), Changed: changed, Logger: logger,
+		Store: store, Sealer: sealer, Integrations: cfg.amoIntegrations(), Limiter: limiter, Changed: changed, Logger: logger,
 		Taken: func(account string) bool { _, ok := cfg.Account(account); return ok },
 	})
 }
 
 // openInstalls reads which accounts have installed an integration, and how it stands with the access to each.
 func (n *node) openInstalls(ctx context.Context) (err error) {
-	if n.installs, err = newInstalls(n.cfg, n.db.Store(), n.installsChanged, n.logger); err != nil {
+	n.limiter = amocrm.NewLimiter(n.cfg.pace.limits)
+	if n.installs, err = newInstalls(n.cfg, n.db.Store(), n.limiter, n.installsChanged, n.logger); err != nil {
 		return err
 	}
 	if err := n.installs.Load(ctx); err != nil {
@@ -145,7 +146,7 @@ func (a *app) connect(_ context.Context, flags *flag.FlagSet, args []string) err
 	if err != nil {
 		return err
 	}
-	installs, err := newInstalls(cfg, nil, func() {}, slog.New(slog.DiscardHandler))
+	installs, err := newInstalls(cfg, nil, nil, func() {}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

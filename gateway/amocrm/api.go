@@ -11,9 +11,8 @@ import (
 // Access is the way into one account's API.
 type Access struct {
 	BaseURL     string // scheme and host, no slash at the end
-	Token       string // for the Authorization header, good for a minute at least
+	Token       string // for the Authorization header, good for a minute at least; "": the limiter lets somebody ask for one
 	ClientID    string // the integration
-	AccountID   int64  // the CRM's
 	Integration string // what the platform's limit of requests a second counts for: the integration's id
 }
 

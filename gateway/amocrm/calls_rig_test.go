@@ -86,7 +86,7 @@ func (o *office) Access(context.Context, string) (Access, error) {
 	if o.dead {
 		return Access{}, ErrDisconnected
 	}
-	return Access{BaseURL: "https://" + boxHost, Token: o.token, ClientID: boxClient, AccountID: boxNumber, Integration: "ours"}, nil
+	return Access{BaseURL: "https://" + boxHost, Token: o.token, ClientID: boxClient, Integration: "ours"}, nil
 }
 
 func (o *office) Rejected(context.Context, string, string) { o.dead = true }

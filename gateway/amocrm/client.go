@@ -30,25 +30,25 @@ const (
 // ClientConfig is what a Client needs.
 type ClientConfig struct {
 	Tokens    Tokens
-	UserAgent string            // "": Ringcast
-	Limits    Limits            //
+	Limiter   *Limiter          // nil: one of its own, of the documented figures
 	Timeout   time.Duration     // of one request, from when the limits let it go; 0: 20 s
 	Transport http.RoundTripper // nil: one of its own
 	Logger    *slog.Logger
 }
 
-// Client is the API of accounts over HTTP, one for the whole process: the limits are its.
+// Client is the API of accounts over HTTP.
 type Client struct {
-	cfg    ClientConfig
-	limits *limiter
-	http   *http.Client
+	cfg  ClientConfig
+	http *http.Client
 }
 
 var _ API = (*Client)(nil)
 
 // NewClient returns a Client. Close lets go of its connections.
 func NewClient(cfg ClientConfig) *Client {
-	cfg.UserAgent = cmp.Or(cfg.UserAgent, "Ringcast")
+	if cfg.Limiter == nil {
+		cfg.Limiter = NewLimiter(Limits{})
+	}
 	cfg.Timeout = cmp.Or(cfg.Timeout, requestTimeout)
 	if cfg.Transport == nil {
 		cfg.Transport = &http.Transport{
@@ -60,7 +60,7 @@ func NewClient(cfg ClientConfig) *Client {
 			IdleConnTimeout:     time.Minute,
 		}
 	}
-	return &Client{cfg: cfg, limits: newLimiter(cfg.Limits), http: &http.Client{
+	return &Client{cfg: cfg, http: &http.Client{
 		Transport: cfg.Transport,
 		// A redirect would carry the token to wherever it points.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -69,9 +69,6 @@ func NewClient(cfg ClientConfig) *Client {
 
 // Close closes idle connections. Requests that run go on.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
-
-// Stops says to whom nothing is sent for a while, for the operator.
-func (c *Client) Stops() []Stop { return c.limits.stops() }
 
 // Do sends a request as API has it. A token that the CRM refuses is reported, and the request sent once more with the
 // next one.
@@ -108,13 +105,13 @@ func (c *Client) Do(ctx context.Context, account string, req Request, out any) e
 
 // within sends a request when the limits let it.
 func (c *Client) within(ctx context.Context, access Access, req *Request, body []byte, out any) error {
-	pass, err := c.limits.enter(ctx, access, req.Urgent)
+	pass, err := c.cfg.Limiter.enter(ctx, access, req.Urgent)
 	if err != nil {
 		return err
 	}
 	began := time.Now()
 	answer := c.exchange(ctx, access, req, body, out)
-	c.limits.leave(pass, answer)
+	c.cfg.Limiter.leave(pass, answer)
 	log := c.cfg.Logger.With("method", req.Method, "path", req.Path, "integration", access.Integration, "took", time.Since(began))
 	if answer == nil {
 		log.DebugContext(ctx, "asked the CRM")
@@ -150,7 +147,7 @@ func (c *Client) exchange(ctx context.Context, access Access, req *Request, body
 		return unanswered(err)
 	}
 	r.Header.Set("Authorization", "Bearer "+access.Token)
-	r.Header.Set("User-Agent", c.cfg.UserAgent)
+	r.Header.Set("User-Agent", userAgent)
 	r.Header.Set("Accept", "application/hal+json, application/json, application/problem+json")
 	if access.ClientID != "" {
 		r.Header.Set("X-Client-UUID", access.ClientID)
@@ -248,7 +245,7 @@ func (e *Error) explain(response *http.Response, data []byte) {
 		e.ban = e.Status == http.StatusForbidden
 		return
 	}
-	e.Title, e.Detail = cmp.Or(p.Title, http.StatusText(e.Status)), cmp.Or(p.Detail, p.Hint)
+	e.Title, e.Detail = cmp.Or(p.Title, http.StatusText(e.Status)), cmp.Or(p.Hint, p.Detail)
 	e.ban = e.Status == http.StatusForbidden && p.Title == "" && p.Detail == "" && p.Hint == "" && p.Status == nil
 	for _, item := range p.Validation {
 		for _, f := range item.Errors {

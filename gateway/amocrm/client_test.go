@@ -54,7 +54,7 @@ func dial(t *testing.T, answer http.HandlerFunc) (*Client, *keys, *strings.Build
 	t.Cleanup(srv.Close)
 	k, said := &keys{base: srv.URL, tokens: []string{"token-one", "token-two"}}, &strings.Builder{}
 	c := NewClient(ClientConfig{
-		Tokens: k, Limits: Limits{Second: 10 * time.Millisecond}, Timeout: 5 * time.Second,
+		Tokens: k, Limiter: NewLimiter(Limits{Second: 10 * time.Millisecond}), Timeout: 5 * time.Second,
 		Logger: slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	t.Cleanup(c.Close)
@@ -233,7 +233,7 @@ func TestABanIsTold(t *testing.T) {
 	for body, banned := range map[string]bool{"": true, "<html>Blocked</html>": true, "{}": true, `"no"`: true,
 		`{"title":"Forbidden","status":403}`: false, `{"detail":"No right"}`: false} {
 		asked := 0
-		c, _, said := dial(t, func(w http.ResponseWriter, _ *http.Request) {
+		c, k, said := dial(t, func(w http.ResponseWriter, _ *http.Request) {
 			asked++
 			w.WriteHeader(http.StatusForbidden)
 			_, _ = io.WriteString(w, body)
@@ -245,8 +245,9 @@ func TestABanIsTold(t *testing.T) {
 		if err := c.Do(t.Context(), "acme", Request{Method: http.MethodGet, Path: "/", Urgent: true}, nil); !errors.As(err, &second) || second.Status != http.StatusForbidden {
 			t.Errorf("%q: %v", body, err)
 		}
-		if want := map[bool]int{true: 1, false: 2}[banned]; asked != want || (len(c.Stops()) == 1) != banned || strings.Contains(said.String(), "level=ERROR") != banned {
-			t.Errorf("%q: asked %d times, stops %+v\n%s", body, asked, c.Stops(), said)
+		_, why := c.cfg.Limiter.Stopped(k.base, "ours")
+		if want := map[bool]int{true: 1, false: 2}[banned]; asked != want || (why != nil) != banned || strings.Contains(said.String(), "level=ERROR") != banned {
+			t.Errorf("%q: asked %d times, stopped by %v\n%s", body, asked, why, said)
 		}
 	}
 }

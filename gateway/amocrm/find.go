@@ -3,7 +3,6 @@ package amocrm
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -77,11 +76,7 @@ func (f *Finder) Find(ctx context.Context, phone gateway.Number) (gateway.Found,
 			return gateway.Found{}, fmt.Errorf("who has the number: %w", context.Cause(ctx))
 		}
 	}
-	found, err := f.memory.read(a)
-	if errors.Is(err, ErrDisconnected) { // the operator was told once, and need not be at every call
-		return gateway.Found{}, nil
-	}
-	return found, err
+	return f.memory.read(a)
 }
 
 // Recall returns who has a number if that was asked a moment ago.

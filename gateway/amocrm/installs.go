@@ -51,7 +51,7 @@ type Installation struct {
 	Since       time.Time // of the state
 	Reason      string    // why it is not connected, or what went wrong last; "": nothing
 	Renewed     time.Time // when the tokens were given; zero: there are none, or they are not ours to renew
-	Removed     bool      // its integration is not in the configuration any more
+	Removed     bool      // its integration is not in the configuration any more, or its name is an account's there
 }
 
 // InstallsConfig is what Installs work with.
@@ -59,9 +59,10 @@ type InstallsConfig struct {
 	Store        gateway.Store
 	Sealer       *Sealer
 	Integrations []Integration
-	Taken        func(account string) bool // whether an account has a name already, beside those installed
+	Taken        func(account string) bool // whether an account has a name already, beside those installed; called under locks
 	Changed      func()                    // called after accounts came, went or were connected or not, by whatever node; must not block
 	Client       *http.Client              // nil: one with the system's defaults
+	Limiter      *Limiter                  // the one of the Client; nil: one of its own, of the documented figures
 	Logger       *slog.Logger
 }
 
@@ -141,7 +142,7 @@ type held struct {
 // NewInstalls returns what the store holds once Load has returned.
 func NewInstalls(cfg InstallsConfig) (*Installs, error) {
 	i := &Installs{
-		store: cfg.Store, seal: cfg.Sealer, door: newDoor(cfg.Client, time.Now), integrations: map[string]*Integration{},
+		store: cfg.Store, seal: cfg.Sealer, door: newDoor(cfg.Client, cfg.Limiter), integrations: map[string]*Integration{},
 		taken: cfg.Taken, changed: cfg.Changed, logger: cfg.Logger, node: newNonce(), arrivals: newArrivals(),
 		gate: make(chan struct{}, 16), held: map[string]*held{},
 	}
@@ -253,12 +254,13 @@ func (i *Installs) note(v gateway.Value) (news bool) {
 	return before != after || was.rev == 0
 }
 
-// of returns the integration of an account, nil if the configuration has none. i.mu may be held or not.
+// of returns the integration of an account, nil if the configuration has none, or an account of its own with that name:
+// whoever installed an integration under it before must not be taken for that one. i.mu may be held or not.
 func (i *Installs) of(account string, r *record) *Integration {
 	if in := i.integrations[account]; in != nil && in.Account == account {
 		return in
 	}
-	if in := i.integrations[r.Integration]; in != nil && in.Account == "" && in.ClientID == r.ClientID {
+	if in := i.integrations[r.Integration]; in != nil && in.Account == "" && in.ClientID == r.ClientID && !i.taken(account) {
 		return in
 	}
 	return nil

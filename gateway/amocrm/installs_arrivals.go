@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -27,10 +26,10 @@ const (
 	pairLife    = 24 * time.Hour   // and the pair that came for it, until it is known whose it is
 	arrivalTurn = time.Minute      // a node has to make something of a code before another may
 	linkLife    = time.Hour        // a link to connect an account is good for
-	maxArrivals = 64               // codes at once
+	maxArrivals = 64               // codes at once, before one that no link of ours led to is refused
 
-	arrivalBurst = 30 // codes at once that no link of ours led to
-	arrivalPace  = 5  // and as many a second
+	arrivalBurst = 3 // codes at once that no link of ours led to
+	arrivalPace  = 1 // and as many a second
 )
 
 // arrival is a code, or the pair that came for it, until it is known whose it is.
@@ -60,11 +59,11 @@ func newArrivals() *arrivals {
 	return &arrivals{pace: rate.NewLimiter(arrivalPace, arrivalBurst), busy: map[string]struct{}{}}
 }
 
-// begin says whether this node may begin with an arrival.
-func (a *arrivals) begin(key string) bool {
+// begin says whether this node may begin with an arrival. ours: a link of ours led to it.
+func (a *arrivals) begin(key string, ours bool) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if _, ok := a.busy[key]; ok || len(a.busy) >= maxArrivals {
+	if _, ok := a.busy[key]; ok || !ours && len(a.busy) >= maxArrivals {
 		return false
 	}
 	a.busy[key] = struct{}{}
@@ -83,11 +82,11 @@ type arrived struct {
 	err     error
 }
 
-// arrive keeps a code and begins to exchange it. Of the channel one value comes.
-func (i *Installs) arrive(ctx context.Context, in *Integration, account, base, code string) (<-chan arrived, error) {
+// arrive keeps a code and begins to exchange it. ours: a link of ours led to it. Of the channel one value comes.
+func (i *Installs) arrive(ctx context.Context, in *Integration, account, base, code string, ours bool) (<-chan arrived, error) {
 	sum := sha256.Sum256([]byte(in.ClientID + "\x00" + code))
 	key := keyArrivals + "." + hex.EncodeToString(sum[:16])
-	if !i.arrivals.begin(key) {
+	if !i.arrivals.begin(key, ours) {
 		return nil, gateway.Errorf(gateway.CodeTooMany, "this code is under way, or too many are")
 	}
 	a := arrival{Integration: in.ID, Account: account, BaseURL: base, At: now(), Until: now().Add(arrivalTurn)}
@@ -151,7 +150,7 @@ func (i *Installs) takeOver(ctx context.Context) {
 			i.drop(ctx, v.Key, v.Rev)
 			continue
 		}
-		if !i.arrivals.begin(v.Key) {
+		if !i.arrivals.begin(v.Key, false) {
 			continue
 		}
 		a.Until = now().Add(arrivalTurn)
@@ -229,8 +228,8 @@ func (i *Installs) admitOnce(ctx context.Context, key string, rev *uint64, a *ar
 	if *rev, err = i.keep(ctx, key, a, *s, *rev); err != nil {
 		return "", err
 	}
-	info, err := i.door.account(ctx, a.BaseURL, s.Pair.Access)
-	if answerStatus(err) == http.StatusForbidden {
+	info, err := i.door.account(ctx, Access{BaseURL: a.BaseURL, Token: s.Pair.Access, Integration: in.ClientID})
+	if lacksScope(err) {
 		err = fmt.Errorf("%w (%w)", errNoScope, err)
 	}
 	if err != nil {
@@ -314,7 +313,7 @@ var accountForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 // nobody has. wanted is whom the operator's link was for, if it was for somebody.
 func (i *Installs) names(in *Integration, wanted string, info AccountInfo) ([]string, error) {
 	for _, known := range i.All() {
-		if known.ClientID == in.ClientID && known.AccountID == info.ID && known.Integration != "" {
+		if known.ClientID == in.ClientID && known.AccountID == info.ID && known.Integration != "" && !i.taken(known.Account) {
 			if wanted != "" && wanted != known.Account {
 				return nil, fmt.Errorf("%w: this is %s, and the link was for %s", errOtherAccount, known.Account, wanted)
 			}

@@ -65,13 +65,14 @@ func (i *Installs) ServeRedirect(w http.ResponseWriter, r *http.Request) error {
 	if code == "" {
 		return gateway.Errorf(gateway.CodeInvalid, "there is no code: begin with the link of GET /v1/admin/installs, or install the integration in the CRM")
 	}
-	if in == nil && !i.arrivals.pace.Allow() {
-		return &gateway.Error{Code: gateway.CodeTooMany, Message: "too many installations at once: try again", RetryAfter: time.Second}
-	}
+	ours := in != nil
 	if in, base, err = i.meant(in, r.URL.Path, client, referer); err != nil {
 		return err
 	}
-	done, err := i.arrive(r.Context(), in, account, base, code)
+	if !ours && !i.arrivals.pace.Allow() {
+		return &gateway.Error{Code: gateway.CodeTooMany, Message: "too many installations at once: try again", RetryAfter: time.Second}
+	}
+	done, err := i.arrive(r.Context(), in, account, base, code, ours)
 	if err != nil {
 		return err
 	}
@@ -210,7 +211,7 @@ func (i *Installs) Moved(account, base string) {
 		return
 	}
 	i.work.Go(func() {
-		info, err := i.door.account(i.life, base, token)
+		info, err := i.door.account(i.life, Access{BaseURL: base, Token: token, Integration: in.ClientID})
 		if err != nil || info.ID != number {
 			i.logger.WarnContext(i.life, "a widget says that the CRM's account has another address, and the CRM does not", "account", account, "address", base, "err", err)
 			return

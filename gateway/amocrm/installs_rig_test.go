@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,7 +74,7 @@ type node struct {
 	*Installs
 
 	world   *world
-	changes int
+	changes atomic.Int32
 	stop    func()
 }
 
@@ -87,7 +88,7 @@ func (w *world) node(integrations ...Integration) *node {
 	n := &node{world: w}
 	n.Installs, err = NewInstalls(InstallsConfig{
 		Store: w.store, Sealer: sealer, Integrations: integrations, Taken: func(account string) bool { return account == "taken" },
-		Changed: func() { n.changes++ }, Client: &http.Client{Transport: w.net}, Logger: slog.New(slog.NewTextHandler(w.log, nil)),
+		Changed: func() { n.changes.Add(1) }, Client: &http.Client{Transport: w.net}, Logger: slog.New(slog.NewTextHandler(w.log, nil)),
 	})
 	if err == nil {
 		err = n.Load(w.t.Context())
@@ -179,7 +180,7 @@ func (n *node) wantAccess(account string) Access {
 	if err != nil {
 		n.world.t.Fatalf("no access to %s: %v", account, err)
 	}
-	if info, err := n.door.account(n.world.t.Context(), access.BaseURL, access.Token); err != nil || info.ID != boxNumber {
+	if info, err := n.door.account(n.world.t.Context(), access); err != nil || info.ID != boxNumber {
 		n.world.t.Errorf("the access %s has is worth nothing: %v", account, err)
 	}
 	return access
@@ -200,12 +201,13 @@ type network struct {
 	mu    sync.Mutex
 	hosts map[string]http.Handler
 	asked []string // method, host and path
+	at    []time.Time
 	down  bool
 }
 
 func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 	n.mu.Lock()
-	n.asked = append(n.asked, r.Method+" "+r.URL.Host+r.URL.Path)
+	n.asked, n.at = append(n.asked, r.Method+" "+r.URL.Host+r.URL.Path), append(n.at, time.Now())
 	host, down := n.hosts[r.URL.Host], n.down
 	n.mu.Unlock()
 	if host == nil || down || r.URL.Scheme != "https" {
@@ -237,8 +239,24 @@ func (n *network) count(part string) (count int) {
 			count++
 		}
 	}
-	n.asked = nil
+	n.asked, n.at = nil, nil
 	return count
+}
+
+// most is how many requests there were within any second since the last count.
+func (n *network) most() (most int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i, first := range n.at {
+		within := 0
+		for _, at := range n.at[i:] {
+			if at.Sub(first) < time.Second {
+				within++
+			}
+		}
+		most = max(most, within)
+	}
+	return most
 }
 
 func (n *network) set(host string, handler http.Handler) {
@@ -255,6 +273,7 @@ type watchedStore struct {
 	rev     uint64
 	changed chan struct{}
 	broken  error
+	gets    int
 }
 
 func newWatchedStore() *watchedStore {
@@ -264,6 +283,7 @@ func newWatchedStore() *watchedStore {
 func (s *watchedStore) Get(_ context.Context, key string) (gateway.Value, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.gets++
 	v, ok := s.values[key]
 	if !ok {
 		return v, errors.Join(s.broken, gateway.ErrNotFound)
@@ -296,6 +316,13 @@ func (s *watchedStore) Delete(_ context.Context, key string, rev uint64) error {
 	delete(s.values, key)
 	s.tell(gateway.Value{Key: key, Rev: s.rev})
 	return nil
+}
+
+// reads says how often a value was asked for.
+func (s *watchedStore) reads() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gets
 }
 
 // PutFor makes it a gateway.ExpiringStore.

@@ -36,7 +36,7 @@ func TestInstallCallIsAnsweredBeforeTheCRMIsAsked(t *testing.T) {
 			t.Errorf("installed as %+v", a)
 		}
 		n.wantAccess("acme")
-		if access := n.wantAccess("acme"); access.AccountID != boxNumber || access.ClientID != boxClient || access.Integration != boxClient {
+		if access := n.wantAccess("acme"); access.ClientID != boxClient || access.Integration != boxClient {
 			t.Errorf("access %+v", access)
 		}
 		if w.store.keys(keyArrivals) != 0 {
@@ -49,12 +49,12 @@ func TestAccountIsKnownToOtherNodesAtOnce(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(t *testing.T, w *world) {
 		other := w.node(ours()).runs()
-		before := other.changes
+		before := other.changes.Load()
 		n := w.connected(ours())
 		synctest.Wait()
 		other.wantState("acme", StateConnected)
-		if other.changes != before+1 {
-			t.Errorf("it was told %d times", other.changes-before)
+		if other.changes.Load() != before+1 {
+			t.Errorf("it was told %d times", other.changes.Load()-before)
 		}
 		if installs := other.Verifiable(); len(installs) != 1 || installs[0].AccountID != boxNumber || installs[0].Account != "acme" {
 			t.Errorf("verifiable are %+v", installs)
@@ -63,7 +63,7 @@ func TestAccountIsKnownToOtherNodesAtOnce(t *testing.T) {
 			t.Error("the PBX's key is not the same everywhere")
 		}
 		w.passes(25 * time.Hour) // a renewal is no news
-		if other.wantAccess("acme"); other.changes != before+1 {
+		if other.wantAccess("acme"); other.changes.Load() != before+1 {
 			t.Error("a renewal is told as a change")
 		}
 	})
@@ -401,8 +401,8 @@ func TestStrangersCodesAreFew(t *testing.T) {
 		for i := range 1000 {
 			n.install("code", fmt.Sprint("guessed-", i))
 		}
-		if asked := w.net.count(""); asked > arrivalBurst {
-			t.Errorf("%d requests went out", asked)
+		if asked := w.net.count(""); asked > 7 { // or the CRM would shut this address out
+			t.Errorf("%d requests went out at once", asked)
 		}
 	})
 }

@@ -16,7 +16,7 @@ import (
 type Limits struct {
 	Integration int // of one integration in one account: 7
 	Account     int // of everybody in one account: 50
-	Process     int // Kommo counts by address, so of this process to Kommo, all accounts together: 7
+	Process     int // Kommo counts by address, so of this process to Kommo, all accounts together; and to either platform for tokens: 7
 
 	Second time.Duration // how long a second is, for tests that have no time; 0: one
 }
@@ -28,12 +28,13 @@ const (
 	shortPause = time.Second      // after the first 429, doubled with each that follows
 	longPause  = time.Minute      //
 	shortBan   = time.Minute      // after the first 403 of a ban, doubled with each that follows
-	longBan    = 30 * time.Minute //
+	longBan    = 10 * time.Minute //
 )
 
-// limiter holds requests back until the platform takes them. Urgent ones go first and have a place of their own in
-// each limit; the rest go in the order in which they came. It starts no goroutine.
-type limiter struct {
+// Limiter holds requests back until the platform takes them. Urgent ones go first and have a place of their own in
+// each limit; the rest go in the order in which they came. It starts no goroutine. There is one in a process, for all
+// that it asks the CRMs: they count by address, too, and shut an address out.
+type Limiter struct {
 	limits Limits
 
 	mu      sync.Mutex
@@ -42,16 +43,17 @@ type limiter struct {
 	timer   *time.Timer
 }
 
-func newLimiter(limits Limits) *limiter {
+// NewLimiter returns a limiter that has let nothing go yet.
+func NewLimiter(limits Limits) *Limiter {
 	limits.Integration = cmp.Or(limits.Integration, 7)
 	limits.Account = cmp.Or(limits.Account, 50)
 	limits.Process = cmp.Or(limits.Process, 7)
 	limits.Second = cmp.Or(limits.Second, time.Second)
-	return &limiter{limits: limits, gates: map[string]*gate{}}
+	return &Limiter{limits: limits, gates: map[string]*gate{}}
 }
 
 // in is how long so many seconds are.
-func (l *limiter) in(seconds time.Duration) time.Duration {
+func (l *Limiter) in(seconds time.Duration) time.Duration {
 	return time.Duration(seconds.Seconds() * float64(l.limits.Second))
 }
 
@@ -95,7 +97,7 @@ func platformOf(base string) string {
 
 // enter waits until a request may go. The pass is to be given back with leave. It fails with an *Error that has a
 // RetryAfter when that would take too long, and with ctx's.
-func (l *limiter) enter(ctx context.Context, to Access, urgent bool) (*waiter, error) {
+func (l *Limiter) enter(ctx context.Context, to Access, urgent bool) (*waiter, error) {
 	w := &waiter{urgent: urgent, ready: make(chan struct{})}
 	l.mu.Lock()
 	w.gates = l.gatesOf(to)
@@ -133,27 +135,30 @@ func (l *limiter) enter(ctx context.Context, to Access, urgent bool) (*waiter, e
 }
 
 // gatesOf returns what a request has to pass, made where it is the first. The caller holds the lock.
-func (l *limiter) gatesOf(to Access) []*gate {
+func (l *Limiter) gatesOf(to Access) []*gate {
 	platform := platformOf(to.BaseURL)
 	gates := []*gate{
 		l.gate("integration "+to.Integration+" at "+to.BaseURL, l.limits.Integration),
 		l.gate("account "+to.BaseURL, l.limits.Account),
 		l.gate("platform "+platform, 0),
 	}
-	if platform == string(PlatformKommo) {
+	switch {
+	case platform == string(PlatformKommo):
 		gates = append(gates, l.gate("process", l.limits.Process))
+	case to.Token == "": // it asks for one: many accounts need one at once, and strangers say of which
+		gates = append(gates, l.gate("tokens of "+platform, l.limits.Process))
 	}
 	return gates
 }
 
-func (l *limiter) gate(key string, most int) *gate {
+func (l *Limiter) gate(key string, most int) *gate {
 	if l.gates[key] == nil {
 		l.gates[key] = &gate{most: most}
 	}
 	return l.gates[key]
 }
 
-func (l *limiter) waitingAt(g *gate) (n int) {
+func (l *Limiter) waitingAt(g *gate) (n int) {
 	for _, w := range l.waiting {
 		if w.gates[0] == g {
 			n++
@@ -164,7 +169,7 @@ func (l *limiter) waitingAt(g *gate) (n int) {
 
 // dispatch lets go whoever may, refuses those who would wait too long, and sees to it that it runs again when the next
 // one may. The caller holds the lock.
-func (l *limiter) dispatch() {
+func (l *Limiter) dispatch() {
 	now := time.Now()
 	var next time.Time
 	l.waiting = slices.DeleteFunc(l.waiting, func(w *waiter) bool {
@@ -249,7 +254,7 @@ func (w *waiter) free(now time.Time, second time.Duration) {
 }
 
 // leave tells how a request ended: with what the CRM answered, or nil.
-func (l *limiter) leave(w *waiter, answer *Error) {
+func (l *Limiter) leave(w *waiter, answer *Error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	defer l.dispatch()
@@ -284,23 +289,14 @@ func (g *gate) close(w *waiter, why *Error, shortest, longest time.Duration) tim
 	return max(0, g.closed.Sub(now))
 }
 
-// Stop is a platform or an account to which no requests are sent for a while, because it refuses them.
-type Stop struct {
-	What  string // such as "platform amocrm"
-	Until time.Time
-	Why   *Error
-}
-
-// stops returns what is closed.
-func (l *limiter) stops() []Stop {
+// Stopped says until when nothing is sent to an account, and why: the platform has refused requests. nil: it is not so.
+func (l *Limiter) Stopped(baseURL, integration string) (until time.Time, why *Error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var all []Stop
-	for key, g := range l.gates {
-		if g.closed.After(time.Now()) {
-			all = append(all, Stop{What: key, Until: g.closed, Why: g.why})
+	for _, g := range l.gatesOf(Access{BaseURL: baseURL, Integration: integration}) {
+		if g.closed.After(time.Now()) && g.closed.After(until) {
+			until, why = g.closed, g.why
 		}
 	}
-	slices.SortFunc(all, func(a, b Stop) int { return cmp.Compare(a.What, b.What) })
-	return all
+	return until, why
 }

@@ -11,10 +11,10 @@ import (
 )
 
 var (
-	toAcme   = Access{BaseURL: "https://acme.amocrm.ru", Integration: "ours"}
-	toGlobex = Access{BaseURL: "https://globex.amocrm.ru", Integration: "ours"}
-	toKommo  = Access{BaseURL: "https://acme.kommo.com", Integration: "ours"}
-	toKommo2 = Access{BaseURL: "https://globex.kommo.com", Integration: "ours"}
+	toAcme   = Access{BaseURL: "https://acme.amocrm.ru", Integration: "ours", Token: "good"}
+	toGlobex = Access{BaseURL: "https://globex.amocrm.ru", Integration: "ours", Token: "good"}
+	toKommo  = Access{BaseURL: "https://acme.kommo.com", Integration: "ours", Token: "good"}
+	toKommo2 = Access{BaseURL: "https://globex.kommo.com", Integration: "ours", Token: "good"}
 )
 
 // departures note when requests went.
@@ -24,7 +24,7 @@ type departures struct {
 }
 
 // send sends n requests at once, each answered after took.
-func (a *departures) send(t *testing.T, l *limiter, to Access, urgent bool, n int, took time.Duration) *sync.WaitGroup {
+func (a *departures) send(t *testing.T, l *Limiter, to Access, urgent bool, n int, took time.Duration) *sync.WaitGroup {
 	t.Helper()
 	began, wg := time.Now(), &sync.WaitGroup{}
 	for range n {
@@ -66,14 +66,14 @@ func TestNeverMoreThanTheLimitWithinAnySecond(t *testing.T) {
 		each   int // of a second
 	}{
 		"integration": {Limits{}, []Access{toAcme}, 6}, // and one is kept for what is urgent
-		"account":     {Limits{Integration: 10, Account: 12}, []Access{toAcme, {BaseURL: toAcme.BaseURL, Integration: "other"}}, 11},
+		"account":     {Limits{Integration: 10, Account: 12}, []Access{toAcme, {BaseURL: toAcme.BaseURL, Integration: "other", Token: "good"}}, 11},
 		"process":     {Limits{}, []Access{toKommo, toKommo2}, 6},
 		"short":       {Limits{Second: 10 * time.Millisecond}, []Access{toAcme}, 30},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				l, a := newLimiter(c.limits), &departures{}
+				l, a := NewLimiter(c.limits), &departures{}
 				var all []*sync.WaitGroup
 				for _, to := range c.to {
 					all = append(all, a.send(t, l, to, false, 30, 0))
@@ -92,7 +92,7 @@ func TestNeverMoreThanTheLimitWithinAnySecond(t *testing.T) {
 func TestAccountsDoNotWaitForEachOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l, a, b := newLimiter(Limits{}), &departures{}, &departures{}
+		l, a, b := NewLimiter(Limits{}), &departures{}, &departures{}
 		crowd := a.send(t, l, toAcme, false, 30, 0)
 		b.send(t, l, toGlobex, false, 6, 0).Wait()
 		if b.at[5] != 0 {
@@ -105,7 +105,7 @@ func TestAccountsDoNotWaitForEachOther(t *testing.T) {
 func TestUrgentGoesBeforeTheBacklog(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l, backlog, urgent := newLimiter(Limits{}), &departures{}, &departures{}
+		l, backlog, urgent := NewLimiter(Limits{}), &departures{}, &departures{}
 		crowd := backlog.send(t, l, toAcme, false, 30, 0)
 		synctest.Wait()
 		urgent.send(t, l, toAcme, true, 1, 0).Wait()
@@ -125,7 +125,7 @@ func TestUrgentGoesBeforeTheBacklog(t *testing.T) {
 func TestSlowAnswersDoNotBunchUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l, a := newLimiter(Limits{}), &departures{}
+		l, a := NewLimiter(Limits{}), &departures{}
 		a.send(t, l, toAcme, false, 12, 700*time.Millisecond).Wait()
 		if a.at[6] != 1700*time.Millisecond {
 			t.Errorf("the seventh went after %v", a.at[6])
@@ -136,7 +136,7 @@ func TestSlowAnswersDoNotBunchUp(t *testing.T) {
 func TestTooLongAQueueIsRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l, a := newLimiter(Limits{}), &departures{}
+		l, a := NewLimiter(Limits{}), &departures{}
 		crowd := a.send(t, l, toAcme, false, 41, 0)
 		synctest.Wait()
 		_, err := l.enter(t.Context(), toAcme, false)
@@ -151,7 +151,7 @@ func TestTooLongAQueueIsRefused(t *testing.T) {
 func TestWhoStopsWaitingLeavesNoGap(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l, a := newLimiter(Limits{Integration: 2}), &departures{}
+		l, a := NewLimiter(Limits{Integration: 2}), &departures{}
 		a.send(t, l, toAcme, false, 1, 0).Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
@@ -166,7 +166,7 @@ func TestWhoStopsWaitingLeavesNoGap(t *testing.T) {
 }
 
 // answered sends a request that is answered so, and returns what the sender is told.
-func answered(t *testing.T, l *limiter, to Access, answer *Error) *Error {
+func answered(t *testing.T, l *Limiter, to Access, answer *Error) *Error {
 	t.Helper()
 	w, err := l.enter(t.Context(), to, false)
 	var refusal *Error
@@ -183,7 +183,7 @@ func answered(t *testing.T, l *limiter, to Access, answer *Error) *Error {
 func TestTooManyRequestsPauseLongerEachTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter(Limits{})
+		l := NewLimiter(Limits{})
 		for want := time.Second; want <= 64*time.Second; want *= 2 {
 			told := answered(t, l, toAcme, &Error{Status: http.StatusTooManyRequests})
 			if least := min(want, time.Minute); told.RetryAfter < least || told.RetryAfter > least*5/4 {
@@ -212,7 +212,7 @@ func TestTooManyRequestsPauseLongerEachTime(t *testing.T) {
 func TestOneGoesAheadAfterAPause(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l, a := newLimiter(Limits{}), &departures{}
+		l, a := NewLimiter(Limits{}), &departures{}
 		told := answered(t, l, toAcme, &Error{Status: http.StatusTooManyRequests})
 		a.send(t, l, toAcme, false, 5, 300*time.Millisecond).Wait()
 		if a.at[0] != told.RetryAfter || a.at[1] != told.RetryAfter+300*time.Millisecond || a.at[4] != a.at[1] {
@@ -224,7 +224,7 @@ func TestOneGoesAheadAfterAPause(t *testing.T) {
 func TestABanStopsThePlatform(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter(Limits{})
+		l := NewLimiter(Limits{})
 		ban := func() *Error { return &Error{Status: http.StatusForbidden, ban: true} }
 		told := answered(t, l, toAcme, ban())
 		if told.RetryAfter < time.Minute || told.RetryAfter > 75*time.Second {
@@ -236,16 +236,21 @@ func TestABanStopsThePlatform(t *testing.T) {
 		if answered(t, l, toKommo, nil) != nil {
 			t.Error("the other platform is stopped, too")
 		}
-		if stops := l.stops(); len(stops) != 1 || stops[0].What != "platform amocrm" || stops[0].Why == nil {
-			t.Errorf("the operator is told %+v", stops)
+		for to, stopped := range map[Access]bool{toAcme: true, toGlobex: true, toKommo: false} {
+			if until, why := l.Stopped(to.BaseURL, to.Integration); (why != nil) != stopped || stopped && time.Until(until) != told.RetryAfter {
+				t.Errorf("the operator is told of %s: %v, %v", to.BaseURL, until, why)
+			}
 		}
 		time.Sleep(told.RetryAfter)
 		if told = answered(t, l, toGlobex, ban()); told.RetryAfter < 2*time.Minute {
 			t.Errorf("a second ban of %v", told.RetryAfter)
 		}
 		time.Sleep(told.RetryAfter)
-		if answered(t, l, toGlobex, nil) != nil || len(l.stops()) != 0 {
+		if answered(t, l, toGlobex, nil) != nil {
 			t.Error("it does not end")
+		}
+		if _, why := l.Stopped(toGlobex.BaseURL, toGlobex.Integration); why != nil {
+			t.Errorf("the operator is still told %v", why)
 		}
 	})
 }
@@ -254,7 +259,7 @@ func TestABanStopsThePlatform(t *testing.T) {
 func TestForbiddenIsNoBan(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter(Limits{})
+		l := NewLimiter(Limits{})
 		answered(t, l, toAcme, &Error{Status: http.StatusForbidden, Title: "Forbidden"})
 		if answered(t, l, toAcme, nil) != nil {
 			t.Error("it stops the account")

@@ -44,9 +44,6 @@ func (n *Notifier) Notify(ctx context.Context, phone gateway.Number, users []str
 		return nil
 	}
 	err := n.tell(ctx, number, known)
-	if errors.Is(err, ErrDisconnected) { // the operator was told once, and need not be at every call
-		return nil
-	}
 	if len(known) == 1 || !isStatus(err, http.StatusBadRequest) {
 		return err
 	}

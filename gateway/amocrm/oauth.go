@@ -2,7 +2,6 @@ package amocrm
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -38,24 +37,26 @@ func (p pair) life() time.Duration { return p.Expires.Sub(p.Issued) }
 // AccountInfo is what the CRM says of an account.
 type AccountInfo struct {
 	ID        int64  `json:"id"`
-	Name      string `json:"name"`
 	Subdomain string `json:"subdomain"`
 	User      int64  `json:"current_user_id"` // who let the integration in: an administrator
 }
 
 // door asks a CRM for what goes before its API. It goes nowhere but where it is told: no redirect is followed.
 type door struct {
-	client *http.Client
-	now    func() time.Time
+	client  *http.Client
+	limiter *Limiter
 }
 
-func newDoor(client *http.Client, now func() time.Time) *door {
+func newDoor(client *http.Client, limiter *Limiter) *door {
+	if limiter == nil {
+		limiter = NewLimiter(Limits{})
+	}
 	own := http.Client{}
 	if client != nil {
 		own = *client
 	}
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &door{&own, now}
+	return &door{&own, limiter}
 }
 
 func (d *door) byCode(ctx context.Context, in *Integration, base, code string) (pair, error) {
@@ -87,8 +88,9 @@ func (d *door) tokens(ctx context.Context, base string, fields map[string]string
 		Refresh string `json:"refresh_token"`
 		Expires int64  `json:"expires_in"`
 	}
-	asked := d.now()
-	if err := d.ask(ctx, http.MethodPost, base+tokenPath, http.Header{"Content-Type": {"application/json"}}, body, &answer); err != nil {
+	asked := time.Now()
+	to := Access{BaseURL: base, Integration: fields["client_id"]}
+	if err := d.ask(ctx, to, http.MethodPost, tokenPath, http.Header{"Content-Type": {"application/json"}}, body, &answer); err != nil {
 		return pair{}, err
 	}
 	if answer.Access == "" || answer.Refresh == "" || answer.Expires <= 0 {
@@ -97,9 +99,9 @@ func (d *door) tokens(ctx context.Context, base string, fields map[string]string
 	return pair{answer.Access, answer.Refresh, asked, asked.Add(time.Duration(answer.Expires) * time.Second)}, nil
 }
 
-// account says whose token it is.
-func (d *door) account(ctx context.Context, base, token string) (info AccountInfo, err error) {
-	err = d.ask(ctx, http.MethodGet, base+accountPath, http.Header{"Authorization": {"Bearer " + token}}, nil, &info)
+// account says whose token an access has.
+func (d *door) account(ctx context.Context, to Access) (info AccountInfo, err error) {
+	err = d.ask(ctx, to, http.MethodGet, accountPath, http.Header{"Authorization": {"Bearer " + to.Token}}, nil, &info)
 	if err == nil && info.ID <= 0 {
 		err = &Error{Status: http.StatusOK, Title: "an account without a number"}
 	}
@@ -115,7 +117,7 @@ func (d *door) moved(ctx context.Context, in *Integration, p pair) (base string,
 	var answer struct {
 		Domain string `json:"domain"`
 	}
-	if err := d.ask(ctx, http.MethodGet, shared+subdomainPath, http.Header{"X-Refresh-Token": {p.Refresh}}, nil, &answer); err != nil {
+	if err := d.ask(ctx, Access{BaseURL: shared, Integration: in.ClientID}, http.MethodGet, subdomainPath, http.Header{"X-Refresh-Token": {p.Refresh}}, nil, &answer); err != nil {
 		return "", err
 	}
 	return in.base(answer.Domain, true)
@@ -139,10 +141,27 @@ func readClaims(access string, claims any) {
 	}
 }
 
-// ask sends a request and reads the answer into out. The error is an *Error.
-func (d *door) ask(ctx context.Context, method, url string, header http.Header, body []byte, out any) error {
+// ask sends a request when the limits let it, and reads the answer into out. The error is an *Error.
+func (d *door) ask(ctx context.Context, to Access, method, path string, header http.Header, body []byte, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, grantTime)
 	defer cancel()
+	pass, err := d.limiter.enter(ctx, to, false)
+	var held *Error
+	switch {
+	case errors.As(err, &held):
+		return held
+	case err != nil:
+		return &Error{Err: err}
+	}
+	answer := d.exchange(ctx, method, to.BaseURL+path, header, body, out)
+	d.limiter.leave(pass, answer)
+	if answer == nil {
+		return nil
+	}
+	return answer
+}
+
+func (d *door) exchange(ctx context.Context, method, url string, header http.Header, body []byte, out any) *Error {
 	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return &Error{Err: err}
@@ -158,29 +177,20 @@ func (d *door) ask(ctx context.Context, method, url string, header http.Header, 
 	if err != nil {
 		return &Error{Sent: true, Err: err}
 	}
+	answer := &Error{Status: res.StatusCode, RequestID: res.Header.Get("X-Request-Id"), Sent: true}
 	if res.StatusCode != http.StatusOK {
-		return problemOf(res, data)
+		answer.explain(res, data)
+		return answer
 	}
 	if err := json.Unmarshal(data, out); err != nil {
-		return &Error{Status: res.StatusCode, Title: "an answer that is no JSON", Sent: true}
+		answer.Title = "an answer that is no JSON"
+		return answer
 	}
 	return nil
 }
 
-// problemOf reads a problem document, as far as it is one.
-func problemOf(res *http.Response, data []byte) *Error {
-	var p struct {
-		Title  string `json:"title"`
-		Detail string `json:"detail"`
-		Hint   string `json:"hint"`
-	}
-	_ = json.Unmarshal(data, &p) // a ban's page is none
-	e := &Error{Status: res.StatusCode, Title: p.Title, Detail: cmp.Or(p.Hint, p.Detail), RequestID: res.Header.Get("X-Request-Id"), Sent: true}
-	if res.StatusCode >= 300 && res.StatusCode < 400 {
-		e.Title = "a redirect, which is not followed"
-	}
-	return e
-}
+// lacksScope says that the CRM lets a token in, and not to what was asked.
+func lacksScope(err error) bool { return answerStatus(err) == http.StatusForbidden && isDenied(err) }
 
 // answerStatus returns the status of the CRM's answer, 0 if there was none.
 func answerStatus(err error) int {
@@ -203,7 +213,7 @@ func refused(err error) bool {
 // Probe says what is wrong with an integration's keys, by asking for tokens with a code that cannot be good: who is not let
 // that far has the wrong client_id or secret, or another redirect_uri than the CRM has. nil: nothing.
 func Probe(ctx context.Context, client *http.Client, in Integration, base string) error {
-	d := newDoor(client, time.Now)
+	d := newDoor(client, nil)
 	for i, secret := range in.Secrets {
 		fields := map[string]string{"client_id": in.ClientID, "client_secret": secret, "grant_type": "authorization_code", "code": "ringcast-check"}
 		_, err := d.tokens(ctx, base, fields)
@@ -244,9 +254,9 @@ func probed(err, wrong error) error {
 // CheckRights says which right a token lacks, nil if none. It reads a little; of what only writing would show, the
 // scopes that stand in the token tell.
 func CheckRights(ctx context.Context, client *http.Client, access Access) error {
-	d := newDoor(client, time.Now)
-	if _, err := d.account(ctx, access.BaseURL, access.Token); err != nil {
-		if answerStatus(err) == http.StatusForbidden {
+	d := newDoor(client, nil)
+	if _, err := d.account(ctx, access); err != nil {
+		if lacksScope(err) {
 			return fmt.Errorf("%w (%w)", errNoScope, err)
 		}
 		return err

@@ -16,13 +16,13 @@ const (
 	tokenSpare  = time.Minute // what Access leaves on a token
 	renewBefore = time.Hour   // what is left of a token when it is renewed without being asked for
 
-	leaseTime  = 75 * time.Second // a node has to renew a pair: longer than the requests for it can take
-	leaseLook  = time.Second      // how often it is looked whether another node's is over
-	leastRest  = time.Second      // after a failure; doubled with each
-	mostRest   = 5 * time.Minute
-	banRest    = 10 * time.Minute // after 403: the platform wants nothing of us for a while
-	youngToken = 10 * time.Minute // one that is refused at this age was never good
-	probeEvery = time.Hour        // a refused long-lived token is tried again
+	leaseTime     = 75 * time.Second // a node has to renew a pair: longer than the requests for it can take
+	leaseLook     = time.Second      // how often it is looked whether another node's is over
+	leastRest     = time.Second      // after a failure; doubled with each
+	mostRest      = 5 * time.Minute
+	forbiddenRest = 10 * time.Minute // after 403
+	youngToken    = 10 * time.Minute // one that is refused at this age was never good
+	probeEvery    = time.Hour        // a refused long-lived token is tried again
 )
 
 // margins are what is left of a token when it is not given out any more, and when it is renewed.
@@ -70,7 +70,7 @@ func (i *Installs) have(account string) (_ Access, renewal <-chan struct{}, _ er
 	left := time.Until(h.Expires)
 	spare, renew := h.margins()
 	if h.State == StateConnected && left > spare && h.Access != h.rejected {
-		if left <= renew {
+		if left <= renew && i.resting(h) == 0 {
 			i.fly(account, h)
 		}
 		return i.access(in, h, h.Access), nil, nil
@@ -95,7 +95,7 @@ func (i *Installs) resting(h *held) time.Duration {
 }
 
 func (i *Installs) access(in *Integration, h *held, token string) Access {
-	return Access{BaseURL: i.baseOf(in, h), Token: token, ClientID: in.ClientID, AccountID: cmp.Or(in.AccountID, h.AccountID), Integration: in.ClientID}
+	return Access{BaseURL: i.baseOf(in, h), Token: token, ClientID: in.ClientID, Integration: in.ClientID}
 }
 
 // Rejected says that the CRM answered 401 to a token. See Tokens.
@@ -160,7 +160,7 @@ func (i *Installs) renewDue() {
 		}
 		_, renew := h.margins()
 		untried := in.Token != "" && (h.AccountID == 0 || h.State != StateConnected || h.ClientID != in.ClientID)
-		if untried || in.Token == "" && i.renewable(in, h) && time.Until(h.Expires) <= renew {
+		if untried || in.Token == "" && i.renewable(in, h) && (h.State != StateConnected || time.Until(h.Expires) <= renew) {
 			i.fly(account, h)
 		}
 	}
@@ -290,10 +290,14 @@ func (i *Installs) nextPair(ctx context.Context, in *Integration, s secrets, bas
 
 // restAfter is how long the CRM is left alone after a failure, when there were others before it.
 func restAfter(before int, err error) time.Duration {
-	if answerStatus(err) == http.StatusForbidden {
-		return banRest
-	}
 	rest := min(leastRest<<min(before, 16), mostRest)
+	var answer *Error
+	switch {
+	case errors.As(err, &answer) && answer.RetryAfter > 0:
+		rest = answer.RetryAfter
+	case answerStatus(err) == http.StatusForbidden:
+		rest = forbiddenRest
+	}
 	return rest + rand.N(rest/4+1)
 }
 
@@ -344,7 +348,7 @@ func (i *Installs) settle(ctx context.Context, account, refresh string, fn func(
 
 // tryToken finds out whether a long-lived token is good, and whose it is.
 func (i *Installs) tryToken(ctx context.Context, account string, in *Integration) error {
-	info, err := i.door.account(ctx, in.BaseURLs[0], in.Token)
+	info, err := i.door.account(ctx, Access{BaseURL: in.BaseURLs[0], Token: in.Token, Integration: in.ClientID})
 	if err == nil {
 		err = in.owns(info, AccountInfo{ID: in.AccountID})
 	}
