@@ -161,7 +161,7 @@ func (l *CallLog) find(ctx context.Context, f *facts) (*entry, error) {
 	if m.Made != nil {
 		more = append(more, m.Made.Entity)
 	}
-	var found []holder
+	var found []entityBody
 	if f.reachable() {
 		if found, err = l.holders(ctx, f.number); err != nil {
 			return nil, err

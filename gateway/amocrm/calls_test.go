@@ -339,6 +339,33 @@ func TestAListThatDoesNotEndSaysNothingOfACall(t *testing.T) {
 	}
 }
 
+// canned is an API that answers each path so.
+type canned map[string]string
+
+func (c canned) Do(_ context.Context, _ string, req Request, out any) error {
+	if text, ok := c[req.Path]; ok {
+		return json.Unmarshal([]byte(text), out)
+	}
+	return nil // 204
+}
+
+// TestWhatWasDeletedHasNoCalls: a person who was thrown away, and a deal.
+func TestWhatWasDeletedHasNoCalls(t *testing.T) {
+	t.Parallel()
+	const has = `"custom_fields_values":[{"field_code":"PHONE","values":[{"value":"` + ivan + `"}]}],"_embedded":{"leads":[{"id":10}]}`
+	log := NewCallLog(CallLogConfig{Account: "acme", Logger: discard(), API: canned{
+		"/api/v4/contacts": `{"_embedded":{"contacts":[{"id":1,"is_deleted":true,` + has + `},{"id":2,` + has + `}]}}`,
+		"/api/v4/leads":    `{"_embedded":{"leads":[{"id":10,"is_deleted":true}]}}`,
+	}})
+	found, err := log.holders(t.Context(), gateway.Number{E164: ivan})
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%+v, %v", found, err)
+	}
+	if at, err := log.choose(t.Context(), found); err != nil || at != (entity{kindContacts, 2}) {
+		t.Errorf("%+v, %v", at, err)
+	}
+}
+
 // TestATaskIsLookedForAmongThoseSinceTheCall, however long the others are due.
 func TestATaskIsLookedForAmongThoseSinceTheCall(t *testing.T) {
 	t.Parallel()

@@ -67,12 +67,6 @@ func parseEntity(e *gateway.Entity) entity {
 	return entity{kind, id}
 }
 
-// holder is a contact or company that has a number, with the ids of what it is linked with.
-type holder struct {
-	entity
-	leads, customers []int64
-}
-
 // link is an entity as others name it.
 type link struct {
 	ID int64 `json:"id"`
@@ -87,9 +81,13 @@ func ids(links []link) (all []int64) {
 
 // entityBody is an entity as lists have it.
 type entityBody struct {
-	ID          int64 `json:"id"`
-	Responsible int64 `json:"responsible_user_id"`
-	Status      int64 `json:"status_id"`
+	Kind        string `json:"-"` // whose list that was
+	ID          int64  `json:"id"`
+	Name        string `json:"name"`
+	Responsible int64  `json:"responsible_user_id"`
+	Status      int64  `json:"status_id"`
+	Updated     int64  `json:"updated_at"`
+	Deleted     bool   `json:"is_deleted"`
 	Fields      []struct {
 		Code   string `json:"field_code"`
 		Values []struct {
@@ -99,6 +97,7 @@ type entityBody struct {
 	Embedded struct {
 		Leads     []link `json:"leads"`
 		Customers []link `json:"customers"`
+		Companies []link `json:"companies"`
 	} `json:"_embedded"`
 }
 
@@ -114,55 +113,63 @@ func (b *entityBody) has(number gateway.Number) bool {
 	return false
 }
 
-// holders returns who has a number, contacts before companies, the oldest first.
-func (l *CallLog) holders(ctx context.Context, number gateway.Number) ([]holder, error) {
+// getter asks an account's API for something. What is not there leaves out as it is.
+type getter func(ctx context.Context, path string, query url.Values, out any) error
+
+// having returns those of a kind that have a number, the oldest first.
+func having(ctx context.Context, get getter, kind string, number gateway.Number) ([]entityBody, error) {
 	digits := gateway.Digits(cmp.Or(number.E164, number.Raw))
 	query := url.Values{
 		"query": {digits[max(0, len(digits)-matchDigits):]}, "with": {"leads,customers"}, "limit": {strconv.Itoa(pageSize)}, "order[id]": {"asc"},
 	}
-	var found []holder
-	for _, kind := range []string{kindContacts, kindCompanies} {
-		var answer struct {
-			Embedded map[string][]entityBody `json:"_embedded"`
-		}
-		if err := l.get(ctx, "/api/v4/"+kind, query, &answer); err != nil {
-			return nil, fmt.Errorf("search for the number: %w", err)
-		}
-		for _, b := range answer.Embedded[kind] {
-			if b.has(number) {
-				found = append(found, holder{entity{kind, b.ID}, ids(b.Embedded.Leads), ids(b.Embedded.Customers)})
-			}
-		}
+	var answer struct {
+		Embedded map[string][]entityBody `json:"_embedded"`
 	}
-	slices.SortStableFunc(found, func(a, b holder) int {
-		return cmp.Or(-cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID)) // contacts, then companies
-	})
+	if err := get(ctx, "/api/v4/"+kind, query, &answer); err != nil {
+		return nil, fmt.Errorf("search for the number: %w", err)
+	}
+	found := slices.DeleteFunc(answer.Embedded[kind], func(b entityBody) bool { return b.Deleted || !b.has(number) })
+	for i := range found {
+		found[i].Kind = kind
+	}
+	slices.SortFunc(found, func(a, b entityBody) int { return cmp.Compare(a.ID, b.ID) })
 	return found, nil
+}
+
+// holders returns who has a number, contacts before companies.
+func (l *CallLog) holders(ctx context.Context, number gateway.Number) ([]entityBody, error) {
+	contacts, err := having(ctx, l.get, kindContacts, number)
+	if err != nil {
+		return nil, err
+	}
+	companies, err := having(ctx, l.get, kindCompanies, number)
+	return append(contacts, companies...), err
 }
 
 // choose returns the entity that gets the call of somebody who has the number, as POST /calls would choose it: his only
 // active lead, his only customer, or he himself.
-func (l *CallLog) choose(ctx context.Context, found []holder) (entity, error) {
+func (l *CallLog) choose(ctx context.Context, found []entityBody) (entity, error) {
 	if len(found) == 0 {
 		return entity{}, nil
 	}
 	first := found[0]
-	active, err := l.active(ctx, first.leads)
+	leads, customers := ids(first.Embedded.Leads), first.Embedded.Customers
+	active, err := openLeads(ctx, l.get, leads, len(leads))
 	switch {
 	case err != nil:
 		return entity{}, err
-	case len(active) == 1 && len(first.customers) == 0:
-		return entity{kindLeads, active[0]}, nil
-	case len(active) == 0 && len(first.customers) == 1:
-		return entity{kindCustomers, first.customers[0]}, nil
+	case len(active) == 1 && len(customers) == 0:
+		return entity{kindLeads, active[0].ID}, nil
+	case len(active) == 0 && len(customers) == 1:
+		return entity{kindCustomers, customers[0].ID}, nil
 	default:
-		return first.entity, nil
+		return entity{first.Kind, first.ID}, nil
 	}
 }
 
-// active returns those of the leads that are not closed.
-func (l *CallLog) active(ctx context.Context, leads []int64) ([]int64, error) {
-	var open []int64
+// openLeads returns those of the leads that are there and not closed. Where a list cannot be filtered it asks for those
+// that it does not show, the first of them, so many at most.
+func openLeads(ctx context.Context, get getter, leads []int64, singly int) (open []entityBody, err error) {
 	for chunk := range slices.Chunk(leads, pageSize) {
 		query := url.Values{"limit": {strconv.Itoa(pageSize)}}
 		for _, id := range chunk {
@@ -173,21 +180,30 @@ func (l *CallLog) active(ctx context.Context, leads []int64) ([]int64, error) {
 				Leads []entityBody `json:"leads"`
 			} `json:"_embedded"`
 		}
-		if err := l.get(ctx, "/api/v4/leads", query, &answer); err != nil {
+		if err := get(ctx, "/api/v4/leads", query, &answer); err != nil {
 			return nil, fmt.Errorf("leads: %w", err)
 		}
-		seen := map[int64]bool{}
-		for _, b := range answer.Embedded.Leads {
-			if seen[b.ID] = true; slices.Contains(chunk, b.ID) && b.open() {
-				open = append(open, b.ID)
-			}
+		shown, seen := answer.Embedded.Leads, map[int64]bool{}
+		for _, b := range shown {
+			seen[b.ID] = true
 		}
 		if !filtered(seen, chunk) {
-			more, err := l.activeSingly(ctx, chunk, seen)
-			if err != nil {
-				return nil, err
+			for _, id := range chunk {
+				if seen[id] || singly == 0 {
+					continue
+				}
+				singly--
+				var b entityBody
+				if err := get(ctx, entity{kindLeads, id}.path(), nil, &b); err != nil && !isStatus(err, http.StatusNotFound) {
+					return nil, fmt.Errorf("lead: %w", err)
+				}
+				shown = append(shown, b)
 			}
-			open = append(open, more...)
+		}
+		for _, b := range shown {
+			if slices.Contains(chunk, b.ID) && b.open() {
+				open = append(open, b)
+			}
 		}
 	}
 	return open, nil
@@ -203,27 +219,9 @@ func filtered(seen map[int64]bool, wanted []int64) bool {
 	return true
 }
 
-// activeSingly asks for those leads one by one that a list did not show.
-func (l *CallLog) activeSingly(ctx context.Context, leads []int64, seen map[int64]bool) ([]int64, error) {
-	var open []int64
-	for _, id := range leads {
-		if seen[id] {
-			continue
-		}
-		var b entityBody
-		err := l.get(ctx, entity{kindLeads, id}.path(), nil, &b)
-		switch {
-		case isStatus(err, http.StatusNotFound):
-		case err != nil:
-			return nil, fmt.Errorf("lead: %w", err)
-		case b.ID == id && b.open():
-			open = append(open, id)
-		}
-	}
-	return open, nil
+func (b *entityBody) open() bool {
+	return !b.Deleted && b.Status != statusWon && b.Status != statusLost
 }
-
-func (b *entityBody) open() bool { return b.Status != statusWon && b.Status != statusLost }
 
 // responsible returns the user who is responsible for an entity; 0: nobody, or there is none.
 func (l *CallLog) responsible(ctx context.Context, e entity) (int64, error) {
@@ -237,7 +235,7 @@ func (l *CallLog) responsible(ctx context.Context, e entity) (int64, error) {
 	return b.Responsible, nil
 }
 
-// get asks for something. What is not there leaves out as it is.
+// get is a getter.
 func (l *CallLog) get(ctx context.Context, path string, query url.Values, out any) error {
 	return l.cfg.API.Do(ctx, l.cfg.Account, Request{Method: http.MethodGet, Path: path, Query: query}, out)
 }

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	shortestSearch = 6 // digits: with fewer a search finds half of the CRM
-	findPage       = 50
+	shortestSearch = 6                // digits: with fewer a search finds half of the CRM
+	leadsLooked    = 50               // of a caller, the newest
 	findTime       = 20 * time.Second // for all that is asked about a number
 	leadsSingly    = 3                // the newest ones, where a list cannot be filtered
 )
@@ -97,12 +97,13 @@ func searchKey(phone gateway.Number) string {
 func (f *Finder) ask(phone gateway.Number, a *answer) {
 	ctx, cancel := context.WithTimeout(f.ctx, findTime)
 	defer cancel()
-	kind, has, err := f.holders(ctx, phone)
+	has, err := f.holders(ctx, phone)
 	if err != nil || len(has) == 0 {
 		f.memory.put(a, gateway.Found{}, err, true)
 		return
 	}
 	first := &has[0]
+	kind := first.Kind
 	found := gateway.Found{Contact: f.contact(kind, first)}
 	if first.Responsible > 0 {
 		found.Responsible = strconv.FormatInt(first.Responsible, 10)
@@ -118,43 +119,18 @@ func (f *Finder) ask(phone gateway.Number, a *answer) {
 	f.memory.put(a, found, nil, true)
 }
 
-// foundBody is an entity as a search shows it.
-type foundBody struct {
-	entityBody
-
-	Name     string `json:"name"`
-	Updated  int64  `json:"updated_at"`
-	Deleted  bool   `json:"is_deleted"`
-	Embedded struct {
-		Leads     []link `json:"leads"`
-		Customers []link `json:"customers"`
-		Companies []link `json:"companies"`
-	} `json:"_embedded"`
-}
-
 // holders returns the contacts that have a number, or if there are none the companies, the oldest first: so does the CRM
 // choose for its own notification.
-func (f *Finder) holders(ctx context.Context, phone gateway.Number) (kind string, has []foundBody, err error) {
-	digits := gateway.Digits(searchKey(phone))
-	query := url.Values{
-		"query": {digits[max(0, len(digits)-matchDigits):]}, "with": {"leads,customers"}, "limit": {strconv.Itoa(findPage)}, "order[id]": {"asc"},
+func (f *Finder) holders(ctx context.Context, phone gateway.Number) ([]entityBody, error) {
+	has, err := having(ctx, f.getUrgently, kindContacts, phone)
+	if err != nil || len(has) > 0 {
+		return has, err
 	}
-	for _, kind := range []string{kindContacts, kindCompanies} {
-		list, err := f.list(ctx, kind, query, true)
-		if err != nil {
-			return "", nil, err
-		}
-		list = slices.DeleteFunc(list, func(b foundBody) bool { return b.Deleted || !b.has(phone) })
-		if len(list) > 0 {
-			slices.SortFunc(list, func(a, b foundBody) int { return cmp.Compare(a.ID, b.ID) })
-			return kind, list, nil
-		}
-	}
-	return "", nil, nil
+	return having(ctx, f.getUrgently, kindCompanies, phone)
 }
 
 // addTo adds the company, the deal and the customer of whom a number belongs to. What cannot be had is left out.
-func (f *Finder) addTo(ctx context.Context, found *gateway.Found, of *foundBody) {
+func (f *Finder) addTo(ctx context.Context, found *gateway.Found, of *entityBody) {
 	var more sync.WaitGroup
 	part := func(what string, to **gateway.Contact, ask func() (*gateway.Contact, error)) {
 		more.Go(func() {
@@ -181,40 +157,18 @@ func (f *Finder) addTo(ctx context.Context, found *gateway.Found, of *foundBody)
 // lead returns the active lead that was changed last; nil: all are closed.
 func (f *Finder) lead(ctx context.Context, leads []int64) (*gateway.Contact, error) {
 	slices.SortFunc(leads, func(a, b int64) int { return cmp.Compare(b, a) })
-	leads = leads[:min(len(leads), findPage)]
-	query := url.Values{"limit": {strconv.Itoa(findPage)}}
-	for _, id := range leads {
-		query.Add("filter[id][]", strconv.FormatInt(id, 10))
+	open, err := openLeads(ctx, f.get, leads[:min(len(leads), leadsLooked)], leadsSingly)
+	if err != nil || len(open) == 0 {
+		return nil, err
 	}
-	var list []foundBody
-	var err error
-	if len(leads) > 1 { // else it costs no more to ask for the one
-		if list, err = f.list(ctx, kindLeads, query, false); err != nil {
-			return nil, err
-		}
-		list = slices.DeleteFunc(list, func(b foundBody) bool { return !slices.Contains(leads, b.ID) })
-	}
-	if len(list) == 0 {
-		for _, id := range leads[:min(len(leads), leadsSingly)] {
-			var b foundBody
-			if err := f.get(ctx, entity{kindLeads, id}.path(), nil, false, &b); err != nil && !isStatus(err, http.StatusNotFound) {
-				return nil, err
-			}
-			list = append(list, b)
-		}
-	}
-	list = slices.DeleteFunc(list, func(b foundBody) bool { return b.ID == 0 || b.Deleted || !b.open() })
-	if len(list) == 0 {
-		return nil, nil
-	}
-	last := slices.MaxFunc(list, func(a, b foundBody) int { return cmp.Or(cmp.Compare(a.Updated, b.Updated), cmp.Compare(a.ID, b.ID)) })
+	last := slices.MaxFunc(open, func(a, b entityBody) int { return cmp.Or(cmp.Compare(a.Updated, b.Updated), cmp.Compare(a.ID, b.ID)) })
 	return f.contact(kindLeads, &last), nil
 }
 
 // one returns an entity by its id; nil: it is gone.
 func (f *Finder) one(ctx context.Context, kind string, id int64) (*gateway.Contact, error) {
-	var b foundBody
-	err := f.get(ctx, entity{kind, id}.path(), nil, false, &b)
+	var b entityBody
+	err := f.get(ctx, entity{kind, id}.path(), nil, &b)
 	if isStatus(err, http.StatusNotFound) || err == nil && (b.ID == 0 || b.Deleted) {
 		return nil, nil
 	}
@@ -225,7 +179,7 @@ func (f *Finder) one(ctx context.Context, kind string, id int64) (*gateway.Conta
 }
 
 // contact is an entity as clients see it.
-func (f *Finder) contact(kind string, b *foundBody) *gateway.Contact {
+func (f *Finder) contact(kind string, b *entityBody) *gateway.Contact {
 	c := &gateway.Contact{ID: strconv.FormatInt(b.ID, 10), Type: wordOf(kind), Name: b.Name}
 	if base := f.cfg.BaseURL(); base != "" {
 		c.URL = fmt.Sprintf("%s/%s/detail/%d", base, kind, b.ID)
@@ -247,17 +201,18 @@ func wordOf(kind string) string {
 	}
 }
 
-func (f *Finder) list(ctx context.Context, kind string, query url.Values, urgent bool) ([]foundBody, error) {
-	var page struct {
-		Embedded map[string][]foundBody `json:"_embedded"`
-	}
-	err := f.get(ctx, "/api/v4/"+kind, query, urgent, &page)
-	return page.Embedded[kind], err
+// getUrgently is a getter of what somebody waits for.
+func (f *Finder) getUrgently(ctx context.Context, path string, query url.Values, out any) error {
+	return f.do(ctx, Request{Method: http.MethodGet, Path: path, Query: query, Urgent: true}, out)
 }
 
-func (f *Finder) get(ctx context.Context, path string, query url.Values, urgent bool, out any) error {
-	err := f.cfg.API.Do(ctx, f.cfg.Account, Request{Method: http.MethodGet, Path: path, Query: query, Urgent: urgent}, out)
-	if err != nil {
+// get is a getter.
+func (f *Finder) get(ctx context.Context, path string, query url.Values, out any) error {
+	return f.do(ctx, Request{Method: http.MethodGet, Path: path, Query: query}, out)
+}
+
+func (f *Finder) do(ctx context.Context, req Request, out any) error {
+	if err := f.cfg.API.Do(ctx, f.cfg.Account, req, out); err != nil {
 		return fmt.Errorf("who calls: %w", err)
 	}
 	return nil

@@ -85,7 +85,7 @@ func (l *CallLog) findNote(ctx context.Context, f *facts, kind string, of ...int
 }
 
 // findNoteOfAny returns the note of a call wherever one who has the number may have it.
-func (l *CallLog) findNoteOfAny(ctx context.Context, f *facts, found []holder, more ...entity) (*entry, error) {
+func (l *CallLog) findNoteOfAny(ctx context.Context, f *facts, found []entityBody, more ...entity) (*entry, error) {
 	of := map[string][]int64{}
 	add := func(kind string, ids ...int64) {
 		for _, id := range ids {
@@ -96,8 +96,8 @@ func (l *CallLog) findNoteOfAny(ctx context.Context, f *facts, found []holder, m
 	}
 	for _, h := range found {
 		add(h.Kind, h.ID)
-		add(kindLeads, h.leads...)
-		add(kindCustomers, h.customers...)
+		add(kindLeads, ids(h.Embedded.Leads)...)
+		add(kindCustomers, ids(h.Embedded.Customers)...)
 	}
 	for _, e := range more {
 		add(e.Kind, e.ID)
