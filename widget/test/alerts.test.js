@@ -171,6 +171,21 @@ test('who looks at the page gets no notification; nor who did not choose it or m
   }
 });
 
+test('a browser is asked for a lock only for what he wants', async () => {
+  for (const [behaviour, permission, wanted] of [
+    [{ sound: true, desktop: true }, 'granted', ['tone', 'desktop c1']],
+    [{ sound: true, desktop: true }, 'default', ['tone']],
+    [{ sound: false, desktop: false }, 'granted', []],
+  ]) {
+    const locks = new Locks();
+    const { alerts, settle } = make({ locks, behaviour, permission });
+    alerts.ring({ id: 'c1' }, who);
+    await settle();
+    assert.deepEqual([...locks.queues.keys()].map((name) => name.replace('ringcast.1.2.', '')), wanted);
+    alerts.silence('c1');
+  }
+});
+
 test('a page that may not have locks rings and notifies all the same, until it is answered', async () => {
   const locks = { request: () => Promise.reject(new DOMException('denied', 'SecurityError')) };
   const { alerts, heard, notes, settle } = make({ locks });

@@ -147,10 +147,9 @@ test('the calling status: what another widget switched on is left alone, what it
 });
 
 test('a sign that stands there already is not set up anew', () => {
-  let words = '';
   const told = [];
-  const $sign = { text: (said) => (said === undefined ? words : ((words = said), $sign)), prop: (name, hidden) => told.push(hidden ? 'gone' : words) };
-  const deck = Object.assign(Object.create(Deck.prototype), { $sign, refresh: () => told.push('refreshed') });
+  const $sign = { text: (words) => ({ prop: (name, hidden) => told.push(hidden ? 'gone' : words) }) };
+  const deck = Object.assign(Object.create(Deck.prototype), { sign: '', $sign, refresh: () => told.push('refreshed') });
   [null, 'No connection', 'No connection', null, null].forEach((message) => deck.indicate(message));
   assert.deepEqual(told, ['No connection', 'refreshed', 'gone', 'refreshed']);
 });

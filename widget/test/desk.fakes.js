@@ -21,6 +21,7 @@ class Lookups {
     this.find = find;
     this.told = [];
     this.forgotten = [];
+    this.fresh = new Map(); /* number → what find would resolve to at once */
   }
   learned(number, matches) {
     this.told.push([number, matches]);
@@ -28,6 +29,10 @@ class Lookups {
   }
   forget(number) {
     this.forgotten.push(number);
+    this.fresh.delete(number);
+  }
+  known(number) {
+    return this.fresh.get(number) || null;
   }
   watch(fn) {
     this.heard = fn;

@@ -207,6 +207,29 @@ test('the CRM did not answer: it is asked once more, after a minute', async () =
   assert.deepEqual([asked, seen.cards.get('c1').who.name], [2, ivan.name]);
 });
 
+test('who has called a moment ago is named at once, and asked for again only if the CRM failed', async () => {
+  let asked = 0;
+  const { client, clock, seen, lookups } = make({ find: async () => ((asked += 1), found(ivan)) });
+  lookups.fresh.set('+79005550111', found(ivan));
+  client.tell('call.dial', talk({ state: 'ringing' }));
+  assert.deepEqual([seen.cards.get('c1').who.name, seen.rung.map(([, name]) => name)], [ivan.name, [ivan.name]]);
+  lookups.fresh.set('+79990000000', { state: 'failed', matches: [] });
+  client.tell('call.dial', talk({ id: 'c2', phone: '+79990000000' }));
+  assert.equal(seen.cards.get('c2').who.kind, 'unclear');
+  await clock.pass(61000);
+  assert.deepEqual([asked, seen.cards.get('c2').who.name], [1, ivan.name]);
+});
+
+test('where no result is ever asked for, nobody claims to', async () => {
+  for (const [result, claims] of [['never', 0], ['always', 1]]) {
+    const { client, clock } = make({ behaviour: { result } });
+    client.tell('call.dial', talk());
+    client.tell('call.hangup', talk({ state: 'ended', outcome: 'answered' }));
+    await clock.pass(1000);
+    assert.equal(client.claims.filter((what) => what === 'result').length, claims, result);
+  }
+});
+
 test('what became known meanwhile is not asked for again, nor of a call that is gone', async () => {
   let asked = 0;
   const { client, clock, seen, lookups } = make({ find: async () => ((asked += 1), { state: 'failed', matches: [] }) });

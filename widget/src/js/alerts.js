@@ -15,7 +15,7 @@ define(['./tone.js?v=%VERSION%'], function (Tone) {
        onOpen(call id), when a notification is clicked, is set by the desk; onChange(), by the deck */
     constructor({ store, locks = null, scope = '', clock, t, page, behaviour, visible, tone = new Tone({ page, clock }) }) {
       Object.assign(this, { store, locks, scope, clock, t, page, behaviour, visible, tone });
-      this.alarms = new Map(); /* call id → {who, title, quiet, turn, shown} */
+      this.alarms = new Map(); /* call id → {who, title, quiet, turn: if he is to be notified, shown} */
       this.turn = null; /* to sound, while something rings */
       this.sounds = null; /* 'softly' or 'loudly', when it does */
       this.blocked = false; /* the browser allowed no sound */
@@ -39,7 +39,7 @@ define(['./tone.js?v=%VERSION%'], function (Tone) {
       const alarm = { who, title, quiet };
       this.alarms.set(call.id, alarm);
       this.sound();
-      alarm.turn = this.take('desktop ' + call.id, (turn) => this.desktop(call.id, alarm, turn));
+      if (this.now().desktop) alarm.turn = this.take('desktop ' + call.id, (turn) => this.desktop(call.id, alarm, turn));
     }
 
     /* It was answered, here or elsewhere, or is over. */
@@ -47,7 +47,7 @@ define(['./tone.js?v=%VERSION%'], function (Tone) {
       const alarm = this.alarms.get(id);
       if (!alarm) return;
       this.alarms.delete(id);
-      alarm.turn.end();
+      if (alarm.turn) alarm.turn.end();
       if (alarm.shown) alarm.shown.close();
       if (alarm.named) alarm.named();
       if (!this.alarms.size) this.hush();

@@ -11,7 +11,7 @@ define([
   const template =
     '<section class="ringcast-card" role="group" tabindex="-1">' +
     '<div class="ringcast-card__head">' +
-    '<div class="ringcast-card__avatar"><span></span><i></i></div>' +
+    '<div class="ringcast-card__avatar"><span>' + icons.person + '</span><i></i></div>' +
     '<div class="ringcast-card__who">' +
     '<div class="ringcast-card__label"><span class="ringcast-card__state"></span><time class="ringcast-card__clock"></time><time class="ringcast-card__total"></time></div>' +
     '<div class="ringcast-card__name" dir="auto"></div>' +
@@ -32,6 +32,13 @@ define([
     '</div>' +
     '</section>';
 
+  const make = (tag, words = '', attributes = {}) => {
+    const element = document.createElement(tag);
+    element.textContent = words;
+    Object.entries(attributes).forEach(([name, value]) => element.setAttribute(name, value));
+    return element;
+  };
+
   /* Parsed once: a card is on the screen within a millisecond of its call. */
   const mould = $(template)[0];
 
@@ -46,7 +53,7 @@ define([
        shut(id): its pane was closed */
     constructor({ id, t, words, clock, actions }) {
       Object.assign(this, { id, t, words, clock, actions });
-      this.drawn = {}; /* what each part shows now */
+      this.drawn = {}; /* what each part shows now, where that is anything */
       this.model = null;
       this.pane = null; /* {name, part}: the open one */
       this.element = mould.cloneNode(true);
@@ -141,7 +148,7 @@ define([
 
     /* Only what differs from what is there is touched: the CRM's page is large, and drawing it anew costs. */
     changed(key, value) {
-      if (this.drawn[key] === value) return false;
+      if ((this.drawn[key] ?? '') === value) return false;
       this.drawn[key] = value;
       return true;
     }
@@ -173,14 +180,16 @@ define([
     }
 
     facts(facts) {
-      if (!this.changed('facts', JSON.stringify(facts))) return;
-      const $facts = $(this.parts.facts).empty().prop('hidden', !facts.length);
-      facts.forEach(({ label, text: words, href, more }) => {
-        const $words = href ? $('<a class="js-navigate-link">').attr('href', href) : $('<span>');
-        $words.text(words).attr({ dir: 'auto', title: words });
-        $('<dt>').text(label).appendTo($facts);
-        $('<dd>').append($words, more ? $('<small>').text(more) : '').appendTo($facts);
-      });
+      if (!this.changed('facts', facts.length ? JSON.stringify(facts) : '')) return;
+      this.parts.facts.hidden = !facts.length;
+      this.parts.facts.replaceChildren(...facts.flatMap(({ label, text: words, href, more }) => {
+        const name = href ? make('a', words, { class: 'js-navigate-link', href }) : make('span', words);
+        name.dir = 'auto';
+        name.title = words;
+        const value = make('dd');
+        value.append(name, ...(more ? [make('small', more)] : []));
+        return [make('dt', label), value];
+      }));
     }
 
     links({ link, matches }) {

@@ -9,8 +9,8 @@ define(['jquery', './card.js?v=%VERSION%', './bell.js?v=%VERSION%', './icons.js?
      right and bottom that shrinks where there is no room, so that it is always inside. */
   const template =
     '<div class="ringcast ringcast-deck">' +
-    '<div class="ringcast-deck__box" hidden>' +
-    '<div class="ringcast-deck__bar">' +
+    '<div class="ringcast-deck__box ringcast-deck__box_bare" hidden>' +
+    '<div class="ringcast-deck__bar" hidden>' +
     '<span class="ringcast-deck__title" tabindex="0"></span>' +
     '<button type="button" class="ringcast-tool ringcast-deck__fold" aria-expanded="true">' + icons.fold + '</button>' +
     '</div>' +
@@ -29,6 +29,7 @@ define(['jquery', './card.js?v=%VERSION%', './bell.js?v=%VERSION%', './icons.js?
       Object.assign(this, { clock, t, ns, store });
       this.cards = new Map(); /* call id → Card */
       this.words = Card.words(t);
+      this.sign = '';
       this.$root = $(template).toggleClass('ringcast_dark', dark);
       const part = (name) => this.$root.find(name);
       this.$box = part('.ringcast-deck__box');
@@ -88,7 +89,7 @@ define(['jquery', './card.js?v=%VERSION%', './bell.js?v=%VERSION%', './icons.js?
 
     /* It stands first, and can be answered. */
     ring() {
-      this.fold(false);
+      if (this.folded) this.fold(false);
       if (this.cards.size > 1) this.$cards[0].scrollTop = 0; /* it costs a layout */
     }
 
@@ -127,7 +128,8 @@ define(['jquery', './card.js?v=%VERSION%', './bell.js?v=%VERSION%', './icons.js?
     /* A small sign, without any card, that nothing will ring here; null takes it away. */
     indicate(message) {
       const words = message || '';
-      if (this.$sign.text() === words) return;
+      if (this.sign === words) return;
+      this.sign = words;
       this.$sign.text(words).prop('hidden', !words);
       this.refresh();
     }
@@ -141,9 +143,12 @@ define(['jquery', './card.js?v=%VERSION%', './bell.js?v=%VERSION%', './icons.js?
 
     refresh() {
       const any = this.cards.size > 0;
-      this.$bar.prop('hidden', !any);
-      this.$box.toggleClass('ringcast-deck__box_bare', !any).prop('hidden', !any && this.$sign.text() === '');
-      if (!any) this.say('');
+      const box = this.$box[0];
+      if (!any && this.$said[0].firstChild) this.say('');
+      if (any === !this.$bar[0].hidden && box.hidden === !(any || this.sign)) return;
+      this.$bar[0].hidden = !any;
+      box.hidden = !(any || this.sign);
+      box.classList.toggle('ringcast-deck__box_bare', !any);
     }
 
     fold(folded) {

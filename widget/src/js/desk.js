@@ -144,11 +144,10 @@ define([
       if (before.state !== call.state) entry.trouble = '';
       if ((entry.goneAt || entry.left) && call.state !== 'ended') this.revive(entry);
       if (!known && call.direction === 'inbound' && call.state === 'ringing') this.announce.ringing(call, entry);
-      if (ringsHere(call)) this.ring(entry);
-      else this.alerts.silence(call.id);
+      if (!ringsHere(call)) this.alerts.silence(call.id);
       if (live && talks(call) && before.state === 'ringing') this.show(entry);
       if (call.state === 'ended') this.ended(entry, endsNow);
-      else this.draw(entry);
+      else this.ring(entry, this.draw(entry));
       this.beatWhileNeeded();
       this.tellCalling();
     }
@@ -176,7 +175,8 @@ define([
       if (entry.cancelSearch) entry.cancelSearch();
       const { search, found } = this.lookUp(call);
       Object.assign(entry, { search, found });
-      found.then(() => this.entries.get(call.id) === entry && entry.search === search && this.named(entry));
+      if (search.state === 'failed') this.askAgain(entry);
+      if (search.state === 'looking') found.then(() => this.entries.get(call.id) === entry && entry.search === search && this.named(entry));
     }
 
     /* The CRM did not say who it is: it is asked once more, when it may be. */
@@ -196,17 +196,18 @@ define([
       const number = phone.of(call);
       if (call.direction === 'internal' || !phone.searchable(number)) return { search: nobody(), found: Promise.resolve() };
       const search = { state: 'looking', matches: [], chosen: null };
+      const known = this.lookups.known(number);
+      if (known) return { search: this.found(search, known.state, known.matches), found: Promise.resolve() };
       return { search, found: this.lookups.find(number).then(({ state, matches }) => this.found(search, state, matches)) };
     }
 
     found(search, state, matches) {
-      Object.assign(search, { state, matches, chosen: matches[0] || null });
+      return Object.assign(search, { state, matches, chosen: matches[0] || null });
     }
 
     named(entry) {
       if (entry.search.state === 'failed') this.askAgain(entry);
-      if (ringsHere(entry.call)) this.ring(entry);
-      this.draw(entry);
+      this.ring(entry, this.draw(entry));
     }
 
     /* It begins to talk, or to be held: now by this machine's clock, which need not agree with the server's, if that
@@ -227,8 +228,9 @@ define([
       }
     }
 
-    ring(entry) {
-      this.alerts.ring(entry.call, this.view.who(entry), { title: this.view.label(entry.call), quiet: this.talking() });
+    /* model: as it is drawn. */
+    ring({ call }, { rings, label, who }) {
+      if (rings) this.alerts.ring(call, who, { title: label, quiet: this.talking() });
     }
 
     /* The caller's card in the CRM, at the answer, where the account has chosen so and the user looks. */
@@ -243,7 +245,7 @@ define([
 
     ended(entry, now) {
       const { call } = entry;
-      if (now && call.outcome === 'answered' && call.direction !== 'internal') this.askOnce(entry);
+      if (now && call.outcome === 'answered' && call.direction !== 'internal' && this.behaviour.result !== 'never') this.askOnce(entry);
       this.announce.over(call, entry);
       if (!this.entries.has(call.id)) return;
       if (call.outcome === 'elsewhere') {
@@ -488,12 +490,14 @@ define([
       if (this.entries.get(entry.call.id) === entry) this.draw(entry);
     }
 
+    /* Returns the card's model. */
     draw(entry) {
       const { call } = entry;
       const model = this.view.model(entry, this.marks.of(call.id));
       this.deck.show(call.id, model);
       this.say(entry, model);
       this.client.shown(call.id); /* told once, when somebody can see it */
+      return model;
     }
 
     /* A number is being dialled: seen at once, before there is a call. Returns a function: given the call's id it

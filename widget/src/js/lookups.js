@@ -35,11 +35,16 @@ define(['./phone.js?v=%VERSION%'], function (phone) {
        number is the same, unless the CRM was asked too much: then it has passing: true and is not kept. */
     find(number) {
       if (!phone.searchable(number)) return Promise.resolve({ state: 'none', matches: [] });
-      const key = phone.key(number);
-      const kept = this.recent(key);
+      const kept = this.known(number);
       if (kept) return Promise.resolve(kept);
+      const key = phone.key(number);
       if (!this.waiting.has(key)) this.begin(key, number);
       return this.waiting.get(key).promise;
+    }
+
+    /* What find would resolve to at once, null if it has to ask. */
+    known(number) {
+      return this.recent(phone.key(number));
     }
 
     /* Somebody has just been put into the CRM: these are the number's matches from now on, in all tabs. */
