@@ -34,6 +34,7 @@ func TestDeckInTheSandbox(t *testing.T) {
 		"BrowserThatForbidsSoundIsNotForced": testDeckSilent,
 		"RealSoundOfTheBrowser":              testDeckTone,
 		"NothingAtRest":                      testDeckRest,
+		"NextCallsCardHasNothingOfTheLast":   testDeckNext,
 	} {
 		t.Run(name, func(t *testing.T) { run(t, newStageOf(browser, t, cardConfig())) })
 	}
@@ -85,6 +86,40 @@ func testDeckMoved(t *testing.T, s *stage) {
 	b.wait(noCard)
 	s.gateway.tell(anna, "call.dial", call(object{"id": "office:2"})) // what rings unfolds it
 	b.wait(`document.querySelector('` + deed("answer") + `').getClientRects().length === 1`)
+}
+
+// testDeckNext: the card of a call that is over is drawn over for the next one. That looks as it does after a reload.
+func testDeckNext(t *testing.T, s *stage) {
+	s.gateway.present(team()...)
+	b := s.open(t, anna, "/leads/")
+	s.gateway.tell(anna, "call.dial", call(object{"line": "+74951234567"}))
+	b.wait(named("Ivan Petrov"))
+	s.gateway.tell(anna, "call.bridge", inTalk(nil))
+	b.wait(state + ` === 'talking'`)
+	b.click(deed("mute"))
+	b.wait(`document.querySelector('` + deed("mute") + `[aria-pressed="true"]')`)
+	b.click(deed("hold"))
+	s.gateway.tell(anna, "call.hold", inTalk(object{"state": "held"}))
+	b.wait(state + ` === 'held'`)
+	b.click(deed("transfer"))
+	b.wait(`document.querySelector('.ringcast-card__pane').childElementCount === 1`)
+	s.gateway.tell(anna, "call.hangup", atEnd(object{"outcome": "elsewhere"}))
+	b.wait(noCard)
+
+	s.gateway.tell(anna, "call.dial", call(object{"id": "office:2", "phone": nobodys}))
+	const unknown = `document.querySelector('.ringcast-card[data-kind="unknown"]')`
+	const look = `(() => { // what is hidden is drawn before it is shown
+		const card = ` + unknown + `.cloneNode(true);
+		card.querySelectorAll('[hidden]').forEach((part) => part.remove());
+		return card.outerHTML;
+	})()`
+	b.wait(unknown)
+	used := b.text(look)
+	b.reload()
+	b.wait(unknown)
+	if fresh := b.text(look); used != fresh {
+		t.Errorf("drawn over:\n%s\nafresh:\n%s", used, fresh)
+	}
 }
 
 func testDeckKeys(t *testing.T, s *stage) {

@@ -48,16 +48,14 @@ define([
   const turns = { hold: ['hold', 'unhold'], mute: ['mute', 'unmute'] };
 
   return class Card {
-    /* words: each deed's, see Card.words    actions, all by call id: deed(id, name, to) → promise of whether it was
+    /* words: each deed's, see Card.words    actions, all by the id of the call that it is of, see begin: deed(id, name, to) → promise of whether it was
        done, choose(id, match), create(id, {name, lead}) → promise, people() → colleagues and their presence,
        shut(id): its pane was closed */
-    constructor({ id, t, words, clock, actions }) {
-      Object.assign(this, { id, t, words, clock, actions });
+    constructor({ t, words, clock, actions }) {
+      Object.assign(this, { t, words, clock, actions });
       this.drawn = {}; /* what each part shows now, where that is anything */
-      this.model = null;
       this.pane = null; /* {name, part}: the open one */
       this.element = mould.cloneNode(true);
-      this.element.setAttribute('data-call', id);
       this.parts = {}; /* by the last word of their class */
       this.deeds = {};
       this.element.querySelectorAll('[class*="ringcast-card__"]').forEach((part) => {
@@ -68,6 +66,12 @@ define([
       this.parts.create.textContent = words.create;
       this.element.addEventListener('click', (e) => this.onClick(e.target));
       this.element.addEventListener('keydown', (e) => this.onKey(e));
+    }
+
+    /* It is another call's from now on. What it shows of the one before is drawn over by update. */
+    begin(id) {
+      Object.assign(this, { id, model: null, waiting: null });
+      this.element.setAttribute('data-call', id);
     }
 
     /* The texts of all cards, translated once. */

@@ -28,6 +28,7 @@ define(['jquery', './card.js?v=%VERSION%', './bell.js?v=%VERSION%', './icons.js?
     constructor({ clock, t, ns, dark, store, alerts }) {
       Object.assign(this, { clock, t, ns, store });
       this.cards = new Map(); /* call id → Card */
+      this.spare = null; /* a card whose call is over: to make one costs more than to draw over it */
       this.words = Card.words(t);
       this.sign = '';
       this.$root = $(template).toggleClass('ringcast_dark', dark);
@@ -65,7 +66,9 @@ define(['jquery', './card.js?v=%VERSION%', './bell.js?v=%VERSION%', './icons.js?
     }
 
     make(id) {
-      const card = new Card({ id, t: this.t, words: this.words, clock: this.clock, actions: this.actions });
+      const card = this.spare || new Card({ t: this.t, words: this.words, clock: this.clock, actions: this.actions });
+      this.spare = null;
+      card.begin(id);
       this.cards.set(id, card);
       this.$cards[0].append(card.element);
       this.refresh();
@@ -77,6 +80,7 @@ define(['jquery', './card.js?v=%VERSION%', './bell.js?v=%VERSION%', './icons.js?
       if (!card) return;
       this.cards.delete(id);
       card.destroy();
+      this.spare = card;
       this.refresh();
       this.cover();
     }
