@@ -89,7 +89,8 @@ type journal struct {
 	metrics  Metrics
 	epoch    string
 	call     func(account, id string) (*Call, bool) // as it is now
-	awaited  func(c *Call) bool                     // a result window is open
+	number   func(account, raw string) Number
+	awaited  func(c *Call) bool // a result window is open
 	parts    func(account string) int
 	inFlight chan struct{}
 
@@ -104,9 +105,15 @@ func newJournal(g *Gateway) *journal {
 	}
 	return &journal{
 		JournalConfig: g.cfg.Journal.withDefaults(), log: g.cfg.Log, store: g.cfg.Store, logger: g.cfg.Logger, now: g.cfg.Now,
-		metrics: g.cfg.Metrics, epoch: g.feed.epoch, call: g.feed.call, awaited: g.resultAwaited, parts: g.partition,
+		metrics: g.cfg.Metrics, epoch: g.feed.epoch, call: g.feed.call, number: g.number, awaited: g.resultAwaited, parts: g.partition,
 		inFlight: make(chan struct{}, savesAtOnce), terms: map[int]*journalTerm{},
 	}
+}
+
+// number reads a number as one of an account's.
+func (g *Gateway) number(account, raw string) Number {
+	known, _ := g.cfg.Directory.Account(account)
+	return g.numbers.parse(cleanText(raw), known.Region)
 }
 
 // resultAwaited says whether somebody has the result window of a call open.

@@ -94,7 +94,7 @@ func TestParkedCallIsReleasedOnAnyNode(t *testing.T) {
 		if err != nil || len(parked) != 1 {
 			t.Fatalf("%+v, %v", parked, err)
 		}
-		if err := other.ReleaseParked(t.Context(), parked[0].ID); err != nil {
+		if err := other.ReleaseParked(t.Context(), parked[0].ID, CallMend{}); err != nil {
 			t.Fatal(err)
 		}
 		pass(15 * time.Second)

@@ -52,7 +52,7 @@ func play(t *testing.T, steps []oddStep) []string {
 	release := func() {
 		parked, _ := o.Parked(t.Context(), "")
 		for _, p := range parked {
-			_ = o.ReleaseParked(t.Context(), p.ID)
+			_ = o.ReleaseParked(t.Context(), p.ID, CallMend{})
 		}
 	}
 	for i, s := range steps {

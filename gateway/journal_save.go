@@ -31,6 +31,7 @@ type journalEntry struct {
 	Saved   Saved        `json:"saved,omitzero"`   // by the last Save that succeeded, also of an earlier version
 	Since   time.Time    `json:"since"`            // it is in this state
 	Parked  uint64       `json:"parked,omitempty"` // the place of its item among the parked ones
+	Mend    *CallMend    `json:"mend,omitempty"`   // what a person has said of it
 
 	rev uint64
 }
@@ -120,7 +121,8 @@ func (j *journal) save(ctx context.Context, t *task) outcome {
 	if reason := t.tooOften(); reason != nil {
 		return j.park(ctx, t, c, entry, reason)
 	}
-	due := DueCall{Call: *c, Before: entry.Saved, Unsure: entry.unsure()}
+	due := DueCall{Before: entry.Saved, Unsure: entry.unsure()}
+	due.Call = *entry.Mend.of(c, j.number)
 	if entry.State != stateSending || entry.Version != c.Version {
 		entry.State, entry.Version, entry.Ended, entry.Since = stateSending, c.Version, c.EndedAt, j.now().UTC()
 		if err := j.put(ctx, key, &entry); err != nil {

@@ -33,6 +33,7 @@ type ParkedCall struct {
 	EndedAt   Millis    `json:"ended_at"`
 	Reason    string    `json:"reason"`
 	Since     Millis    `json:"since"`
+	Mend      *CallMend `json:"mend,omitempty"` // what was said of it at the last release
 }
 
 // maxParkedShown is how many parked calls of an account are returned, the oldest.
@@ -161,43 +162,47 @@ func (j *journal) parked(ctx context.Context, account string) (parked []ParkedCa
 		if err := json.Unmarshal(item.Data, &p); err != nil {
 			return nil, fmt.Errorf("parked item %q: %w", item.ID, err)
 		}
-		if gone, err := j.forgotten(ctx, item, p); err != nil || gone {
-			if err != nil {
-				return nil, err
+		entry, err := j.entry(ctx, journalKey(account, p.Call.ID))
+		if err == nil && !(entry.State == stateParked && entry.Parked == item.Place) {
+			// The node was killed before the entry said so, and the call was parked once more since, or saved.
+			if j.now().Sub(item.Added) > parkingTime {
+				err = j.Queue.Remove(ctx, item.Place)
 			}
-			continue
+			if err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return nil, err
 		}
 		parked = append(parked, ParkedCall{
 			ID: journalID(account, p.Call.ID), Account: account, Call: p.Call.ID, Version: p.Call.Version, Direction: p.Call.Direction,
 			From: p.Call.From.Raw, To: p.Call.To.Raw, StartedAt: Millis(p.Call.StartedAt), EndedAt: Millis(p.Call.EndedAt),
-			Reason: p.Reason, Since: Millis(p.Since),
+			Reason: p.Reason, Since: Millis(p.Since), Mend: entry.Mend,
 		})
 	}
 	return parked, nil
 }
 
-// forgotten removes a parked item that no entry points to, and says whether it did: the node was killed between the two,
-// and has parked the call once more since or saved it.
-func (j *journal) forgotten(ctx context.Context, item Item, p journalItem) (bool, error) {
-	if j.now().Sub(item.Added) < parkingTime {
-		return false, nil
-	}
-	entry, err := j.entry(ctx, journalKey(p.Call.Account, p.Call.ID))
-	if err != nil || entry.State == stateParked && entry.Parked == item.Place {
-		return false, err
-	}
-	return true, j.Queue.Remove(ctx, item.Place)
-}
-
-// ReleaseParked has a parked call saved again, as it is by now. An Error with CodeNotFound: there is none of that id.
-func (g *Gateway) ReleaseParked(ctx context.Context, id string) error {
+// ReleaseParked has a parked call saved again, as it is by now and as it is mended. An Error with CodeNotFound: there is
+// none of that id; CodeInvalid: the mend is none.
+func (g *Gateway) ReleaseParked(ctx context.Context, id string, mend CallMend) error {
 	j, err := g.theJournal()
 	if err != nil {
+		return err
+	}
+	if err := mend.check(); err != nil {
 		return err
 	}
 	entry, item, err := j.parkedItem(ctx, id)
 	if err != nil {
 		return err
+	}
+	if mend != (CallMend{}) {
+		entry.Mend = mend.over(entry.Mend)
+		if err := j.put(ctx, keyJournal+"."+id, &entry); err != nil {
+			return err
+		}
 	}
 	again, err := journalItem{Call: item.Call}.item(laneDue, fmt.Sprint("again ", entry.Parked))
 	if err == nil {

@@ -307,7 +307,7 @@ func TestParkedCallIsSeenAndReleased(t *testing.T) {
 			t.Errorf("%+v", a)
 		}
 		for range 3 { // released, it is parked again; also within the queue's two minutes
-			if err := o.ReleaseParked(t.Context(), parked[0].ID); err != nil {
+			if err := o.ReleaseParked(t.Context(), parked[0].ID, CallMend{}); err != nil {
 				t.Fatal(err)
 			}
 			pass(10 * time.Second)
@@ -316,10 +316,10 @@ func TestParkedCallIsSeenAndReleased(t *testing.T) {
 			}
 		}
 		o.crm.set(nil)
-		if err := o.ReleaseParked(t.Context(), parked[0].ID); err != nil {
+		if err := o.ReleaseParked(t.Context(), parked[0].ID, CallMend{}); err != nil {
 			t.Fatal(err)
 		}
-		if err := o.ReleaseParked(t.Context(), parked[0].ID); CodeOf(err) != CodeNotFound {
+		if err := o.ReleaseParked(t.Context(), parked[0].ID, CallMend{}); CodeOf(err) != CodeNotFound {
 			t.Errorf("released twice: %v", err)
 		}
 		pass(10 * time.Second)
@@ -330,7 +330,7 @@ func TestParkedCallIsSeenAndReleased(t *testing.T) {
 		pass(time.Hour)
 		o.want(2)
 		for _, id := range []string{parked[0].ID, parked[1].ID, "", "a", ".", "x.y", parked[0].ID + "0", strings.Repeat("../", 20)} {
-			if err := o.ReleaseParked(t.Context(), id); CodeOf(err) != CodeNotFound {
+			if err := o.ReleaseParked(t.Context(), id, CallMend{}); CodeOf(err) != CodeNotFound {
 				t.Errorf("Release(%q): %v", id, err)
 			}
 		}
@@ -407,7 +407,7 @@ func TestParkedItemThatNothingPointsToIsNotShownForEver(t *testing.T) {
 			t.Fatalf("%+v, %v, %d items", parked, err, o.entries("acme").Parked)
 		}
 		o.crm.set(nil)
-		if err := o.ReleaseParked(t.Context(), parked[0].ID); err != nil {
+		if err := o.ReleaseParked(t.Context(), parked[0].ID, CallMend{}); err != nil {
 			t.Fatal(err)
 		}
 		pass(time.Minute)

@@ -147,6 +147,19 @@ func (n *node) listUnshown(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// decodeWhole decodes a body that is one JSON value without unknown fields; else the error says what it is not.
+func decodeWhole(body []byte, into any, not string) error {
+	in := json.NewDecoder(bytes.NewReader(body))
+	in.DisallowUnknownFields()
+	if err := in.Decode(into); err != nil {
+		return gateway.Errorf(gateway.CodeInvalid, "%s: %w", not, err)
+	}
+	if _, err := in.Token(); !errors.Is(err, io.EOF) {
+		return gateway.Errorf(gateway.CodeInvalid, "the body goes on after its end")
+	}
+	return nil
+}
+
 // readAdminUser reads a user as the configuration would take it, and names every field that it would not.
 func readAdminUser(w http.ResponseWriter, r *http.Request) (gateway.User, error) {
 	body, err := gateway.ReadBody(w, r, maxAdminBody)
@@ -154,19 +167,14 @@ func readAdminUser(w http.ResponseWriter, r *http.Request) (gateway.User, error)
 		return gateway.User{}, err
 	}
 	user := gateway.User{ID: r.PathValue("user")}
-	in := json.NewDecoder(bytes.NewReader(body))
-	in.DisallowUnknownFields()
 	var fields struct {
 		Name       string   `json:"name"`
 		Extensions []string `json:"extensions"`
 		Email      string   `json:"email"`
 		CallerID   string   `json:"caller_id"`
 	}
-	if err := in.Decode(&fields); err != nil {
-		return user, gateway.Errorf(gateway.CodeInvalid, `the body is not {"name":"…","extensions":["…"],"email":"…","caller_id":"…"}: %w`, err)
-	}
-	if _, err := in.Token(); !errors.Is(err, io.EOF) {
-		return user, gateway.Errorf(gateway.CodeInvalid, "the body goes on after its end")
+	if err := decodeWhole(body, &fields, `the body is not {"name":"…","extensions":["…"],"email":"…","caller_id":"…"}`); err != nil {
+		return user, err
 	}
 	var bad []gateway.FieldError
 	refuse := func(index int, field string, reason string) {

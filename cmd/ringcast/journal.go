@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"net/http"
@@ -55,8 +56,8 @@ func (n *node) recorded(account, pbx string) bool {
 // journalRoutes adds what an operator sees of the journal, and does about it.
 func (n *node) journalRoutes(admin func(pattern string, fn gateway.HandlerFunc)) {
 	admin("GET /journal", n.showJournal)
-	admin("POST /journal/{id}/release", n.mendParked("released", n.gateway.ReleaseParked))
-	admin("POST /journal/{id}/drop", n.mendParked("dropped", n.gateway.DropParked))
+	admin("POST /journal/{id}/release", n.releaseParked)
+	admin("POST /journal/{id}/drop", n.dropParked)
 }
 
 func (n *node) showJournal(w http.ResponseWriter, r *http.Request) error {
@@ -79,16 +80,36 @@ func (n *node) showJournal(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (n *node) mendParked(done string, mend func(ctx context.Context, id string) error) gateway.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		id := r.PathValue("id")
-		if err := mend(r.Context(), id); err != nil {
-			return adminFailure(err)
-		}
-		n.logger.Info("parked call "+done, "parked", id)
-		w.WriteHeader(http.StatusNoContent)
-		return nil
+// releaseParked sends a parked call again, as its body mends it: gateway.CallMend, or nothing.
+func (n *node) releaseParked(w http.ResponseWriter, r *http.Request) error {
+	body, err := gateway.ReadBody(w, r, maxAdminBody)
+	if err != nil {
+		return err
 	}
+	var mend gateway.CallMend
+	if len(bytes.TrimSpace(body)) > 0 {
+		const form = `the body is not {"number":"…","entity":{"type":"…","id":"…"},"text":"…"}, each of them or none`
+		if err := decodeWhole(body, &mend, form); err != nil {
+			return err
+		}
+	}
+	id := r.PathValue("id")
+	if err := n.gateway.ReleaseParked(r.Context(), id, mend); err != nil {
+		return adminFailure(err)
+	}
+	n.logger.Info("parked call released", "parked", id, "mended", mend != gateway.CallMend{})
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (n *node) dropParked(w http.ResponseWriter, r *http.Request) error {
+	id := r.PathValue("id")
+	if err := n.gateway.DropParked(r.Context(), id); err != nil {
+		return adminFailure(err)
+	}
+	n.logger.Info("parked call dropped", "parked", id)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 // journalMetrics are the journal's, of the accounts whose calls this node saves.

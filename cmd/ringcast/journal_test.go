@@ -29,6 +29,10 @@ func TestJournalOfTheAdminAPI(t *testing.T) {
 	for _, path := range []string{"/journal/x/release", "/journal/mfrw2zi.e4bf71c1786e4f1242c4c8ee6b9f6141/drop", "/journal/..%2f..%2fx/release"} {
 		p.admin(http.MethodPost, path, "").refused(t, http.StatusNotFound, gateway.CodeNotFound)
 	}
+	for _, body := range []string{`{"phone":"1"}`, `{} {}`, `[]`, `{"number":"Ivan"}`, `{"entity":{"type":"leads","id":"../7"}}`} {
+		p.admin(http.MethodPost, "/journal/x/release", body).refused(t, http.StatusBadRequest, gateway.CodeInvalid)
+	}
+	p.admin(http.MethodPost, "/journal/x/release", `{"number":"89001112233","entity":{"type":"leads","id":"7"},"text":"a cat"}`).refused(t, http.StatusNotFound, gateway.CodeNotFound)
 	p.request(http.MethodGet, p.web+"/v1/admin/journal", "").refused(t, http.StatusUnauthorized, gateway.CodeUnauthorized)
 }
 
