@@ -153,7 +153,7 @@ func (n network) play(browser context.Context, t *testing.T, work chan struct{})
 	case n.pings: // no cut was ever due: the pings are in time
 		page.want(`seen.states.filter((state) => state.startsWith('retrying')).length`, "0")
 	case n.idle > 0 && !n.drops: // what was cut, at first, is cut no more
-		page.want(`performance.now() - seen.since > 12000`, "true")
+		page.wait(`performance.now() - seen.since > 12000`)
 	case n.drops: // a socket shows it; a poll is repeated without a word
 		page.want(`seen.states.join() !== 'connecting,live ws'`, "true")
 	}

@@ -40,11 +40,11 @@ func New(t *testing.T, more ...chromedp.ExecAllocatorOption) context.Context {
 
 func path(t *testing.T) string {
 	t.Helper()
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
+	for _, name := range []string{"chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome"} {
 		if found, err := exec.LookPath(name); err == nil {
 			return found
 		}
 	}
-	t.Fatal("no browser: install Chromium (Debian: apt install chromium) and have it in the PATH")
+	t.Fatal("no browser: install Chromium (Debian: apt install chromium-headless-shell) and have it in the PATH")
 	return ""
 }
