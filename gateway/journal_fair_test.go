@@ -211,3 +211,31 @@ func TestAccountWithoutACRMForATimeLosesNothing(t *testing.T) {
 		}
 	})
 }
+
+// What is due again waits for a place, and the queue is not asked over and over meanwhile.
+func TestSavesThatHangMakeNobodyBusy(t *testing.T) {
+	inArchive(t, func(t *testing.T, o *archive) {
+		o.crm.set(func(due DueCall) manner {
+			if due.Call.ID == "office:bad" {
+				return refuses
+			}
+			return isSlow
+		})
+		o.cfg.Retry = 20 * time.Second
+		o.restart()
+		o.ring("bad")
+		pass(6 * time.Second) // it has failed, and is to be tried again while the others hang
+		for i := range savesPerLane - 1 {
+			o.ring(fmt.Sprint("slow", i))
+		}
+		pass(30 * time.Second)
+		before := o.queue.looks.Load()
+		pass(time.Minute)
+		if n := o.queue.looks.Load() - before; n > 60 {
+			t.Errorf("the queue was asked %d times in a minute", n)
+		}
+		o.crm.set(nil)
+		pass(10 * time.Minute)
+		o.want(savesPerLane)
+	})
+}

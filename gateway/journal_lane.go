@@ -205,21 +205,29 @@ func (l *lane) fill(ctx, saving context.Context) time.Duration {
 			pause = min(pause, max(t.due.Sub(l.now()), time.Millisecond))
 		}
 	}
-	if l.running >= most { // whatever is due, first one of these must end
+	if l.running >= most || !l.front() { // whatever is due, first one of these must end
 		return journalLook
 	}
 	return pause
+}
+
+// front says whether a Save may begin that is not of the newest.
+func (l *lane) front() bool {
+	if l.away() {
+		return true
+	}
+	running := l.running
+	if l.newest {
+		running--
+	}
+	return running < savesPerLane-1
 }
 
 // pick returns what to try next: what failed and is to be tried again, else the first item that was not taken yet, or,
 // once all other places are taken, the newest. nil: nothing. Of a CRM that is away, what was not taken yet goes first: what
 // failed may have done so for reasons of its own, and would fail for ever in the place of all others.
 func (l *lane) pick(ctx context.Context, now time.Time) (*task, error) {
-	newest := 0
-	if l.newest {
-		newest = 1
-	}
-	if l.away() || l.running-newest < savesPerLane-1 {
+	if l.front() {
 		again := l.again(now)
 		if again == nil || l.away() {
 			if t, err := l.next(ctx); t != nil || err != nil {

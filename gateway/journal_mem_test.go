@@ -19,6 +19,8 @@ type memQueue struct {
 	last  uint64
 	seen  map[string]Item // by lane and id
 	full  bool
+
+	looks atomic.Int64 // for the newest
 }
 
 var _ WorkQueue = (*memQueue)(nil)
@@ -58,6 +60,7 @@ func (q *memQueue) Next(_ context.Context, lane string, after uint64) (Item, err
 func (q *memQueue) Newest(_ context.Context, lane string) (Item, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.looks.Add(1)
 	for _, i := range slices.Backward(q.items) {
 		if i.Lane == lane {
 			return i, nil

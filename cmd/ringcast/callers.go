@@ -8,15 +8,16 @@ import (
 	"ringcast/gateway/amocrm"
 )
 
-// callers are the accounts whose CRM is asked while it rings.
+// callers are the accounts that have a CRM.
 type callers struct {
 	accounts atomic.Pointer[map[string]callerAccount]
 }
 
-// callerAccount is what an account's CRM does while it rings. Of one without access nobody is looked up or notified: the
-// operator was told once, and need not be at each call.
+// callerAccount is what an account's CRM does while it rings and afterwards. Of one without access nobody is looked up or
+// notified: the operator was told once, and need not be at each call. Its log takes calls, and says that they have to wait.
 type callerAccount struct {
 	connected bool
+	log       *amocrm.CallLog
 	finder    *amocrm.Finder   // nil: nobody is looked up
 	notifier  *amocrm.Notifier // nil: nobody is notified
 	rules     []gateway.RouteRule
@@ -39,6 +40,14 @@ func (c *callers) finder(account string) gateway.Finder {
 func (c *callers) notifier(account string) gateway.Notifier {
 	if n := c.account(account).notifier; n != nil {
 		return n
+	}
+	return nil
+}
+
+// log returns the CRM that logs an account's ended calls, nil if it has none.
+func (c *callers) log(account string) gateway.CRM {
+	if l := c.account(account).log; l != nil {
+		return l
 	}
 	return nil
 }
@@ -68,7 +77,7 @@ func (n *node) setCallers() (back []string) {
 		if crm == nil {
 			continue
 		}
-		is := callerAccount{rules: crm.Route, connected: connected[a.ID]}
+		is := callerAccount{rules: crm.Route, connected: connected[a.ID], log: n.newCallLog(a.ID, crm.Log)}
 		if is.connected && !before[a.ID].connected {
 			back = append(back, a.ID)
 		}
@@ -89,6 +98,13 @@ func (n *node) setCallers() (back []string) {
 		}
 	}
 	return back
+}
+
+func (n *node) newCallLog(account string, rules amocrm.LogRules) *amocrm.CallLog {
+	return amocrm.NewCallLog(amocrm.CallLogConfig{
+		API: n.crm, Account: account, Rules: rules, Store: n.db.Store(), Settling: n.cfg.pace.settling, Logger: n.logger.With("account", account),
+		Link: func(c *gateway.Call) string { return n.recordings.Link(c) },
+	})
 }
 
 func (n *node) newFinder(account string) *amocrm.Finder {

@@ -24,7 +24,7 @@ func (n *node) openJournal(ctx context.Context) (gateway.JournalConfig, error) {
 	}
 	queue, err := n.db.Queue(ctx, journalQueue)
 	journal := n.cfg.pace.journal
-	journal.Queue, journal.CRMs, journal.Recorded = queue, n.cfg.pace.around(n.callLog), n.recorded
+	journal.Queue, journal.CRMs, journal.Recorded = queue, n.cfg.pace.around(n.callers.log), n.recorded
 	journal.Keep = n.remembered()
 	return journal, err
 }

@@ -46,7 +46,6 @@ type node struct {
 	crm        *amocrm.Client   // to all CRMs
 	limiter    *amocrm.Limiter  // of all that they are asked
 	callers    callers
-	calls      callLogs
 	routing    routing
 	revoked    *gateway.Revocations
 	chains     push.Chains // how far tickets were used on all nodes; nil: there is one node
