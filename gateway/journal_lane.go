@@ -20,7 +20,7 @@ const (
 	// So often has a call failed, with others of its account saved between each two of its failures, when it is parked.
 	failsAlone = 12
 
-	leaveTime = 500 * time.Millisecond // what is under way has when the term ends in good order, before its context does
+	leaveTime = 500 * time.Millisecond // what is under way has when the term ends, before its context does
 )
 
 // lane brings the waiting calls of one account into its CRM. It lives while there are any.
@@ -150,9 +150,7 @@ func (l *lane) run(ctx context.Context) {
 	defer stop()
 	defer l.workers.Wait()
 	defer context.AfterFunc(ctx, func() {
-		if !errors.Is(context.Cause(ctx), errElsewhere) { // else the next owner may be looking for it already
-			wait(saving, leaveTime)
-		}
+		wait(saving, leaveTime)
 		stop()
 	})()
 	for ctx.Err() == nil {
