@@ -27,7 +27,7 @@ type shortForm struct {
 func TestFiguresOfLoad(t *testing.T) {
 	t.Parallel()
 	runShort(t,
-		shortForm{"-short", 6},
+		shortForm{"-short -rounds 3", 6}, // one stall of the disk is not the median
 		shortForm{"-short -rungs ws,sse,poll,script -cuts 50 -rate 200 -durability strict -saturate=false", 2},
 		shortForm{"idle -short", 2},
 		shortForm{"storm -short", 3})
