@@ -31,6 +31,7 @@ type test struct {
 	pkg, name string
 	output    strings.Builder
 	elapsed   float64
+	ended     bool
 }
 
 func main() {
@@ -99,6 +100,7 @@ func (r *report) take(e event) {
 		r.tests[key] = t
 	}
 	t.elapsed = e.Elapsed
+	t.ended = t.ended || e.Action == "pass" || e.Action == "fail" || e.Action == "skip"
 	switch e.Action {
 	case "output":
 		t.output.WriteString(e.Output)
@@ -122,6 +124,18 @@ func (r *report) take(e event) {
 		r.failed = true
 		if said := t.said(); said != "" {
 			fmt.Fprintf(r.out, "\n%s %s\n%s", t.pkg, t.name, said)
+		}
+		if e.Test == "" {
+			r.cutOff(e.Package)
+		}
+	}
+}
+
+// cutOff tells what the tests of a package said that had not ended when it did: a panic is among it.
+func (r *report) cutOff(pkg string) {
+	for _, t := range r.tests {
+		if said := t.said(); t.pkg == pkg && t.name != "" && !t.ended && said != "" {
+			fmt.Fprintf(r.out, "\n%s %s, which did not end\n%s", t.pkg, t.name, said)
 		}
 	}
 }
