@@ -194,14 +194,14 @@ func (d *desk) farEndFails() {
 	for code, want := range map[string]gateway.Cause{"486": gateway.CauseBusy, "404": gateway.CauseFailed} {
 		d.fresh(d.t)
 		d.Do(d.t, "trunk", "auto", "silent")
-		_, err := d.link.Dial(d.t.Context(), gateway.DialRequest{Key: "far" + code, Extension: "101", To: gateway.Number{Raw: customer}})
+		call, err := d.link.Dial(d.t.Context(), gateway.DialRequest{Key: "far" + code, Extension: "101", To: gateway.Number{Raw: customer}})
 		if err != nil {
 			d.t.Fatal(err)
 		}
 		d.Wait(d.t, "trunk", "incoming")
 		d.Do(d.t, "trunk", "reject", code)
 		d.Wait(d.t, "101", "ended")
-		if events := d.over(); events[len(events)-1].Cause != want {
+		if events := d.overOf(call); events[len(events)-1].Cause != want {
 			d.t.Errorf("ended with %s, want %s", events[len(events)-1].Cause, want)
 		}
 	}

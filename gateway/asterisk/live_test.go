@@ -59,17 +59,51 @@ func (d *desk) over() []gateway.Event {
 	return events
 }
 
-// fresh forgets what was told and noticed, between calls.
-func (d *desk) fresh(t *testing.T) {
-	d.t = t
-	d.Forget()
-	d.sink.forget()
+// overOf is over for one call, where others may be told of at the same time.
+func (d *desk) overOf(call string) []gateway.Event {
+	d.t.Helper()
+	var events []gateway.Event
+	d.sink.until(d.t, "the end of "+call, func(r *recorder) bool {
+		events = r.of(call)
+		return over(events)
+	})
+	checkSane(d.t, events)
+	return events
 }
 
-func (r *recorder) forget() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.events = nil
+// fresh forgets what was told and noticed, between calls.
+func (d *desk) fresh(t *testing.T) {
+	t.Helper()
+	d.t = t
+	d.Forget()
+	d.sink.forget(t)
+}
+
+// forget waits for the calls told of to end, and forgets them. Telephones are done before the link has told of it:
+// who forgot earlier would take the end of the last call for that of the next.
+func (r *recorder) forget(t *testing.T) {
+	t.Helper()
+	r.until(t, "the calls before to end", func(r *recorder) bool {
+		for _, e := range r.events {
+			if !over(r.of(e.Call)) {
+				return false
+			}
+		}
+		r.events = nil
+		return true
+	})
+}
+
+// of returns what was told of a call. The caller holds the lock.
+func (r *recorder) of(call string) []gateway.Event {
+	return slices.DeleteFunc(slices.Clone(r.events), func(e gateway.Event) bool { return e.Call != call })
+}
+
+// over reports whether these are all the events of a call.
+func over(events []gateway.Event) bool {
+	return slices.ContainsFunc(events, func(e gateway.Event) bool {
+		return e.Type == gateway.EventMerge || e.Type == gateway.EventHangup && len(e.Extensions) == 0
+	})
 }
 
 // told waits for events, given as brief has them with CALL for the call's id, and returns them.

@@ -61,7 +61,7 @@ func newStage(t *testing.T) *stage {
 
 func (s *stage) play(t *testing.T, name string) {
 	t.Helper()
-	s.sink.forget()
+	s.sink.forget(t)
 	tr := truth{slack: slackLive}
 	if err := json.Unmarshal(s.lab.Play(t, name), &tr); err != nil {
 		t.Fatal(err)
