@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -122,6 +123,33 @@ func TestOpenResultWindowIsWaitedForAfterATakeOver(t *testing.T) {
 			t.Fatalf("%+v", r.Error)
 		}
 		pass(time.Minute)
+		if crm.len() != 1 {
+			t.Errorf("%d calls are saved", crm.len())
+		}
+	})
+}
+
+// Whoever has the partition now looks for what was under way: it is not to be sent after that.
+func TestLostPartitionCutsASaveAtOnce(t *testing.T) {
+	inJournalFleet(t, 1, 2, func(t *testing.T, f *fleet, crm *memCRM, _ *memQueue) {
+		owner, _ := f.owner()
+		crm.set(func(DueCall) manner { return isSlow })
+		f.calls(0, 1)
+		pass(6 * time.Second)
+		if crm.now.Load() != 1 {
+			t.Fatalf("%d Saves are under way", crm.now.Load())
+		}
+		owner.shared.sever()
+		for began := time.Now(); owner.own() != 0 && time.Since(began) < 10*time.Second; {
+			pass(time.Millisecond) // before the other node has begun its own
+		}
+		synctest.Wait()
+		if owner.own() != 0 || crm.now.Load() != 0 {
+			t.Errorf("it owns %d and has %d Saves under way", owner.own(), crm.now.Load())
+		}
+		crm.set(nil)
+		owner.shared.mend()
+		pass(5 * time.Minute)
 		if crm.len() != 1 {
 			t.Errorf("%d calls are saved", crm.len())
 		}

@@ -20,7 +20,7 @@ const (
 	// So often has a call failed, with others of its account saved between each two of its failures, when it is parked.
 	failsAlone = 12
 
-	leaveTime = 500 * time.Millisecond // what is under way has when the term ends, before its context does
+	leaveTime = 500 * time.Millisecond // what is under way has when the term ends in good order, before its context does
 )
 
 // lane brings the waiting calls of one account into its CRM. It lives while there are any.
@@ -148,11 +148,13 @@ func (l *lane) retire() bool {
 func (l *lane) run(ctx context.Context) {
 	saving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	defer l.workers.Wait()
 	defer context.AfterFunc(ctx, func() {
-		wait(saving, leaveTime)
+		if !errors.Is(context.Cause(ctx), errElsewhere) { // else the next owner may be looking for it already
+			wait(saving, leaveTime)
+		}
 		stop()
-	})()
+	})() // not before the workers have ended: this goroutine may see the end of ctx first
+	defer l.workers.Wait()
 	for ctx.Err() == nil {
 		pause := l.fill(ctx, saving)
 		if l.running == 0 && len(l.tasks) == 0 && !l.more && l.retire() {

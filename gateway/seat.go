@@ -95,12 +95,12 @@ func (s *seat) term(ctx context.Context, v *view) error {
 	g.replies.forget(s.has)
 
 	ownerCtx, stopOwner := context.WithCancel(context.WithoutCancel(ctx))
-	linksCtx, stopLinks := context.WithCancel(ownerCtx)
+	linksCtx, stopLinks := context.WithCancelCause(ownerCtx)
 	var serving, links sync.WaitGroup
 	defer links.Wait()
 	defer serving.Wait()
 	defer stopOwner()
-	defer stopLinks()
+	defer stopLinks(nil)
 	serving.Go(func() { o.run(ownerCtx) })
 	g.eachLink(func(l *Link) {
 		if s.has(l.Account) {
@@ -119,11 +119,12 @@ func (s *seat) term(ctx context.Context, v *view) error {
 	heir, kept := s.sit(ctx, o)
 	if !kept {
 		s.owner.Store(nil)
+		stopLinks(errElsewhere)
 		g.cfg.Logger.Warn("partition lost", "partition", s.partition, "generation", o.generation)
 		return nil
 	}
 	// In good order: the links say what they have to say, then the owner finishes, then the other may begin.
-	stopLinks()
+	stopLinks(nil)
 	waitFor(&links, unlinked)
 	s.owner.Store(nil)
 	stopOwner()

@@ -508,7 +508,8 @@ func testSettingsFirst(t *testing.T, s *settingsStage) {
 	b.want(saveButton+`.disabled`, "true") // nobody installs it without agreeing
 	b.click(".ringcast-consent input")
 	b.want(saveButton+`.disabled`, "false")
-	b.text(saveButton + `.click()`) // by the pointer it may move away meanwhile: the form still grows
+	b.wait(`document.querySelector('.ringcast-check__line:not([data-tone="note"])')`) // the form does not grow any more
+	b.click(".js-widget-save")
 	s.until(t, "the map of extensions", func() bool { return s.settings.has()[anna] == "101" })
 	s.until(t, "the widget to connect", func() bool {
 		_, _, opened := s.gateway.seen()
