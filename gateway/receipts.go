@@ -110,10 +110,14 @@ type card struct {
 	shown  bool
 }
 
+// endedCall is what is to be said of a call if no screen showed it. The call itself is much larger, and many end
+// within receiptTime.
 type endedCall struct {
-	key  callKey
-	call *Call
-	at   time.Time
+	key            callKey
+	direction      Direction
+	from           string
+	started, ended time.Time // of the call
+	at             time.Time // when that was heard of
 }
 
 // record looks at a record that the feed has applied.
@@ -145,7 +149,8 @@ func (r *receipts) record(rec *Record) {
 	if c != nil && rec.Call.Over() && !c.over {
 		c.over = true
 		c.online = c.online || !c.seen && r.anyOnline(rec.Account, c)
-		r.over = append(r.over, endedCall{key, rec.Call, r.now()})
+		call := rec.Call
+		r.over = append(r.over, endedCall{key, call.Direction, call.From.Raw, call.StartedAt, call.EndedAt, r.now()})
 	}
 }
 
@@ -253,8 +258,8 @@ func (r *receipts) judge() {
 func (r *receipts) verdict(e endedCall) (UnshownCall, bool) {
 	c := r.calls[e.key]
 	u := UnshownCall{
-		Account: e.key.account, Call: e.key.id, Why: UnshownUnseen, Direction: e.call.Direction, From: e.call.From.Raw,
-		StartedAt: Millis(e.call.StartedAt), EndedAt: Millis(e.call.EndedAt),
+		Account: e.key.account, Call: e.key.id, Why: UnshownUnseen, Direction: e.direction, From: e.from,
+		StartedAt: Millis(e.started), EndedAt: Millis(e.ended),
 	}
 	for _, card := range c.cards {
 		if !card.caller {
