@@ -31,7 +31,7 @@ var libraries = map[string][]string{
 	"gateway/asterisk":    {"ringcast/gateway"},
 	"gateway/phonet":      {"ringcast/gateway", "github.com/gorilla/websocket"},
 	"gateway/webhook":     {"ringcast/gateway"},
-	"gateway/natslog":     {"ringcast/gateway", "github.com/nats-io", "golang.org/x/sys"},
+	"gateway/natslog":     {"ringcast/gateway", "github.com/nats-io", "github.com/klauspost/compress/s2", "golang.org/x/sys"},
 	"gateway/push":        {"ringcast/gateway", "github.com/olahol/melody", "github.com/gorilla/websocket", "github.com/golang-jwt/jwt/v5", "github.com/rs/cors", "golang.org/x/time"},
 	"gateway/recordings":  {"ringcast/gateway", "github.com/minio/minio-go/v7"},
 	"gateway/amocrm":      {"ringcast/gateway", "github.com/golang-jwt/jwt/v5", "golang.org/x/oauth2", "golang.org/x/time"},

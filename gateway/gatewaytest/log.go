@@ -6,6 +6,7 @@ package gatewaytest
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"regexp"
@@ -565,6 +566,7 @@ func testTailPassesOverPurged(t *testing.T, b *logBench) {
 func testTailOfSlowReader(t *testing.T, b *logBench) {
 	const entries = 120
 	data := make([]byte, b.log.Info().MaxEntry/8)
+	_, _ = rand.Read(data) // so that it stays as long, however a log may keep it
 	stuck, free := make(chan struct{}), make(chan struct{})
 	b.append(0, "first", nil)
 	read := make(chan []gateway.Entry, 1)

@@ -1,7 +1,9 @@
 package natslog
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"testing"
@@ -10,8 +12,21 @@ import (
 	"ringcast/gateway"
 )
 
-// recordSize is what one record of a call takes in the log, about.
+// recordSize is what one record of a call takes before it is packed, about.
 const recordSize = 600
+
+// records are as alike as those of a group are.
+func records(n int) []byte {
+	var data []byte
+	for range n {
+		data = fmt.Appendf(data, `{"account":"acme","event":"call.dial","event_id":%q,"call":{"id":"office:%s","version":1,"events":[`, rand.Text(), rand.Text())
+		for len(data)%recordSize < recordSize-200 {
+			data = fmt.Appendf(data, `{"event":"call.dial","from":{"raw":%q},"people":[{"user":"88888","name":"Anna","extension":"101"}]},`, rand.Text())
+		}
+		data = append(data, bytes.Repeat([]byte{' '}, recordSize-len(data)%recordSize)...)
+	}
+	return data
+}
 
 // BenchmarkAppend appends groups of 1, 10 and 50 records, one append after the other. Compare records/s:
 // strict pays one sync for each group.
@@ -22,7 +37,7 @@ func BenchmarkAppend(b *testing.B) {
 				db := open(b, Config{Dir: b.TempDir(), Durability: durability})
 				defer closeDB(b, db)
 				ctx := b.Context()
-				data := make([]byte, group*recordSize)
+				data := records(group)
 				var last uint64
 				var err error
 				for b.Loop() {
@@ -47,7 +62,7 @@ func BenchmarkTail(b *testing.B) {
 		go func() {
 			ended <- db.log.Tail(ctx, 0, func(e gateway.Entry) error { seen <- e.Seq; return nil })
 		}()
-		data := make([]byte, recordSize)
+		data := records(1)
 		var last uint64
 		var err error
 		for b.Loop() {
@@ -65,7 +80,7 @@ func BenchmarkTail(b *testing.B) {
 		db := open(b, Config{Dir: b.TempDir(), Durability: Fast})
 		defer closeDB(b, db)
 		const entries = 20_000
-		data := make([]byte, recordSize)
+		data := records(1)
 		var last uint64
 		var err error
 		for range entries {
@@ -97,7 +112,7 @@ func BenchmarkStorePut(b *testing.B) {
 		b.Run(string(durability), func(b *testing.B) {
 			db := open(b, Config{Dir: b.TempDir(), Durability: durability})
 			defer closeDB(b, db)
-			data := make([]byte, recordSize)
+			data := records(1)
 			for b.Loop() {
 				if _, err := db.store.Put(b.Context(), "calls.one", data, gateway.AnyRevision); err != nil {
 					b.Fatal(err)

@@ -247,7 +247,7 @@ func playFullDisk() int {
 	var last uint64
 	for range 40 {
 		ctx, cancel := context.WithTimeout(ctx, time.Second)
-		seq, err := db.log.Append(ctx, gateway.Entry{ID: "x", Data: make([]byte, 64<<10)}, last)
+		seq, err := db.log.Append(ctx, gateway.Entry{ID: "x", Data: noise(64 << 10)}, last)
 		cancel()
 		if err == nil {
 			last = seq

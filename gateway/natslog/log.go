@@ -36,6 +36,7 @@ type eventLog struct {
 	append jetstream.JetStream
 	stream jetstream.Stream
 	info   gateway.LogInfo
+	packer packer
 }
 
 var (
@@ -142,15 +143,16 @@ func (l *eventLog) Append(ctx context.Context, e gateway.Entry, after uint64) (u
 	if len(e.Data) > maxEntry {
 		return 0, gateway.Errorf(gateway.CodeTooLarge, "an entry of %d bytes; the log takes %d", len(e.Data), maxEntry)
 	}
-	ctx, done := l.db.appends.ask(ctx)
-	ack, err := l.append.PublishMsg(ctx, &nats.Msg{
+	msg := &nats.Msg{
 		Subject: l.subject(strconv.Itoa(e.Partition)),
 		Header: nats.Header{
 			jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(after, 10)},
 			headerEntryID:                       {url.QueryEscape(e.ID)},
 		},
-		Data: e.Data,
-	})
+	}
+	defer l.packer.pack(msg, e.Data)()
+	ctx, done := l.db.appends.ask(ctx)
+	ack, err := l.append.PublishMsg(ctx, msg)
 	if err = done(err); err != nil {
 		return 0, fmt.Errorf("append to partition %d: %w", e.Partition, refusal(err))
 	}

@@ -122,7 +122,7 @@ func TestFullLogRefusesUntilPurged(t *testing.T) {
 	t.Parallel()
 	cfg := Config{Dir: t.TempDir(), MaxBytes: 64 << 10}
 	db := open(t, cfg)
-	data := make([]byte, 4<<10)
+	data := noise(4 << 10)
 	last, acked := uint64(0), 0
 	for {
 		seq, err := db.log.Append(t.Context(), gateway.Entry{ID: "x", Data: data}, last)

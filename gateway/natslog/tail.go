@@ -40,6 +40,8 @@ type tail struct {
 	fn   func(gateway.Entry) error
 	last string    // the id of the last entry read, as it is in the header
 	lost time.Time // since when the stream seems to have lost that entry; zero: it does not
+
+	unpacker unpacker
 }
 
 // resume makes sure that the stream is still the one that was opened: in another the sequences mean nothing. So they
@@ -104,12 +106,16 @@ func (t *tail) take(msg *nats.Msg, meta *nats.MsgMetadata) error {
 	if err != nil {
 		return err
 	}
+	if e.Data, err = t.unpacker.unpack(msg); err != nil {
+		return fmt.Errorf("entry %d: %w", e.Seq, err)
+	}
 	t.last = msg.Header.Get(headerEntryID)
 	return t.fn(e)
 }
 
 func (*tail) atEnd() error { return nil }
 
+// entryOf is all of an entry but its data.
 func entryOf(msg *nats.Msg, meta *nats.MsgMetadata) (gateway.Entry, error) {
 	partition, err := strconv.Atoi(msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:])
 	if err != nil {
@@ -124,6 +130,5 @@ func entryOf(msg *nats.Msg, meta *nats.MsgMetadata) (gateway.Entry, error) {
 		Partition: partition,
 		ID:        id,
 		Time:      meta.Timestamp,
-		Data:      msg.Data,
 	}, nil
 }

@@ -87,7 +87,7 @@ func TestTailKeepsItsConsumer(t *testing.T) {
 	for i := range 3*readBatch + 10 {
 		var data []byte
 		if i < 10 {
-			data = make([]byte, maxEntry)
+			data = noise(maxEntry)
 		}
 		seq, err := db.log.Append(t.Context(), gateway.Entry{ID: fmt.Sprint(i), Data: data}, last)
 		if err != nil {
