@@ -24,6 +24,6 @@
 // a URL can carry it, a ticket stands for the token: a link of a chain, of which each can be used until its
 // successor was, on whatever node ([Chains]).
 //
-// The WebSocket runs on melody and gorilla/websocket, of which only the two pumps are used: the index of
-// sessions, the outbox, and closing are this package's own.
+// The WebSocket runs on melody and gorilla/websocket. Of melody the upgrade and the reading are used: the index of
+// sessions, the outbox, writing and closing are this package's own.
 package push

@@ -378,7 +378,7 @@ func TestPanicInACommandEndsOnlyTheCommand(t *testing.T) {
 func TestPanicInTheWriterEndsTheSession(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) {
-		c.Metrics.Sent = func(string, int, int) { panic("in the metrics") } // melody's writer calls it
+		c.Metrics.Sent = func(string, int, int) { panic("in the metrics") } // the writer calls it
 	})
 	tab, _ := r.enter(anna, "")
 	tab.wantClose(closeDraining)

@@ -19,6 +19,7 @@ type item struct {
 	raw      []byte // ready to send; nil: a call
 	message  gateway.Message
 	live     bool
+	ping     bool
 	presence bool // the place of outbox.presence
 }
 
@@ -31,6 +32,7 @@ type outbox struct {
 	moved time.Time // when the oldest became the oldest
 
 	presence []byte // the one message of presence that waits, nil for none
+	ping     bool   // one waits
 }
 
 func (o *outbox) add(it item) {
@@ -38,6 +40,7 @@ func (o *outbox) add(it item) {
 		o.moved = time.Now()
 	}
 	o.items = append(o.items, it)
+	o.ping = o.ping || it.ping
 	if it.live {
 		o.live++
 		o.bytes += it.size()
@@ -55,6 +58,9 @@ func (o *outbox) take() (item, bool) {
 		o.items = nil // an idle session keeps no buffer
 	} else {
 		o.moved = time.Now()
+	}
+	if it.ping {
+		o.ping = false
 	}
 	if it.presence {
 		it.raw, o.presence = o.presence, nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -58,10 +59,11 @@ type Server struct {
 	polls     *throttle
 	handler   http.Handler
 
-	hub    *hub
-	gate   *gate
-	boards *boards
-	melody *melody.Melody
+	hub     *hub
+	gate    *gate
+	boards  *boards
+	melody  *melody.Melody
+	writers *writers // of sockets
 
 	ctx      context.Context // ends with Close; commands outlive the request that brought them
 	stop     context.CancelFunc
@@ -92,6 +94,7 @@ func New(cfg Config) (*Server, error) {
 		hub:       newHub(limits),
 		gate:      newGate(limits),
 		boards:    newBoards(cfg.Presence, cfg.Directory, limits),
+		writers:   newWriters(max(2, runtime.GOMAXPROCS(0))),
 		pingData:  encodePing(),
 	}
 	if s.log == nil {
@@ -280,5 +283,6 @@ func (s *Server) Close() {
 	s.stop()
 	s.gate.running.Wait()
 	<-s.hub.empty
+	s.writers.wait()
 	s.running.Wait()
 }

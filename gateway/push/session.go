@@ -182,6 +182,7 @@ type frame struct {
 	data   []byte
 	cursor string // that it brings the client to, "" for none
 	call   bool
+	ping   bool
 	taken  time.Time // when the gateway took the event that it tells of as it happens; zero for all else
 }
 
@@ -191,7 +192,7 @@ func (s *session) take() (f frame, ok bool) {
 	it, ok := s.queue.take()
 	s.idle = !ok
 	left := !ok && s.leaving
-	f = frame{data: it.raw, cursor: it.message.Cursor}
+	f = frame{data: it.raw, cursor: it.message.Cursor, ping: it.ping}
 	if ok && it.raw == nil {
 		f.data, f.call = encodeCall(it.message, s.prev), true
 		s.prev = it.message.Cursor
@@ -235,12 +236,12 @@ func (s *session) sent(frames ...frame) {
 	s.server.metrics.Sent(s.rung, len(frames), calls)
 }
 
-// ping shows the client that the line lives, unless something else is about to.
+// ping shows the client that the line lives, unless it is about to.
 func (s *session) ping(frame []byte) {
 	s.mu.Lock()
 	wake := false
-	if s.live && s.idle && s.closed == 0 && !s.leaving {
-		s.queue.add(item{raw: frame, live: true})
+	if s.live && s.closed == 0 && !s.leaving && !s.queue.ping {
+		s.queue.add(item{raw: frame, live: true, ping: true})
 		wake = s.wakes()
 	}
 	s.mu.Unlock()

@@ -5,7 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
+	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -21,8 +21,7 @@ import (
 const (
 	subprotocol = "ringcast.v1"
 
-	pongWait   = 35 * time.Second
-	pingPeriod = 25 * time.Second
+	pongGrace = 10 * time.Second // after a ping, for the answer of the client's machine
 
 	// A call rarely needs more; what does is sent in one piece all the same. Buffers are pooled, so an
 	// idle connection holds only the reading one, which needs 125 bytes for control frames.
@@ -30,32 +29,32 @@ const (
 	readBuffer  = 256
 )
 
-// conn is the WebSocket rung of one session. melody reads and writes the socket; the conn takes from the
-// session one frame after another, the next when the one before has left, so that melody's own queue,
-// which loses what it has no room for, never holds more than one.
+// conn is the WebSocket rung of one session. melody upgrades the socket and reads it. The server's writers write to
+// it, one at a time: melody's own would lose what its queue has no room for, and the goroutine that it has for that
+// never writes, so that its stack stays as small as it began.
 type conn struct {
 	session  session
 	addr     string
 	stranger bool // has not said who it is
 	socket   *websocket.Conn
-	pump     *melody.Session
 
 	// The client's frames, and the commands among them, in the current window. Frames are handled one at a time.
 	frames, commands int
 	window           time.Time
-
-	writing frame // what melody's writer was given
 }
 
-// connKey is where a melody session keeps its conn.
-const connKey = "conn"
+// wire is a socket's connection. What melody tells of a session comes to its conn by it.
+type wire struct {
+	net.Conn
+	conn *conn
+}
 
 func connOf(pump *melody.Session) *conn {
-	c, _ := pump.MustGet(connKey).(*conn)
-	return c
+	w, _ := pump.WebsocketConnection().NetConn().(*wire)
+	return w.conn
 }
 
-// newMelody returns a melody that only pumps. Its broadcasts, its hub and its Close are not used.
+// newMelody returns a melody that only reads. Its queue, its pings, its broadcasts, its hub and its Close are not used.
 func newMelody(limits Limits) *melody.Melody {
 	m := melody.New()
 	m.Upgrader.ReadBufferSize = readBuffer
@@ -63,21 +62,14 @@ func newMelody(limits Limits) *melody.Melody {
 	m.Upgrader.WriteBufferPool = &sync.Pool{}
 	m.Upgrader.HandshakeTimeout = limits.WriteWait
 	m.Upgrader.Subprotocols = []string{subprotocol}
-	m.Config.WriteWait = limits.WriteWait
-	m.Config.PingPeriod = pingPeriod
-	m.Config.PongWait = pongWait
+	m.Config.PingPeriod = math.MaxInt64
+	m.Config.PongWait = limits.PingEvery + pongGrace
 	m.Config.MaxMessageSize = maxMessage
-	m.Config.MessageBufferSize = 1
+	m.Config.MessageBufferSize = 0
 
 	m.HandleConnect(func(p *melody.Session) { connOf(p).connected(p) })
 	m.HandleMessage(func(p *melody.Session, data []byte) { connOf(p).received(data) })
 	m.HandleMessageBinary(func(p *melody.Session, _ []byte) { connOf(p).session.close(closeProtocol) })
-	m.HandleSentMessage(func(p *melody.Session, _ []byte) { connOf(p).sent() })
-	m.HandleError(func(p *melody.Session, err error) {
-		if errors.Is(err, melody.ErrMessageBufferFull) { // a lost frame is a gap: let the client resume
-			connOf(p).session.close(closeSlow)
-		}
-	})
 	return m
 }
 
@@ -137,16 +129,16 @@ func (c *conn) serve(raw net.Conn, r *http.Request) {
 	}()
 	defer c.session.guard()
 	_ = raw.SetDeadline(time.Time{}) // net/http's; on a dead connection the next write tells
-	if err := server.melody.HandleRequestWithKeys(&hijacked{raw}, r, map[string]any{connKey: c}); err != nil {
+	if err := server.melody.HandleRequest(&hijacked{&wire{raw, c}}, r); err != nil {
 		server.log.Debug("websocket upgrade failed", "err", err)
 	}
 }
 
-// connected begins the wait for the hello. melody's writer is not running yet.
+// connected begins the wait for the hello.
 func (c *conn) connected(pump *melody.Session) {
 	defer c.session.guard()
 	pump.Request = nil // it would live as long as the connection
-	c.pump, c.socket = pump, pump.WebsocketConnection()
+	c.socket = pump.WebsocketConnection()
 	if err := c.session.server.gate.await(c); err != nil {
 		c.session.close(closeFor(err))
 		return
@@ -254,22 +246,32 @@ func (c *conn) count(now time.Time) {
 	c.frames++
 }
 
-// wake hands the next frame to melody's writer.
-func (c *conn) wake() {
-	if f, ok := c.session.take(); ok {
-		c.writing = f
-		_ = c.pump.Write(f.data) // fails only when the connection is over, and then its reader ends the session
+func (c *conn) wake() { c.session.server.writers.add(c) }
+
+// write sends the frames that wait. If that fails the connection is over, and its reader ends the session.
+func (c *conn) write() {
+	defer c.session.guard()
+	for f, ok := c.session.take(); ok; f, ok = c.session.take() {
+		if err := c.send(f); err != nil {
+			_ = c.socket.Close()
+			return
+		}
+		c.session.sent(f)
 	}
 }
 
-func (c *conn) sent() {
-	defer c.session.guard()
-	c.session.sent(c.writing)
-	c.writing = frame{}
-	c.wake()
+func (c *conn) send(f frame) error {
+	deadline := time.Now().Add(c.session.server.limits.WriteWait)
+	if f.ping { // the page sees this one only if it runs; its machine answers the other, whatever it does
+		if err := c.socket.WriteControl(websocket.PingMessage, nil, deadline); err != nil {
+			return err
+		}
+	}
+	_ = c.socket.SetWriteDeadline(deadline) // never fails
+	return c.socket.WriteMessage(websocket.TextMessage, f.data)
 }
 
-// close says why on the socket itself: melody would queue it behind what a slow client does not read. It
+// close says why on the socket itself, before whatever else waits for a slow client to read. It
 // waits, elsewhere, for the frame that is being written, and a little for the client's answer, so that the
 // code is not lost with the connection.
 func (c *conn) close(code closeCode) {
