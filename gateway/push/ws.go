@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"math"
 	"net"
 	"net/http"
@@ -248,12 +249,15 @@ func (c *conn) count(now time.Time) {
 
 func (c *conn) wake() { c.session.server.writers.add(c) }
 
-// write sends the frames that wait. If that fails the connection is over, and its reader ends the session.
+// write sends the frames that wait. If that fails the connection is over, and its reader ends the session; but after a
+// close frame it stays a little, see close.
 func (c *conn) write() {
 	defer c.session.guard()
 	for f, ok := c.session.take(); ok; f, ok = c.session.take() {
 		if err := c.send(f); err != nil {
-			_ = c.socket.Close()
+			if !errors.Is(err, websocket.ErrCloseSent) {
+				_ = c.socket.Close()
+			}
 			return
 		}
 		c.session.sent(f)
