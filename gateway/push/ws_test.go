@@ -248,3 +248,22 @@ func TestCallIsNotMarshalledAgain(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 }
+
+// A page can see that the line lives, and so can the machine that it runs on, which answers by itself.
+func TestPingsReachThePageAndItsMachine(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.Limits.PingEvery = 50 * time.Millisecond })
+	tab, _ := r.enter(anna, "")
+	pings := 0
+	tab.ws.SetPingHandler(func(string) error { pings++; return nil })
+	for range 3 {
+		_ = tab.ws.SetReadDeadline(time.Now().Add(patience))
+		_, data, err := tab.ws.ReadMessage()
+		if err != nil || string(data) != `{"type":"ping"}` {
+			t.Fatalf("%s %v", data, err)
+		}
+	}
+	if pings != 3 {
+		t.Errorf("%d pings to the machine with 3 to the page", pings)
+	}
+}
