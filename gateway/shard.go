@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -113,7 +114,7 @@ func (s *shard) applyCall(pos Position, r *Record, f *Feed) {
 	}
 	if pbx, _, ok := cutCallID(k.id); ok && r.EventID != "" {
 		s.events.add(eventKey{k.account, pbx, r.EventID}, r.At)
-		s.unsaved.events.add(pos.Seq, knownEvent{k, r.EventID, r.At.Unix()})
+		s.unsaved.events.add(pos.Seq, knownEvent{k, strings.Clone(r.EventID), r.At.Unix()})
 	}
 	for _, name := range r.Users {
 		u := s.user(r.Account, name, r.At)

@@ -15,7 +15,7 @@ type unsaved struct {
 // knownEvent is an event that is known by its id.
 type knownEvent struct {
 	call *kept
-	id   string
+	id   string // of its own: the event's texts are one, which would stay for it
 	at   int64 // Unix
 }
 
