@@ -16,7 +16,7 @@ type unsaved struct {
 type knownEvent struct {
 	call *kept
 	id   string // of its own: the event's texts are one, which would stay for it
-	at   int64 // Unix
+	at   int64  // Unix
 }
 
 // saved says that everything up to an entry is in a snapshot that another node wrote.
