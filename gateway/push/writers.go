@@ -44,9 +44,11 @@ func (w *writers) begin() {
 
 // run writes until nothing waits, or until it was replaced.
 func (w *writers) run() {
+	w.running.Add(1) // the watch counts, too: whom it puts to work must not come behind wait
 	for watch := time.AfterFunc(heldUp, w.replace); watch.Stop(); {
 		next := w.next()
 		if next == nil {
+			w.running.Done()
 			return
 		}
 		watch.Reset(heldUp)
@@ -72,6 +74,7 @@ func (w *writers) next() writing {
 
 // replace counts out one who is held up.
 func (w *writers) replace() {
+	defer w.running.Done()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.active--
