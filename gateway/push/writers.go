@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// heldUp is how long a writer may take for one thing until another takes its place.
-const heldUp = 10 * time.Millisecond
+// turn is how long a writer goes on until another takes its place, also if it is held up.
+const turn = 10 * time.Millisecond
 
 // writers do what is waiting to be written, in order, a few at a time: to wake a goroutine of its own for every message
 // to every session would cost as much as to write it, and each would keep a stack. Whoever is held up, by a client that
-// does not read, goes on by itself and is replaced: nobody else waits for it.
+// does not read, is replaced when its turn is over: nobody waits longer for it.
 type writers struct {
-	most    int // at a time; who is held up does not count
+	most    int // at a time; whose turn is over does not count
 	running sync.WaitGroup
 
 	mu      sync.Mutex
@@ -42,25 +42,32 @@ func (w *writers) begin() {
 	}
 }
 
-// run writes until nothing waits, or until it was replaced.
+// run writes until nothing waits, or for its turn. One timer a turn, not one a message: each that is moved to an
+// earlier time costs the runtime a look at all of them, and every session has one.
 func (w *writers) run() {
-	w.running.Add(1) // the watch counts, too: whom it puts to work must not come behind wait
-	for watch := time.AfterFunc(heldUp, w.replace); watch.Stop(); {
-		next := w.next()
-		if next == nil {
-			w.running.Done()
-			return
-		}
-		watch.Reset(heldUp)
+	over := false    // guarded by mu
+	w.running.Add(1) // the timer counts, too: whom it puts to work must not come behind wait
+	timer := time.AfterFunc(turn, func() {
+		defer w.running.Done()
+		w.replace(&over)
+	})
+	for next := w.next(&over); next != nil; next = w.next(&over) {
 		next.write()
+	}
+	if timer.Stop() {
+		w.running.Done()
 	}
 }
 
-// next is what a writer is to do next. If there is nothing it is none any more.
-func (w *writers) next() writing {
+// next is what a writer is to do next. If there is nothing its turn is over.
+func (w *writers) next(over *bool) writing {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if *over {
+		return nil
+	}
 	if w.taken == len(w.waiting) {
+		*over = true
 		w.active--
 		return nil
 	}
@@ -72,13 +79,15 @@ func (w *writers) next() writing {
 	return next
 }
 
-// replace counts out one who is held up.
-func (w *writers) replace() {
-	defer w.running.Done()
+// replace ends a turn: somebody else takes over.
+func (w *writers) replace(over *bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.active--
-	w.begin()
+	if !*over {
+		*over = true
+		w.active--
+		w.begin()
+	}
 }
 
 // wait returns when all has been written. Nothing may be added any more.

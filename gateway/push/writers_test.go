@@ -44,26 +44,28 @@ func (n *notes) sorted() []int {
 
 func TestWritersDoEverything(t *testing.T) {
 	t.Parallel()
-	var all notes
-	w := newWriters(3)
-	var adding sync.WaitGroup
-	for from := range 10 {
-		adding.Go(func() {
-			for i := range 100 {
-				w.add(scribe{number: 100*from + i, notes: &all})
-			}
-		})
-	}
-	adding.Wait()
-	w.wait()
-	for i, n := range all.sorted() {
-		if i != n {
-			t.Fatalf("%d was written %d-th", n, i)
+	synctest.Test(t, func(t *testing.T) { // where no turn ends
+		var all notes
+		w := newWriters(3)
+		var adding sync.WaitGroup
+		for from := range 10 {
+			adding.Go(func() {
+				for i := range 100 {
+					w.add(scribe{number: 100*from + i, notes: &all})
+				}
+			})
 		}
-	}
-	if len(all.numbers) != 1000 || all.most > 3 || w.active != 0 || len(w.waiting) != 0 {
-		t.Errorf("%d written, %d at once; %d active, %d wait", len(all.numbers), all.most, w.active, len(w.waiting))
-	}
+		adding.Wait()
+		w.wait()
+		for i, n := range all.sorted() {
+			if i != n {
+				t.Fatalf("%d was written %d-th", n, i)
+			}
+		}
+		if len(all.numbers) != 1000 || all.most > 3 || w.active != 0 || len(w.waiting) != 0 {
+			t.Errorf("%d written, %d at once; %d active, %d wait", len(all.numbers), all.most, w.active, len(w.waiting))
+		}
+	})
 }
 
 // However many clients do not read, the others do not wait for them.
@@ -79,7 +81,7 @@ func TestWritersThatAreHeldUpAreReplaced(t *testing.T) {
 		}
 		synctest.Wait()
 		for range 50 {
-			time.Sleep(heldUp)
+			time.Sleep(turn)
 		}
 		if got := all.sorted(); len(got) != 50 || got[0] != 100 {
 			t.Errorf("while the others are held up: %v", got)

@@ -48,6 +48,21 @@ type conn struct {
 type wire struct {
 	net.Conn
 	conn *conn
+	due  time.Time // by when what is written must leave
+}
+
+// SetWriteDeadline leaves a deadline that will do as it is, and makes one last twice as long as asked for: to move it
+// for every frame costs as much as to encode the frame. A client that does not read is noticed by its queue first.
+func (w *wire) SetWriteDeadline(t time.Time) error {
+	if !t.IsZero() {
+		span := time.Until(t)
+		if left := w.due.Sub(t); left >= 0 && left <= span {
+			return nil
+		}
+		t = t.Add(max(span, 0))
+	}
+	w.due = t
+	return w.Conn.SetWriteDeadline(t)
 }
 
 func connOf(pump *melody.Session) *conn {
@@ -130,7 +145,7 @@ func (c *conn) serve(raw net.Conn, r *http.Request) {
 	}()
 	defer c.session.guard()
 	_ = raw.SetDeadline(time.Time{}) // net/http's; on a dead connection the next write tells
-	if err := server.melody.HandleRequest(&hijacked{&wire{raw, c}}, r); err != nil {
+	if err := server.melody.HandleRequest(&hijacked{&wire{Conn: raw, conn: c}}, r); err != nil {
 		server.log.Debug("websocket upgrade failed", "err", err)
 	}
 }
