@@ -60,6 +60,7 @@ type cluster struct {
 	absence atomic.Int64  // how often this node was out
 	hurry   chan struct{} // to send a heartbeat at once
 	current atomic.Pointer[view]
+	beating sync.Mutex // held while a heartbeat is sent
 
 	mu      sync.Mutex
 	members map[string]*member
@@ -90,6 +91,16 @@ type view struct {
 	mine    []bool // the partitions that this node should own
 	give    int    // the one of them that it should hand over, to the node; -1: none
 	to      string
+}
+
+// wait returns when there is another view, or ctx ends, or after d.
+func (v *view) wait(ctx context.Context, d time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	select {
+	case <-v.changed:
+	case <-ctx.Done():
+	}
 }
 
 func newCluster(node string, shared Store, partitions int, logger *slog.Logger, report func() heartbeat) *cluster {
@@ -152,6 +163,8 @@ func (c *cluster) beat(ctx context.Context) {
 }
 
 func (c *cluster) sendBeat(ctx context.Context) error {
+	c.beating.Lock() // what was reported first is not to be written last
+	defer c.beating.Unlock()
 	begun := time.Since(c.begun)
 	data, err := json.Marshal(c.report())
 	if err != nil {

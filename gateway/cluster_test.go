@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -47,6 +48,31 @@ func TestOwnerThatLeavesHandsOverAtOnce(t *testing.T) {
 			t.Errorf("who has left says %v", err)
 		}
 	})
+}
+
+// Who takes over has the most at once, and who leaves the fewest: that must not look like work to share.
+func TestNodeThatLeavesIsHandedNothingBack(t *testing.T) {
+	for i := range 50 {
+		t.Run(strconv.Itoa(i), func(t *testing.T) {
+			inFleet(t, 4, 2, func(t *testing.T, f *fleet) {
+				fences := func() (n int) {
+					f.log.mu.Lock()
+					defer f.log.mu.Unlock()
+					for _, e := range f.log.entries {
+						n += strings.Count(string(e.Data), `"fence":`)
+					}
+					return n
+				}
+				owner, other := f.owner()
+				before, handed := fences(), owner.own()
+				owner.stop()
+				time.Sleep(takeOver)
+				if taken := fences() - before; other.own() != 4 || taken != handed {
+					t.Errorf("%d partitions were handed over and %d taken; the other owns %d", handed, taken, other.own())
+				}
+			})
+		})
+	}
 }
 
 func TestEmitWhileTheOwnerLeavesIsNotRefused(t *testing.T) {

@@ -53,6 +53,7 @@ type Gateway struct {
 	ready   chan struct{} // closed once the log was read to its end
 	ended   chan struct{} // closed once this node owns nothing any more
 	leaves  atomic.Bool   // it is about to
+	leaving sync.Once
 	full    chan struct{} // the log refused an append
 
 	links    map[string][]*Link // by account; fixed before Run
@@ -191,6 +192,20 @@ func (g *Gateway) join(ctx context.Context, stop context.CancelCauseFunc) (leave
 	}, nil
 }
 
+// farewell tells the other nodes, once, that this one takes no partitions any more. When it returns they know before
+// they hear of anything that is handed over: else who has the most would hand back to who has the fewest.
+func (g *Gateway) farewell() {
+	g.leaving.Do(func() {
+		g.leaves.Store(true)
+		if g.cluster == nil {
+			return
+		}
+		if err := g.cluster.sendBeat(context.Background()); err != nil {
+			g.cfg.Logger.Warn("the other nodes do not know that this one leaves", "err", err)
+		}
+	})
+}
+
 // serve reads the log to its end, then runs owners, links and housekeeping until ctx ends.
 func (g *Gateway) serve(ctx context.Context) error {
 	for p := range g.seats {
@@ -202,10 +217,8 @@ func (g *Gateway) serve(ctx context.Context) error {
 			return fmt.Errorf("read the log to its end: %w", err)
 		}
 	}
-	stop := context.AfterFunc(ctx, func() {
-		g.leaves.Store(true)
-	})
-	defer stop()
+	defer g.farewell()
+	defer context.AfterFunc(ctx, g.farewell)()
 	g.callers.open(ctx)
 	var seats, links sync.WaitGroup
 	defer seats.Wait()

@@ -55,11 +55,12 @@ func (s *seat) run(ctx context.Context) {
 			failed = 0
 			continue
 		}
-		if !errors.Is(err, ErrConflict) { // another was faster, which is as good
-			s.gateway.cfg.Logger.Warn("partition not taken", "partition", s.partition, "err", err)
-			failed++
+		if errors.Is(err, ErrConflict) { // another was faster, which is as good: soon it may hand over
+			v.wait(ctx, takePause)
+			continue
 		}
-		if failed >= takeTries {
+		s.gateway.cfg.Logger.Warn("partition not taken", "partition", s.partition, "err", err)
+		if failed++; failed >= takeTries {
 			s.pass(ctx)
 			failed = 0
 		}
@@ -129,6 +130,9 @@ func (s *seat) term(ctx context.Context, v *view) error {
 	s.owner.Store(nil)
 	stopOwner()
 	serving.Wait()
+	if ctx.Err() != nil {
+		g.farewell()
+	}
 	handOver, cancel := context.WithTimeout(context.WithoutCancel(ctx), beatTime)
 	defer cancel()
 	if _, err := g.cluster.write(handOver, s.partition, heir, o.generation); err != nil {
