@@ -2,6 +2,7 @@ package asterisk
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -41,6 +42,7 @@ type client struct {
 	write sync.Mutex
 	mu    sync.Mutex
 	err   error                   // why the connection ended
+	name  string                  // how the ids of actions begin
 	last  int                     // number of the last action
 	wait  map[string]chan message // for the response to each action under way
 
@@ -59,6 +61,7 @@ func newClient(ctx context.Context, conn net.Conn, now func() time.Time, tap fun
 
 		recordings: make(chan recorded, maxTraced),
 
+		name: "ringcast-" + rand.Text() + "-",
 		wait: map[string]chan message{},
 	}
 	if tap == nil {
@@ -179,12 +182,12 @@ func (c *client) expect(id string) (ch <-chan message, forget func()) {
 	}
 }
 
-// id returns a new action id.
+// id returns a new action id. No other connection has it: how a call was ordered is told to all.
 func (c *client) id() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.last++
-	return "ringcast-" + strconv.Itoa(c.last)
+	return c.name + strconv.Itoa(c.last)
 }
 
 // do sends an action and returns the response, which is an *actionError when Asterisk says no.

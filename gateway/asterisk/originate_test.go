@@ -109,6 +109,26 @@ func TestSameClickAtTheSameTime(t *testing.T) {
 	}
 }
 
+// Asterisk tells every connection how a call was ordered, by the action's id: the failure of another connection's
+// first order, at the check of its rights, was taken for that of this one's.
+func TestOrdersOfTwoConnectionsAreToldApart(t *testing.T) {
+	t.Parallel()
+	ids := map[string]bool{}
+	for range 2 {
+		f, r := newFake(t), newRecorder()
+		f.on("Originate", rings)
+		l, s := f.up(r)
+		if _, err := l.Dial(t.Context(), click); err != nil {
+			t.Fatal(err)
+		}
+		a := <-s.actions
+		ids[a.get("ActionID")] = true
+	}
+	if len(ids) != 2 {
+		t.Errorf("both orders have the id of %v", ids)
+	}
+}
+
 // A click that comes too late begins nothing, and does not stand in the way of the same one in time.
 func TestClickThatComesTooLate(t *testing.T) {
 	t.Parallel()
