@@ -194,13 +194,13 @@ func (g *Gateway) join(ctx context.Context, stop context.CancelCauseFunc) (leave
 
 // farewell tells the other nodes, once, that this one takes no partitions any more. When it returns they know before
 // they hear of anything that is handed over: else who has the most would hand back to who has the fewest.
-func (g *Gateway) farewell() {
+func (g *Gateway) farewell(ctx context.Context) {
 	g.leaving.Do(func() {
 		g.leaves.Store(true)
 		if g.cluster == nil {
 			return
 		}
-		if err := g.cluster.sendBeat(context.Background()); err != nil {
+		if err := g.cluster.sendBeat(context.WithoutCancel(ctx)); err != nil {
 			g.cfg.Logger.Warn("the other nodes do not know that this one leaves", "err", err)
 		}
 	})
@@ -217,8 +217,8 @@ func (g *Gateway) serve(ctx context.Context) error {
 			return fmt.Errorf("read the log to its end: %w", err)
 		}
 	}
-	defer g.farewell()
-	defer context.AfterFunc(ctx, g.farewell)()
+	defer g.farewell(ctx)
+	defer context.AfterFunc(ctx, func() { g.farewell(ctx) })()
 	g.callers.open(ctx)
 	var seats, links sync.WaitGroup
 	defer seats.Wait()

@@ -131,7 +131,7 @@ func (s *seat) term(ctx context.Context, v *view) error {
 	stopOwner()
 	serving.Wait()
 	if ctx.Err() != nil {
-		g.farewell()
+		g.farewell(ctx)
 	}
 	handOver, cancel := context.WithTimeout(context.WithoutCancel(ctx), beatTime)
 	defer cancel()
