@@ -122,10 +122,10 @@ func TestOrdersOfTwoConnectionsAreToldApart(t *testing.T) {
 			t.Fatal(err)
 		}
 		a := <-s.actions
-		ids[a.get("ActionID")] = true
+		ids[strings.TrimRight(a.get("ActionID"), "0123456789")] = true
 	}
 	if len(ids) != 2 {
-		t.Errorf("both orders have the id of %v", ids)
+		t.Errorf("the ids of both begin with %v", ids)
 	}
 }
 
