@@ -199,6 +199,27 @@ func TestTabChecks(t *testing.T) {
 	}
 }
 
+// What a server had not answered when a measurement ended may come in the next: once.
+func TestEventOfAMeasurementBefore(t *testing.T) {
+	t.Parallel()
+	tab := newTab("load0001", "101")
+	tab.cursor = "0"
+	tab.posting(time.Now())
+	if got := tab.settle().faults; got != (faults{}) {
+		t.Errorf("not answered: %+v", got)
+	}
+	late := message{Event: phases[0], Cursor: "1", Prev: "0"}
+	late.Call.ID, late.Call.Extension = pbxID+":load0001.101.0", "101"
+	tab.receive(late, time.Now())
+	if tab.faults != (faults{}) {
+		t.Errorf("late: %+v", tab.faults)
+	}
+	late.Cursor, late.Prev = "2", "1"
+	if tab.receive(late, time.Now()); tab.faults != (faults{doubled: 1}) {
+		t.Errorf("again: %+v", tab.faults)
+	}
+}
+
 func TestJudge(t *testing.T) {
 	t.Parallel()
 	with := func(latency time.Duration, rate float64) results {

@@ -16,8 +16,9 @@ type tab struct {
 
 	mu      sync.Mutex
 	events  []posted
-	before  int // events of measurements before this one
-	highest int // 1 + the latest event that arrived
+	before  int          // events of measurements before this one
+	awaited map[int]bool // those of them that were not acknowledged, and have not arrived
+	highest int          // 1 + the latest event that arrived
 	cursor  string
 	resumes int // whole ones
 	faults  faults
@@ -133,6 +134,9 @@ func (t *tab) receive(m message, now time.Time) bool {
 		t.faults.misrouted++
 		t.note("%s at %s is not the user's", m.Call.ID, m.Cursor)
 		return false
+	case i < 0 && t.awaited[n]: // too late to be counted
+		delete(t.awaited, n)
+		return false
 	case i < 0 || !t.events[i].arrived.IsZero():
 		t.faults.doubled++
 		t.note("%s of %s at %s came before", m.Event, m.Call.ID, m.Cursor)
@@ -163,6 +167,14 @@ func (t *tab) eventNumber(m message) (int, bool) {
 	return 0, false
 }
 
+// await notes that an event whose POST was not answered may come yet.
+func (t *tab) await(n int) {
+	if t.awaited == nil {
+		t.awaited = map[int]bool{}
+	}
+	t.awaited[n] = true
+}
+
 // settled is what a tab had in a measurement.
 type settled struct {
 	events  []posted
@@ -178,6 +190,9 @@ func (t *tab) settle() settled {
 	defer t.mu.Unlock()
 	s := settled{t.events, t.resumes, t.faults, t.notes, t.gone}
 	for i, e := range t.events {
+		if !e.acknowledged && e.arrived.IsZero() {
+			t.await(t.before + i)
+		}
 		if e.acknowledged && e.arrived.IsZero() {
 			s.faults.lost++
 			if s.faults.lost == 1 {
