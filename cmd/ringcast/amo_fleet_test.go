@@ -45,7 +45,7 @@ func TestCRMOutageOfAFleet(t *testing.T) {
 	var posting sync.WaitGroup
 	posting.Go(func() { o.calls(n / 2) })
 	for _, s := range o.gateways {
-		o.untilDone(n/20 + o.random.IntN(n/10))
+		o.untilDone(o.some(n))
 		s.kill()
 		o.untilDone(n / 10) // by the other
 		s.start()

@@ -118,6 +118,13 @@ func (o *crmOutage) call(account int) []string {
 	return events
 }
 
+// some is a random part of n calls, up to three twentieths.
+func (o *crmOutage) some(n int) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return n/20 + o.random.IntN(n/10)
+}
+
 // calls posts so many calls, of all accounts together.
 func (o *crmOutage) calls(n int) {
 	var posting sync.WaitGroup
@@ -358,7 +365,7 @@ func TestCRMOutage(t *testing.T) {
 	var posting sync.WaitGroup
 	posting.Go(func() { o.calls(*crmCalls / 4) })
 	for range 3 {
-		o.untilDone(*crmCalls/20 + o.random.IntN(*crmCalls/10))
+		o.untilDone(o.some(*crmCalls))
 		again()
 	}
 	posting.Wait()
