@@ -5,7 +5,7 @@ import "time"
 // Limits bound what clients may take. The zero value of a field means the value named beside it.
 type Limits struct {
 	HelloWait time.Duration // 5 s: from the upgrade to the hello
-	WriteWait time.Duration // 5 s: for one frame to leave
+	WriteWait time.Duration // 5 s: for one frame to leave; on a WebSocket up to twice that
 	PingEvery time.Duration // 25 s: below the 30 s after which some proxies cut an idle line
 	TokenLate time.Duration // 25 s: between a token's expiry and the end of its session
 

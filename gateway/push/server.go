@@ -283,6 +283,6 @@ func (s *Server) Close() {
 	s.stop()
 	s.gate.running.Wait()
 	<-s.hub.empty
+	s.running.Wait() // who pings and tells of presence may have woken a session
 	s.writers.wait()
-	s.running.Wait()
 }

@@ -30,6 +30,11 @@ func newWriters(most int) *writers { return &writers{most: most} }
 func (w *writers) add(next writing) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.taken > len(w.waiting)/2 { // else what was taken would stay as long as there is more
+		n := copy(w.waiting, w.waiting[w.taken:])
+		clear(w.waiting[n:])
+		w.waiting, w.taken = w.waiting[:n], 0
+	}
 	w.waiting = append(w.waiting, next)
 	w.begin()
 }

@@ -93,3 +93,31 @@ func TestWritersThatAreHeldUpAreReplaced(t *testing.T) {
 		}
 	})
 }
+
+// loop writes itself again and again, and never lets the queue run empty.
+type loop struct {
+	w    *writers
+	left int
+	most *int
+}
+
+func (l *loop) write() {
+	if l.left--; l.left > 0 {
+		l.w.add(l)
+	}
+	*l.most = max(*l.most, cap(l.w.waiting))
+}
+
+func TestQueueThatIsNeverEmptyDoesNotGrow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, most := newWriters(1), 0
+		for range 3 {
+			w.add(&loop{w: w, left: 10_000, most: &most})
+		}
+		w.wait()
+		if most > 16 {
+			t.Errorf("room for %d where 3 wait", most)
+		}
+	})
+}

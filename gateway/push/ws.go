@@ -24,9 +24,9 @@ const (
 
 	pongGrace = 10 * time.Second // after a ping, for the answer of the client's machine
 
-	// A call rarely needs more; what does is sent in one piece all the same. Buffers are pooled, so an
-	// idle connection holds only the reading one, which needs 125 bytes for control frames.
-	writeBuffer = 1024
+	// A message rarely needs more; what does is sent in two pieces. Buffers are pooled, so an idle connection
+	// holds only the reading one, which needs 125 bytes for control frames.
+	writeBuffer = 4096
 	readBuffer  = 256
 )
 

@@ -2,9 +2,12 @@ package push
 
 import (
 	"encoding/json"
+	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -266,4 +269,47 @@ func TestPingsReachThePageAndItsMachine(t *testing.T) {
 	if pings != 3 {
 		t.Errorf("%d pings to the machine with 3 to the page", pings)
 	}
+}
+
+// noted is a connection that notes its write deadlines.
+type noted struct {
+	net.Conn
+	from time.Time
+	set  []time.Duration // -1: none
+}
+
+func (d *noted) SetWriteDeadline(t time.Time) error {
+	after := t.Sub(d.from)
+	if t.IsZero() {
+		after = -1
+	}
+	d.set = append(d.set, after)
+	return nil
+}
+
+func TestWriteDeadlineIsMovedOnlyWhenItWouldNotDo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &noted{from: time.Now()}
+		w := &wire{Conn: d}
+		within := func(span time.Duration) {
+			if err := w.SetWriteDeadline(time.Now().Add(span)); err != nil {
+				t.Error(err)
+			}
+		}
+		within(5 * time.Second) // lasts for 10 s
+		time.Sleep(5 * time.Second)
+		within(5 * time.Second) // it will do
+		time.Sleep(time.Millisecond)
+		within(5 * time.Second) // it would not
+		within(time.Second)     // sooner
+		within(5 * time.Second) // and later again
+		if err := w.SetWriteDeadline(time.Time{}); err != nil {
+			t.Error(err)
+		}
+		const ms = time.Millisecond
+		if want := []time.Duration{10_000 * ms, 15_001 * ms, 7_001 * ms, 15_001 * ms, -1}; !slices.Equal(d.set, want) {
+			t.Errorf("set to %v, want %v", d.set, want)
+		}
+	})
 }
