@@ -126,18 +126,18 @@ func (g *Gateway) report() heartbeat {
 }
 
 // Run restores the state from the snapshot and the log, then serves until ctx ends; it returns nil
-// then. The PBX links run within it. Before it returns it hands over what it owns, or if there is no other
+// then, also if it had not got as far as serving. The PBX links run within it. Before it returns it hands over what it owns, or if there is no other
 // node writes a last snapshot.
 func (g *Gateway) Run(ctx context.Context) error {
 	serveCtx, stopServing := context.WithCancelCause(ctx)
 	defer stopServing(nil)
 	leave, err := g.join(serveCtx, stopServing)
 	if err != nil {
-		return err
+		return unlessEnded(ctx, err)
 	}
 	defer leave()
 	if err := g.snapshots.restore(serveCtx, g.cfg.Store, g.feed, g.cfg.Now(), g.cluster == nil); err != nil {
-		return errors.Join(err, context.Cause(serveCtx))
+		return unlessEnded(ctx, errors.Join(err, context.Cause(serveCtx)))
 	}
 	// The feed outlives the owners, and they outlive the links: each can finish what the one before began.
 	feedCtx, stopFeed := context.WithCancel(context.WithoutCancel(ctx))
@@ -163,6 +163,14 @@ func (g *Gateway) Run(ctx context.Context) error {
 		g.cfg.Logger.Warn("last snapshot", "err", err)
 	}
 	return nil
+}
+
+// unlessEnded is what went wrong, but for what did so because ctx has ended.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // join makes this node one of the nodes, if it is not the only one, and returns what takes it out again. stop is
@@ -217,7 +225,7 @@ func (g *Gateway) serve(ctx context.Context) error {
 			return fmt.Errorf("read the log to its end: %w", err)
 		}
 	}
-	defer g.farewell(ctx)
+	defer g.farewell(ctx) // has ended before the heartbeat is taken away
 	defer context.AfterFunc(ctx, func() { g.farewell(ctx) })()
 	g.callers.open(ctx)
 	var seats, links sync.WaitGroup

@@ -71,7 +71,7 @@ func (f *faults) add(g faults) {
 }
 
 func newTab(account, extension string) *tab {
-	return &tab{extension: extension, calls: account + "." + extension + "."}
+	return &tab{extension: extension, calls: account + "." + extension + ".", awaited: map[int]bool{}}
 }
 
 // posting notes an event that is about to be posted and returns its index.
@@ -134,7 +134,7 @@ func (t *tab) receive(m message, now time.Time) bool {
 		t.faults.misrouted++
 		t.note("%s at %s is not the user's", m.Call.ID, m.Cursor)
 		return false
-	case i < 0 && t.awaited[n]: // too late to be counted
+	case t.awaited[n]: // too late to be counted
 		delete(t.awaited, n)
 		return false
 	case i < 0 || !t.events[i].arrived.IsZero():
@@ -167,14 +167,6 @@ func (t *tab) eventNumber(m message) (int, bool) {
 	return 0, false
 }
 
-// await notes that an event whose POST was not answered may come yet.
-func (t *tab) await(n int) {
-	if t.awaited == nil {
-		t.awaited = map[int]bool{}
-	}
-	t.awaited[n] = true
-}
-
 // settled is what a tab had in a measurement.
 type settled struct {
 	events  []posted
@@ -190,10 +182,11 @@ func (t *tab) settle() settled {
 	defer t.mu.Unlock()
 	s := settled{t.events, t.resumes, t.faults, t.notes, t.gone}
 	for i, e := range t.events {
-		if !e.acknowledged && e.arrived.IsZero() {
-			t.await(t.before + i)
-		}
-		if e.acknowledged && e.arrived.IsZero() {
+		switch {
+		case !e.arrived.IsZero():
+		case !e.acknowledged:
+			t.awaited[t.before+i] = true
+		default:
 			s.faults.lost++
 			if s.faults.lost == 1 {
 				s.notes = append(s.notes, fmt.Sprintf("%s lacks event %d, and is at %s", t.calls, t.before+i, t.cursor))

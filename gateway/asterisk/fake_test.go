@@ -299,8 +299,8 @@ func (r *recorder) untilOver(t *testing.T, calls int) []gateway.Event {
 	t.Helper()
 	r.until(t, fmt.Sprint(calls, " calls to end"), func(r *recorder) bool {
 		n := 0
-		for i := range r.events {
-			if over(r.events[i : i+1]) {
+		for _, e := range r.events {
+			if isEnd(e) {
 				n++
 			}
 		}

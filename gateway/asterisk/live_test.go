@@ -65,7 +65,7 @@ func (d *desk) overOf(call string) []gateway.Event {
 	var events []gateway.Event
 	d.sink.until(d.t, "the end of "+call, func(r *recorder) bool {
 		events = r.of(call)
-		return over(events)
+		return slices.ContainsFunc(events, isEnd)
 	})
 	checkSane(d.t, events)
 	return events
@@ -85,7 +85,7 @@ func (r *recorder) forget(t *testing.T) {
 	t.Helper()
 	r.until(t, "the calls before to end", func(r *recorder) bool {
 		for _, e := range r.events {
-			if !over(r.of(e.Call)) {
+			if !slices.ContainsFunc(r.of(e.Call), isEnd) {
 				return false
 			}
 		}
@@ -99,11 +99,9 @@ func (r *recorder) of(call string) []gateway.Event {
 	return slices.DeleteFunc(slices.Clone(r.events), func(e gateway.Event) bool { return e.Call != call })
 }
 
-// over reports whether these are all the events of a call.
-func over(events []gateway.Event) bool {
-	return slices.ContainsFunc(events, func(e gateway.Event) bool {
-		return e.Type == gateway.EventMerge || e.Type == gateway.EventHangup && len(e.Extensions) == 0
-	})
+// isEnd reports whether an event is the last of its call.
+func isEnd(e gateway.Event) bool {
+	return e.Type == gateway.EventMerge || e.Type == gateway.EventHangup && len(e.Extensions) == 0
 }
 
 // told waits for events, given as brief has them with CALL for the call's id, and returns them.
