@@ -167,10 +167,12 @@ func (g *Gateway) Run(ctx context.Context) error {
 
 // unlessEnded is what went wrong, but for what did so because ctx has ended.
 func unlessEnded(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	select {
+	case <-ctx.Done():
 		return nil
+	default:
+		return err
 	}
-	return err
 }
 
 // join makes this node one of the nodes, if it is not the only one, and returns what takes it out again. stop is
