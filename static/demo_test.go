@@ -97,11 +97,11 @@ func newTab(t *testing.T, width, height int64, allowed ...string) context.Contex
 	return ctx
 }
 
-// play does one step after another, up to 10 s each, and says which failed.
+// play does one step after another, up to 30 s each, and says which failed.
 func play(ctx context.Context, t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
 	for i, step := range steps {
-		limited, cancel := context.WithTimeout(ctx, 10*time.Second)
+		limited, cancel := context.WithTimeout(ctx, 30*time.Second)
 		err := chromedp.Do(limited, step)
 		cancel()
 		if err != nil {
@@ -169,7 +169,7 @@ func TestDemoRingBothAnswerHangUp(t *testing.T) {
 		shows(`.mobile [data-state=talking]`),
 		reads(`.story li:nth-child(2) span`, "Anna answers"),
 		reads(newest, "Boris’s telephone stops ringing"),
-		reads(`[data-phone="101"] .time`, "0:01"),
+		chromedp.PollFunction[chromedp.Void](`() => /^\d+:(?!00)\d\d$/.test(document.querySelector('[data-phone="101"] .time')?.innerText)`),
 
 		key("101", "amber"),
 		phone("101", "held"),
@@ -275,7 +275,7 @@ func TestDemoStepsCanBeClicked(t *testing.T) {
 
 func TestDemoGuideGoesBackWhenNobodyAnswers(t *testing.T) {
 	t.Parallel()
-	url, _ := newDemo(t, sandbox.PBXConfig{RingTimeout: time.Second})
+	url, _ := newDemo(t, sandbox.PBXConfig{RingTimeout: 5 * time.Second})
 	ctx := newTab(t, 1440, 900)
 	play(ctx, t,
 		chromedp.Navigate(url),

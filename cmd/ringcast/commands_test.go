@@ -254,7 +254,7 @@ func TestCheckFindsAllWell(t *testing.T) {
 
 func TestCheckSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	closed, wrongClock := freeAddress(t), httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	closed, wrongClock := steadyAddress(t), httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Date", "Mon, 02 Jan 2006 15:04:05 GMT")
 	}))
 	t.Cleanup(wrongClock.Close)

@@ -37,7 +37,7 @@ type crmBox struct {
 
 func newCRMBox(t *testing.T, change func(*sandbox.AmoConfig)) *crmBox {
 	t.Helper()
-	box := &crmBox{t: t, gateway: freeAddress(t)}
+	box := &crmBox{t: t, gateway: steadyAddress(t)}
 	box.redirect = "http://" + box.gateway + "/oauth/amocrm"
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { box.ServeHTTP(w, r) }))
 	box.url = "http://" + server.Listener.Addr().String()

@@ -138,15 +138,20 @@ func newServed(t *testing.T, durability string) *served {
 func userName(i int) string    { return fmt.Sprintf("user-%d", i) }
 func extensionOf(i int) string { return fmt.Sprint(200 + i) }
 
+var steadyGiven sync.Map // addresses, to nil: no two tests get the same one
+
 // steadyAddress returns an address that is free, and that the kernel does not give to anybody who does not ask
-// for it by its number: it is still free when the program comes back.
+// for it by its number: it is still free when somebody listens there later, or comes back.
 func steadyAddress(t *testing.T) string {
 	t.Helper()
 	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 20000+rand.IntN(10000)))
-		if err == nil {
-			defer func() { _ = l.Close() }()
-			return l.Addr().String()
+		addr := fmt.Sprint("127.0.0.1:", 20000+rand.IntN(10000))
+		if _, given := steadyGiven.LoadOrStore(addr, nil); given {
+			continue
+		}
+		if l, err := net.Listen("tcp", addr); err == nil {
+			_ = l.Close()
+			return addr
 		}
 	}
 	t.Fatal("no address is free")

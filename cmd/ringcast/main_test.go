@@ -30,6 +30,9 @@ func TestMain(m *testing.M) {
 // patience is how long a test waits for what must happen; only a failing one waits so long.
 const patience = 30 * time.Second
 
+// atOnce is what does not wait for the next ping, after 25 s, on a machine that may stand still for some seconds.
+const atOnce = 10 * time.Second
+
 // The keys of the accounts in a test's config.
 const (
 	acmePBXKey       = "acme-pbx-0123456789abcdef"

@@ -8,7 +8,6 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -35,7 +34,7 @@ func straight(_ *testing.T, upstream string) inFront { return inFront{url: upstr
 func nginx(outside, location string) proxy {
 	return func(t *testing.T, upstream string) inFront {
 		t.Helper()
-		dir, addr := t.TempDir(), ownAddress(t)
+		dir, addr := t.TempDir(), steadyAddress(t)
 		var temps strings.Builder
 		for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 			fmt.Fprintf(&temps, "%s_temp_path %s;\n", kind, filepath.Join(dir, kind))
@@ -69,7 +68,7 @@ http {
 func haproxy(lines string) proxy {
 	return func(t *testing.T, upstream string) inFront {
 		t.Helper()
-		dir, addr := t.TempDir(), ownAddress(t)
+		dir, addr := t.TempDir(), steadyAddress(t)
 		file := filepath.Join(dir, "haproxy.cfg")
 		write(t, file, `
 global
@@ -94,7 +93,7 @@ listen web
 func squid(rules string) proxy {
 	return func(t *testing.T, upstream string) inFront {
 		t.Helper()
-		dir, addr := t.TempDir(), ownAddress(t)
+		dir, addr := t.TempDir(), steadyAddress(t)
 		file := filepath.Join(dir, "squid.conf")
 		write(t, file, `
 http_port `+addr+`
@@ -112,21 +111,6 @@ shutdown_lifetime 0 seconds
 		run(t, addr, "squid", "-N", "-d", "0", "-f", file)
 		return inFront{url: upstream, forward: addr}
 	}
-}
-
-// ownAddress returns an address that a program may listen on some time later. It is none of those that the system gives
-// to outgoing connections, of which a busy test has many.
-func ownAddress(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(10_000+rand.IntN(20_000)))
-		if l, err := net.Listen("tcp", addr); err == nil {
-			_ = l.Close()
-			return addr
-		}
-	}
-	t.Fatal("no free port from 10000 to 29999")
-	return ""
 }
 
 // run starts a program that listens at addr, and returns when it does. It is killed with the test.

@@ -217,7 +217,7 @@ func TestRecordForAWhile(t *testing.T) {
 // TestNothingOfAPBXThatIsDownIsRecorded: no file is left that looks like a recording.
 func TestNothingOfAPBXThatIsDownIsRecorded(t *testing.T) {
 	t.Parallel()
-	config := configFile(t, `accounts: [{id: acme, pbx: [{id: office, kind: asterisk, address: "`+freeAddress(t)+`", username: u, secret: s}]}]`)
+	config := configFile(t, `accounts: [{id: acme, pbx: [{id: office, kind: asterisk, address: "`+steadyAddress(t)+`", username: u, secret: s}]}]`)
 	file := filepath.Join(t.TempDir(), "recording.jsonl")
 	code, stdout, stderr := ringcast(t, "record", "-config", config, "-account", "acme", "-pbx", "office", "-for", "100ms", "-out", file)
 	if _, err := os.Stat(file); code != 1 || stdout != "" || !errors.Is(err, fs.ErrNotExist) ||

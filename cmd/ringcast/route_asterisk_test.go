@@ -71,8 +71,8 @@ func TestAsteriskRingsWhoIsResponsible(t *testing.T) {
 	lab.Set(t, "RINGCAST_KEY", "guessed")
 	all(curl, ivan)
 	all(agi, ivan)
-	lab.Set(t, "RINGCAST_AGI", freeAddress(t))
-	lab.Set(t, "RINGCAST", "http://"+freeAddress(t))
+	lab.Set(t, "RINGCAST_AGI", steadyAddress(t))
+	lab.Set(t, "RINGCAST", "http://"+steadyAddress(t))
 	all(curl, ivan)
 	all(agi, ivan)
 }

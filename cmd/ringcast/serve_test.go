@@ -272,7 +272,7 @@ func TestServeFilesAndUnknownPaths(t *testing.T) {
 
 func TestServeOperatorSide(t *testing.T) {
 	t.Parallel()
-	offline := freeAddress(t)
+	offline := steadyAddress(t)
 	p := start(t, "serve", "-config", configFile(t, strings.Replace(twoAccounts, "pbx: [{id: main, kind: webhook, key: "+acmePBXKey+"}]",
 		"pbx: [{id: main, kind: webhook, key: "+acmePBXKey+"}, {id: office, kind: asterisk, address: \""+offline+"\", username: u, secret: s}]", 1)))
 	var alive struct{ Status string }

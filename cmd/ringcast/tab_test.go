@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -325,15 +324,4 @@ func (p *program) action(token string, fields map[string]any) message {
 	var reply message
 	p.request(http.MethodPost, p.web+"/v1/actions", string(body), "Content-Type", "text/plain").decode(p.t, http.StatusOK, &reply)
 	return reply
-}
-
-// freeAddress returns an address on which nothing listens.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }

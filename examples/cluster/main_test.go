@@ -214,7 +214,13 @@ func (p *pbx) try(ctx context.Context, g *fleet.Process, body string) error {
 // TestKilledGateway runs what the example runs. Tabs on both gateways hear of every event once, whichever
 // gateway it was posted to. Then each gateway is killed in turn, so that at least once it is the owner of the
 // account: events are accepted by the other before long, and its tab misses nothing there.
-func TestKilledGateway(t *testing.T) {
+func TestKilledGateway(t *testing.T) { killGateways(t, patience) }
+
+// TestFiguresOfATakeOver: before long is within 5 s.
+func TestFiguresOfATakeOver(t *testing.T) { killGateways(t, takeOver) }
+
+func killGateways(t *testing.T, takeOver time.Duration) {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("starts five processes")
 	}

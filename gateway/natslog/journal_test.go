@@ -59,8 +59,6 @@ func (c remoteCRM) Save(ctx context.Context, due gateway.DueCall) (gateway.Saved
 	if err != nil {
 		return gateway.Saved{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
 	if err != nil {
 		return gateway.Saved{}, err

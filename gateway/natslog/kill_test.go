@@ -246,7 +246,7 @@ func playFullDisk() int {
 	}
 	var last uint64
 	for range 40 {
-		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		seq, err := db.log.Append(ctx, gateway.Entry{ID: "x", Data: noise(64 << 10)}, last)
 		cancel()
 		if err == nil {

@@ -67,11 +67,14 @@ func TestValueWithALifeEnds(t *testing.T) {
 			if _, err := s.PutFor(ctx, "a.b", []byte("2"), rev+1, time.Hour); !errors.Is(err, gateway.ErrConflict) {
 				t.Errorf("with another revision: %v", err)
 			}
-			if rev, err = s.PutFor(ctx, "a.b", []byte("2"), rev, time.Second); err != nil {
+			if rev, err = s.PutFor(ctx, "a.b", []byte("2"), rev, time.Hour); err != nil {
 				t.Fatal(err)
 			}
 			if v, err := s.Get(ctx, "a.b"); err != nil || string(v.Data) != "2" || v.Rev != rev {
 				t.Fatalf("%+v, %v", v, err)
+			}
+			if _, err = s.PutFor(ctx, "a.b", []byte("2"), rev, time.Second); err != nil {
+				t.Fatal(err)
 			}
 			errGone := errors.New("gone")
 			err = s.Watch(ctx, "a", func(v gateway.Value) error {
@@ -89,7 +92,7 @@ func TestValueWithALifeEnds(t *testing.T) {
 			if _, err := s.Put(ctx, "a.b", []byte("3"), 0); err != nil {
 				t.Errorf("made anew: %v", err)
 			}
-			if rev, err = s.PutFor(ctx, "a.b", []byte("4"), s.mustRev(ctx, t, "a.b"), time.Second); err == nil {
+			if rev, err = s.PutFor(ctx, "a.b", []byte("4"), s.mustRev(ctx, t, "a.b"), time.Hour); err == nil {
 				_, err = s.Put(ctx, "a.b", []byte("5"), rev) // which has no end
 			}
 			if err != nil {

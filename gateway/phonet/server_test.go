@@ -247,11 +247,11 @@ func TestUserWhoLeaves(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newServerRig(t, nil)
+			r := newServerRig(t, func(cfg *ServerConfig) { cfg.Limits.PingEvery = time.Hour })
 			a := r.connect("101")
 			leave(r)
 			r.gw.happens(0, "office:1", rung(inbound, "101"), anna) // of which he hears nothing
-			_ = a.conn.SetReadDeadline(time.Now().Add(time.Second))
+			_ = a.conn.SetReadDeadline(time.Now().Add(wait))
 			if _, frame, err := a.conn.ReadMessage(); !websocket.IsCloseError(err, websocket.ClosePolicyViolation) {
 				t.Errorf("%s %v", frame, err)
 			}

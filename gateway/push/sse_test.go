@@ -346,33 +346,35 @@ func (w *slowWriter) Flush() {}
 
 func TestSlowStreamKeepsNoMoreThanItsOutbox(t *testing.T) {
 	t.Parallel()
-	r := newParts(t, func(c *Config) { c.Limits.QueueMessages = 2 })
-	t.Cleanup(r.close)
-	rec := httptest.NewRecorder()
-	w := &slowWriter{rec, make(chan struct{}), make(chan struct{})}
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		r.server.Handler().ServeHTTP(w, r.get("/v1/sse", url.Values{"ticket": {r.mintTicket(anna, "")}}))
-	}()
-	recv(t, w.writing) // the hello
-	for range 33 {     // one more than the outbox takes of a burst
-		r.gw.publish(anna, 0)
-	}
-	close(w.pass)
-	go func() {
-		for range w.writing {
+	synctest.Test(t, func(t *testing.T) {
+		r := newParts(t, func(c *Config) { c.Limits.QueueMessages = 2 })
+		defer r.close()
+		rec := httptest.NewRecorder()
+		w := &slowWriter{rec, make(chan struct{}), make(chan struct{})}
+		served := make(chan struct{})
+		go func() {
+			defer close(served)
+			r.server.Handler().ServeHTTP(w, r.get("/v1/sse", url.Values{"ticket": {r.mintTicket(anna, "")}}))
+		}()
+		recv(t, w.writing) // the hello
+		for range 33 {     // one more than the outbox takes of a burst
+			r.gw.publish(anna, 0)
 		}
-	}()
-	recv(t, served)
-	close(w.writing)
-	body := rec.Body.String()
-	if n := strings.Count(body, `"type":"call"`); n != 32 {
-		t.Errorf("%d messages", n)
-	}
-	if !strings.HasSuffix(body, "\n\ndata: {\"type\":\"bye\",\"code\":\"slow\"}\n\n") {
-		t.Errorf("ends with %q", body[max(0, len(body)-100):])
-	}
+		close(w.pass)
+		go func() {
+			for range w.writing {
+			}
+		}()
+		recv(t, served)
+		close(w.writing)
+		body := rec.Body.String()
+		if n := strings.Count(body, `"type":"call"`); n != 32 {
+			t.Errorf("%d messages", n)
+		}
+		if !strings.HasSuffix(body, "\n\ndata: {\"type\":\"bye\",\"code\":\"slow\"}\n\n") {
+			t.Errorf("ends with %q", body[max(0, len(body)-100):])
+		}
+	})
 }
 
 // mintTicket makes a ticket without asking for it.

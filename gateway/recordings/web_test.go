@@ -14,6 +14,12 @@ import (
 // webRig is a rig whose recordings are below /rec/ of a web server, which lets in who has the password.
 func webRig(t *testing.T, handler http.HandlerFunc) *rig {
 	t.Helper()
+	return stallRig(t, 0, handler)
+}
+
+// stallRig has a web server that may be silent for so long; 0: as long as by default.
+func stallRig(t *testing.T, stall time.Duration, handler http.HandlerFunc) *rig {
+	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if user, password, _ := r.BasicAuth(); user != "ringcast" || password != "secret" {
 			w.WriteHeader(http.StatusUnauthorized)
@@ -23,7 +29,7 @@ func webRig(t *testing.T, handler http.HandlerFunc) *rig {
 	}))
 	t.Cleanup(server.Close)
 	return newRig(t, func(r *rig) {
-		r.from(r.web(WebConfig{URL: server.URL + "/rec/", User: "ringcast", Password: "secret", Stall: 100 * time.Millisecond}))
+		r.from(r.web(WebConfig{URL: server.URL + "/rec/", User: "ringcast", Password: "secret", Stall: stall}))
 	})
 }
 
@@ -138,7 +144,7 @@ func TestAWebServerThatStops(t *testing.T) {
 		"breaks off": func(*http.Request) { panic(http.ErrAbortHandler) },
 		"stalls":     func(r *http.Request) { <-r.Context().Done() },
 	} {
-		r := webRig(t, func(w http.ResponseWriter, r *http.Request) {
+		r := stallRig(t, 100*time.Millisecond, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 			_, _ = w.Write(tone(500))
 			_ = http.NewResponseController(w).Flush()
@@ -175,8 +181,19 @@ func TestClosingEndsWhatIsPlayed(t *testing.T) {
 			t.Error("the answer looks whole")
 		}
 	}()
-	time.AfterFunc(20*time.Millisecond, r.Close)
-	r.get(r.link("file:/spool/a.wav"))
+	r.ServeHTTP(&untilBegun{httptest.NewRecorder(), r.Close}, httptest.NewRequestWithContext(t.Context(), http.MethodGet, r.link("file:/spool/a.wav"), nil))
+}
+
+// untilBegun is a player to whom something happens once his answer has begun.
+type untilBegun struct {
+	*httptest.ResponseRecorder
+
+	happens func()
+}
+
+func (u *untilBegun) WriteHeader(status int) {
+	u.ResponseRecorder.WriteHeader(status)
+	u.happens()
 }
 
 func TestCheckOfAWebServer(t *testing.T) {
