@@ -157,7 +157,8 @@ func (x *exchange) burst(conn net.Conn, rate int, lasting time.Duration) (sent m
 			return sent, events
 		}
 		var group strings.Builder
-		for due := int(elapsed.Seconds() * float64(rate)); events < due && len(calls) > 0; events++ {
+		due := min(int(elapsed.Seconds()*float64(rate)), events+rate/20) // not all at once that a machine owes that stood still
+		for ; events < due && len(calls) > 0; events++ {
 			i := random.IntN(len(calls))
 			c := calls[i]
 			group.WriteString(strings.ReplaceAll(c.events[c.next], "CALL", c.number))

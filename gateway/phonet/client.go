@@ -39,7 +39,8 @@ type Config struct {
 	Tap func(from string, raw []byte)
 
 	now   func() time.Time
-	haste time.Duration // of tests: what all waits are divided by; 1
+	haste time.Duration // of tests: what all waits are divided by but that for a reply; 1
+	reply time.Duration // for an answer to a command; who waits gives up sooner
 }
 
 // Subscriber is an employee of the PBX.
@@ -52,6 +53,7 @@ func (cfg Config) withDefaults() *Config {
 	cfg.BaseURL = strings.TrimSuffix(cmp.Or(cfg.BaseURL, "https://"+cfg.Domain), "/")
 	cfg.DialTimeout = cmp.Or(max(cfg.DialTimeout, 0), 10*time.Second)
 	cfg.haste = max(cfg.haste, 1)
+	cfg.reply = cmp.Or(cfg.reply, 10*time.Second)
 	cfg.Ping = cmp.Or(max(cfg.Ping, 0), 20*time.Second)
 	cfg.Pace = cmp.Or(max(cfg.Pace, 0), 100*time.Millisecond)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default()).With("pbx", cfg.ID)

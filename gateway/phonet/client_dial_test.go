@@ -181,7 +181,7 @@ func TestUnansweredCommand(t *testing.T) {
 		_ = conn.Close()
 	}))
 	o := &office{t: t, server: server, ledger: newLedger(), log: &syncBuffer{}, cfg: Config{
-		Domain: testDomain, APIKey: testKey, BaseURL: server.URL, Subscribers: subscribers("101"), haste: 100, Logger: slog.New(slog.DiscardHandler),
+		Domain: testDomain, APIKey: testKey, BaseURL: server.URL, Subscribers: subscribers("101"), haste: 100, reply: 100 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 	}}
 	o.start()
 	<-opened

@@ -17,8 +17,7 @@ import (
 )
 
 const (
-	maxFrame   = 1 << 20          // bytes
-	replyTime  = 10 * time.Second // for an answer to a command; who waits gives up sooner
+	maxFrame   = 1 << 20 // bytes
 	writeTime  = 5 * time.Second
 	judgeTime  = 5 * time.Second  // after the opening: an end, or an error, within it is a refusal
 	livedTime  = 10 * time.Second // a socket that was open for so long begins anew with a short delay
@@ -249,7 +248,7 @@ func (s *socket) call(ctx context.Context, number string) error {
 		<-s.slot
 		return gateway.Errorf(gateway.CodePBXOffline, "there is no connection to the PBX for %s just now", s.name)
 	}
-	u := &underway{answer: make(chan reply, 1), giveUp: time.AfterFunc(s.link.cfg.pace(replyTime), func() { _ = conn.Close() })}
+	u := &underway{answer: make(chan reply, 1), giveUp: time.AfterFunc(s.link.cfg.reply, func() { _ = conn.Close() })}
 	s.command = u
 	s.link.mu.Unlock()
 
