@@ -151,8 +151,8 @@ func TestOwnArchivesAreRefusedByNobody(t *testing.T) {
 	t.Parallel()
 	for _, platform := range []widget.Platform{widget.AmoCRM, widget.Kommo} {
 		cfg := config()
-		cfg.Platform, cfg.ClientJS = platform, static.ClientJS
-		for _, f := range widget.Check(build(t, cfg), widget.CheckOptions{Platform: platform, Name: "widget.zip"}) {
+		cfg.Platform, cfg.ClientJS, cfg.PrivacyURL = platform, static.ClientJS, "https://example.com/privacy"
+		for _, f := range widget.Check(build(t, cfg), widget.CheckOptions{Platform: platform, Name: "widget.zip", Publish: true, TechnicalAccount: "acme.amocrm.ru"}) {
 			if !f.Notice {
 				t.Errorf("%s: %s", platform, f)
 			}

@@ -3,6 +3,7 @@ package main
 import (
 	"archive/zip"
 	"bytes"
+	"errors"
 	"image"
 	"image/png"
 	"io"
@@ -240,7 +241,8 @@ func TestWidgetRulesArePrinted(t *testing.T) {
 	}
 }
 
-// TestWidgetFromAFolder packs a copy of the source with pictures of the tour, and lets it be published.
+// TestWidgetFromAFolder packs a copy of the source with other pictures of the tour, and one without any, which may not be
+// published.
 func TestWidgetFromAFolder(t *testing.T) {
 	t.Parallel()
 	src := t.TempDir()
@@ -254,13 +256,19 @@ func TestWidgetFromAFolder(t *testing.T) {
 	for _, lang := range widget.AmoCRM.Locales() {
 		write(t, filepath.Join(src, "images", "tour_1_"+lang+".png"), picture.String())
 	}
+	bare := t.TempDir()
+	if err := errors.Join(os.CopyFS(bare, os.DirFS(src)), os.Remove(filepath.Join(bare, "images", "tour_1_ru.png")), os.Remove(filepath.Join(bare, "images", "tour_2_ru.png"))); err != nil {
+		t.Fatal(err)
+	}
 	yaml := strings.Replace(withCRM("https://acme.amocrm.ru", "https://*.amocrm.ru", ""), "client_id: c,",
 		`client_id: c, support: {email: help@example.com, link: "https://example.com/help"}, privacy_url: "https://example.com/privacy",`, 1)
 	publish := []string{"-publish", "-technical-account", "acme.amocrm.ru"}
-	if _, said := packed(t, yaml, append(publish, "-src", src)...); strings.Contains(said, "\n  ") {
-		t.Errorf("it said %q", said)
+	for _, from := range [][]string{nil, {"-src", src}} {
+		if _, said := packed(t, yaml, slices.Concat(publish, from)...); strings.Contains(said, "\n  ") {
+			t.Errorf("%q: it said %q", from, said)
+		}
 	}
-	code, _, stderr := ringcast(t, "widget", "-config", configFile(t, yaml), "-account", "acme", "-out", filepath.Join(t.TempDir(), "widget.zip"), "-publish", "-technical-account", "x")
+	code, _, stderr := ringcast(t, "widget", "-config", configFile(t, yaml), "-account", "acme", "-out", filepath.Join(t.TempDir(), "widget.zip"), "-publish", "-technical-account", "x", "-src", bare)
 	if code != 1 || !strings.Contains(stderr, "tour.missing") || !strings.Contains(stderr, "-src") {
 		t.Errorf("without pictures: exit code %d, %q", code, stderr)
 	}

@@ -81,6 +81,7 @@ func (b speech) cards(s *settingsStage) {
 	s.gateway.tell(anna, "call.bridge", inTalk(nil))
 	b.wait(state + " === 'talking'")
 	b.says(".ringcast-card__state", "card", "talking")
+	b.tour(1)
 	b.click(".ringcast-bell__button")
 	b.fits("bell")
 	b.click(".ringcast-bell__button")
@@ -111,6 +112,7 @@ func (b speech) result(s *settingsStage) {
 	b.says(".ringcast-result__fate", "result", "fate")
 	b.click(`.ringcast-result__switch input`)
 	b.want(`/\b[a-z]+\.[a-z_]+\b/.test(document.querySelector('.ringcast-result').textContent)`, "false") // a key without a text
+	b.tour(2)
 	b.fits("result")
 	b.says(".ringcast-result__save", "result", "save")
 	b.click(".ringcast-result__cancel")
@@ -167,6 +169,14 @@ func (b speech) settings() {
 	b.wait(fmt.Sprintf(checked, "good"))
 	b.says(`.ringcast-settings [data-do="check"]`, "settings", "check")
 	b.fits("settings")
+}
+
+// tour leaves a picture of the size that the tour in the CRM's marketplace has: widget/src/images has them.
+func (b speech) tour(n int) {
+	b.t.Helper()
+	b.do("the tour's window", chromedp.EmulateViewport(1188, 616))
+	b.picture(fmt.Sprintf("tour_%d-%s", n, b.name))
+	b.do("the window as it was", chromedp.EmulateViewport(1180, 760))
 }
 
 // fits finds words of the widget that do not fit into their boxes: cut, wider than the box, in two lines on a button,
