@@ -13,6 +13,7 @@ import (
 // leaves a number as it is written, without what only people need.
 type DialRules struct {
 	Format DialFormat
+	Region string   // the account's, in which the PBX dials; National needs it
 	Prefix string   // for an outside line, before every public number
 	Deny   []string // what a public number (as E.164, with its plus) or any number as it is dialled may not begin with
 }
@@ -26,7 +27,7 @@ const (
 	AsWritten  DialFormat = "as_written" // 8 999 111-22-33 is 89991112233
 	DigitsOnly DialFormat = "digits"     // 79991112233
 	PlusE164   DialFormat = "e164"       // +79991112233
-	National   DialFormat = "national"   // 89991112233, from anywhere abroad as DigitsOnly
+	National   DialFormat = "national"   // 89991112233; of another country as it is dialled from the region: 8104915112345678
 )
 
 const maxDialled = 40 // digits; more make no number anywhere
@@ -45,7 +46,7 @@ func (r DialRules) Dial(n Number) (string, error) {
 		case DigitsOnly:
 			dialled = n.E164[1:]
 		case National:
-			dialled = national(n.E164)
+			dialled = national(n.E164, r.Region)
 		}
 	}
 	if r.denies(n, dialled) {
@@ -113,13 +114,28 @@ func (r DialRules) Dialled(number string) string {
 	return number
 }
 
-func national(e164 string) string {
+// national writes a number as it is dialled in a region. Without its country's code it would be somebody else's in
+// another country; so it keeps that where the region is not known, too.
+func national(e164, region string) string {
+	home := phonenumbers.GetCountryCodeForRegion(region)
 	p, err := phonenumbers.Parse(e164, "")
-	if err != nil {
+	switch {
+	case home == 0:
 		return e164[1:]
+	case err != nil:
+		return usualAbroad + e164[1:]
+	case int(p.GetCountryCode()) == home:
+		return Digits(phonenumbers.Format(p, phonenumbers.NATIONAL))
 	}
-	return Digits(phonenumbers.Format(p, phonenumbers.NATIONAL))
+	// "8~10 49 1512 3456789", or else where each carrier has a prefix of its own.
+	abroad, _, _ := strings.Cut(phonenumbers.FormatOutOfCountryCallingNumber(p, region), " ")
+	if strings.Trim(abroad, "0123456789~") != "" {
+		abroad = usualAbroad
+	}
+	return Digits(abroad) + e164[1:]
 }
+
+const usualAbroad = "00" // what most countries dial before the code of another
 
 // plainDigits leaves out what is there for people: spaces, brackets, hyphens, the plus of an international
 // number. Letters, or anything with which a dial string could be extended, make it no number.

@@ -22,6 +22,48 @@ func TestNumbersAsTheyAreDialled(t *testing.T) {
 	}
 }
 
+// In each format, the number that is dialled reaches whom it names, and nobody else.
+func TestNumbersInTheirFormat(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		format            DialFormat
+		region, raw, want string
+	}{
+		{AsWritten, "RU", "8 (999) 111-22-33", "89991112233"},
+		{AsWritten, "RU", "+49 151 12345678", "4915112345678"},
+		{DigitsOnly, "RU", "8 (999) 111-22-33", "79991112233"},
+		{DigitsOnly, "RU", "+49 151 12345678", "4915112345678"},
+		{DigitsOnly, "RU", "101", "101"},
+		{PlusE164, "RU", "8 (999) 111-22-33", "+79991112233"},
+		{PlusE164, "RU", "+1 202 555 0123", "+12025550123"},
+		{National, "RU", "+7 999 111-22-33", "89991112233"},
+		{National, "RU", "+7 727 258 1234", "87272581234"}, // of Kazakhstan, in the same numbering
+		{National, "RU", "+49 151 12345678", "8104915112345678"},
+		{National, "RU", "+1 202 555 0123", "81012025550123"},
+		{National, "RU", "+999 1234567", "009991234567"}, // no country has it yet
+		{National, "RU", "101", "101"},
+		{National, "RU", "*98", "*98"},
+		{National, "UA", "+380 67 123 45 67", "0671234567"},
+		{National, "UA", "+7 999 111-22-33", "0079991112233"},
+		{National, "DE", "+49 151 12345678", "015112345678"},
+		{National, "DE", "+39 06 1234 5678", "00390612345678"},
+		{National, "US", "+1 202 555 0123", "2025550123"},
+		{National, "US", "+44 20 7946 0958", "011442079460958"}, // 442 is an area of California
+		{National, "BR", "+55 11 96123-4567", "11961234567"},
+		{National, "BR", "+49 151 12345678", "004915112345678"},
+		{National, "", "+49 151 12345678", "4915112345678"},
+	} {
+		n := ParseNumber(tt.raw, tt.region)
+		got, err := DialRules{Format: tt.format, Region: tt.region}.Dial(n)
+		if got != tt.want || err != nil {
+			t.Errorf("%s in %q, %s: %s, %v, want %s", tt.format, tt.region, tt.raw, got, err, tt.want)
+		}
+		if again := ParseNumber(got, tt.region); again.E164 != n.E164 && !strings.Contains(tt.raw, "999 1234567") {
+			t.Errorf("%s in %q, %s: %s is shown as %s", tt.format, tt.region, tt.raw, got, again.E164)
+		}
+	}
+}
+
 // What is denied is not to be had by another way of dialling it.
 func TestDeniedInEveryWay(t *testing.T) {
 	t.Parallel()

@@ -41,11 +41,11 @@ func Party(raw string) string {
 }
 
 // parsePublic reads a number that can be called from anywhere. Providers often leave out the plus of an
-// international one, their own country's too.
+// international one, their own country's too, or put 00 in its place where that is not dialled.
 func parsePublic(text, region string) (*phonenumbers.PhoneNumber, bool) {
 	forms := []string{text}
 	if digits := Digits(text); !strings.Contains(text, "+") {
-		forms = append(forms, "+"+digits)
+		forms = append(forms, "+"+strings.TrimPrefix(digits, "00"))
 		if code := phonenumbers.GetCountryCodeForRegion(region); code != 0 && strings.HasPrefix(digits, strconv.Itoa(code)) {
 			slices.Reverse(forms)
 		}

@@ -122,7 +122,7 @@ func FuzzParseNumber(f *testing.F) {
 		if len(n.Raw) > len(raw) || strings.TrimSpace(n.Raw) != n.Raw {
 			t.Errorf("%q is %+v", raw, n)
 		}
-		if dialled, err := (DialRules{Format: National, Prefix: "9"}).Dial(n); err == nil && strings.Trim(dialled, "0123456789*#") != "" {
+		if dialled, err := (DialRules{Format: National, Region: region, Prefix: "9"}).Dial(n); err == nil && strings.Trim(dialled, "0123456789*#") != "" {
 			t.Errorf("%q is dialled as %q", raw, dialled)
 		}
 	})

@@ -214,7 +214,7 @@ func readAccount(s *section, domains firsts) AccountConfig {
 	pbxIDs := firsts{}
 	for _, v := range s.get("pbx").list() {
 		s := v.section()
-		pbx := readPBX(s)
+		pbx := readPBX(s, a.Region)
 		pbxIDs.claim(s.get("id"), "pbx id", pbx.ID)
 		a.PBX = append(a.PBX, pbx)
 	}

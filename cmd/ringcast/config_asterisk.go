@@ -54,7 +54,7 @@ type AsteriskConfig struct {
 	Dial gateway.DialRules // how it wants the numbers that it is to call
 }
 
-func readAsterisk(s *section) *AsteriskConfig {
+func readAsterisk(s *section, region string) *AsteriskConfig {
 	c := &AsteriskConfig{
 		Address:  parsed(s.need("address"), "", parseAddress),
 		TLS:      s.get("tls").flag(false),
@@ -75,7 +75,7 @@ func readAsterisk(s *section) *AsteriskConfig {
 		Context:     parsed(s.get("context"), defaultContext, parseAMIText),
 		RingTimeout: parsed(s.get("ring_timeout"), defaultRingTimeout, parseTimeout),
 		AutoAnswer:  parsed(s.get("auto_answer"), asterisk.NoAutoAnswer, oneOfAutoAnswers),
-		Dial:        readDialRules(s.get("dial").section()),
+		Dial:        readDialRules(s.get("dial").section(), region),
 	}
 	s.get("key").warnIfShort(c.Key)
 	if v := s.get("recordings"); !v.isSection() {
@@ -173,14 +173,18 @@ func asteriskConfig(account string, pbx PBXConfig, directory gateway.Directory, 
 	return cfg
 }
 
-// readDialRules reads the dial section that every PBX which places calls may have.
-func readDialRules(s *section) gateway.DialRules {
+// readDialRules reads the dial section that every PBX which places calls may have, of an account in a region.
+func readDialRules(s *section, region string) gateway.DialRules {
 	r := gateway.DialRules{
 		Format: parsed(s.get("format"), gateway.AsWritten, oneOfFormats),
+		Region: region,
 		Prefix: parsed(s.get("prefix"), "", parseDialPrefix),
 	}
 	for _, v := range s.get("deny").list() {
 		r.Deny = append(r.Deny, parsed(v, "", parseDialPrefix))
+	}
+	if r.Format == gateway.National && region == "" {
+		s.get("format").fail("national is of no use without the account's region: whose numbers are national?")
 	}
 	s.done()
 	return r

@@ -18,12 +18,12 @@ type PhonetConfig struct {
 	Dial gateway.DialRules // without a format: as Phonet wants numbers
 }
 
-func readPhonet(s *section) *PhonetConfig {
+func readPhonet(s *section, region string) *PhonetConfig {
 	dial := s.get("dial").section()
 	c := &PhonetConfig{
 		Domain: parsed(s.need("domain"), "", parseDomain),
 		APIKey: s.need("api_key").secret(0),
-		Dial:   readDialRules(dial),
+		Dial:   readDialRules(dial, region),
 	}
 	c.BaseURL = parsed(s.get("base_url"), "https://"+c.Domain, parseBaseURL)
 	if !dial.get("format").given() {

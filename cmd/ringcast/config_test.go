@@ -149,7 +149,7 @@ accounts:
 			PBX: []PBXConfig{
 				{ID: "main", Webhook: &WebhookConfig{Key: "pbx-pbx-pbx-pbx-"}},
 				{ID: "office", Asterisk: &AsteriskConfig{Address: "127.0.0.1:5038", Username: "ringcast", Secret: "ami",
-					Technology: "PJSIP", Context: "from-internal", RingTimeout: 30 * time.Second, RecordingsDir: "/var/spool/asterisk/monitor", Dial: gateway.DialRules{Format: gateway.AsWritten},
+					Technology: "PJSIP", Context: "from-internal", RingTimeout: 30 * time.Second, RecordingsDir: "/var/spool/asterisk/monitor", Dial: gateway.DialRules{Format: gateway.AsWritten, Region: "RU"},
 					AutoAnswer: "none", TransferContext: "from-internal"}},
 			},
 			AmoCRM: &AmoCRMConfig{

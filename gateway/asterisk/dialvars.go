@@ -58,7 +58,7 @@ func (cfg *Config) callerID(number string) string {
 	if strings.HasPrefix(number, "+") {
 		n.E164 = "+" + gateway.Digits(number)
 	}
-	caller, err := gateway.DialRules{Format: cfg.Numbers.Format}.Dial(n)
+	caller, err := gateway.DialRules{Format: cfg.Numbers.Format, Region: cfg.Numbers.Region}.Dial(n)
 	if err != nil {
 		return ""
 	}
