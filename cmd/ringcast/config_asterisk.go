@@ -34,6 +34,7 @@ type AsteriskConfig struct {
 	ServerName string // whom its certificate is for
 
 	Devices map[string]string // endpoints that are not called like the extension whose they are
+	Trunks  []string          // endpoints that lead outside, though they are called like extensions
 
 	Recordings    string // URL at which recordings can be had, with {path} or {file}; "": none, or PBXConfig.Recordings
 	RecordingsDir string // where they lie at the PBX: what {path} begins after
@@ -77,6 +78,7 @@ func readAsterisk(s *section, region string) *AsteriskConfig {
 		AutoAnswer:  parsed(s.get("auto_answer"), asterisk.NoAutoAnswer, oneOfAutoAnswers),
 		Dial:        readDialRules(s.get("dial").section(), region),
 	}
+	c.readTrunks(s)
 	s.get("key").warnIfShort(c.Key)
 	if v := s.get("recordings"); !v.isSection() {
 		c.Recordings = parsed(v, "", parseRecordings)
@@ -104,12 +106,30 @@ func readDevices(s *section) map[string]string {
 			devices = map[string]string{}
 		}
 		v := s.get(endpoint)
-		if !endpointForm.MatchString(endpoint) {
-			v.fail("%q: wants what stands between / and - in the names of its channels, such as anna-mobile", endpoint)
+		if _, err := parseEndpoint(endpoint); err != nil {
+			v.fail("%v, such as anna-mobile", err)
 		}
 		devices[endpoint] = parsed(v, "", parseExtension)
 	}
 	return devices
+}
+
+// readTrunks reads the endpoints that are no telephones. Its devices have been read.
+func (c *AsteriskConfig) readTrunks(s *section) {
+	for _, v := range s.get("trunks").list() {
+		endpoint := parsed(v, "", parseEndpoint)
+		if ext, ok := c.Devices[endpoint]; ok {
+			v.fail("%q: is extension %s by devices", endpoint, ext)
+		}
+		c.Trunks = append(c.Trunks, endpoint)
+	}
+}
+
+func parseEndpoint(text string) (string, error) {
+	if !endpointForm.MatchString(text) {
+		return "", fmt.Errorf("%q: wants what stands between / and - in the names of its channels", text)
+	}
+	return text, nil
 }
 
 var endpointForm = regexp.MustCompile(`^[^\s/;]{1,80}$`)
@@ -160,7 +180,7 @@ func asteriskConfig(account string, pbx PBXConfig, directory gateway.Directory, 
 		ID: pbx.ID, Address: ami.Address, Username: ami.Username, Secret: string(ami.Secret),
 		Technology: ami.Technology, Context: ami.Context, RingTimeout: ami.RingTimeout, AutoAnswer: ami.AutoAnswer, Variables: ami.Variables,
 		Numbers: ami.Dial, TransferContext: ami.TransferContext,
-		Devices: ami.Devices, Recordings: ami.Recordings, RecordingsDir: ami.RecordingsDir, CDR: ami.CDR.cdr(),
+		Devices: ami.Devices, Trunks: ami.Trunks, Recordings: ami.Recordings, RecordingsDir: ami.RecordingsDir, CDR: ami.CDR.cdr(),
 		IsExtension: func(endpoint string) bool {
 			_, ok := directory.ByExtension(account, endpoint)
 			return ok

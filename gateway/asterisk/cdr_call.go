@@ -161,7 +161,7 @@ func (p *pastCall) party(name string) channel {
 		ch.kind = kindOther
 		return ch
 	}
-	ch.classify((&correlator{devices: p.cfg.Devices, isUser: p.cfg.IsExtension}).extension)
+	ch.classify((&correlator{devices: p.cfg.Devices, trunks: p.cfg.Trunks, isUser: p.cfg.IsExtension}).extension)
 	return ch
 }
 

@@ -1,6 +1,7 @@
 package asterisk
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,6 +32,7 @@ type channel struct {
 	kind     kind
 	ext      string // whose device it is; kindDevice
 	endpoint string // "trunk" of PJSIP/trunk-0000002d
+	context  string // of the dial plan, where it began; "" if that was not heard
 	pair     string // what both halves of a Local pair are called; kindLocal
 	number   string // CallerIDNum and
 	partner  string // ConnectedLineNum, as they were last
@@ -138,7 +140,7 @@ var nobody = map[string]bool{
 }
 
 // classify takes a channel's name apart: PJSIP/101-0000004a, Local/101@from-internal-00000005;2.
-func (ch *channel) classify(extension func(endpoint string) (string, bool)) {
+func (ch *channel) classify(extension func(*channel) (string, bool)) {
 	tech, rest, ok := strings.Cut(ch.name, "/")
 	if !ok {
 		ch.kind = kindOther
@@ -158,11 +160,22 @@ func (ch *channel) classify(extension func(endpoint string) (string, bool)) {
 	}
 	if nobody[tech] {
 		ch.kind = kindOther
-	} else if ext, ok := extension(ch.endpoint); ok {
+	} else if ext, ok := extension(ch); ok {
 		ch.kind, ch.ext = kindDevice, ext
 	} else {
 		ch.kind = kindTrunk
 	}
+}
+
+// lineContexts begin the names of the contexts of the dial plan where calls from outside begin, FreePBX's and those of
+// its kin.
+var lineContexts = []string{"from-pstn", "from-trunk", "from-dahdi", "from-zaptel", "from-analog", "from-did"}
+
+// isLine says whether a channel is a line to the outside by its technology, which numbers its lines, or by its context.
+func (ch *channel) isLine() bool {
+	tech, _, _ := strings.Cut(strings.ToLower(ch.name), "/")
+	return tech == "dahdi" || tech == "zap" ||
+		slices.ContainsFunc(lineContexts, func(c string) bool { return strings.HasPrefix(ch.context, c) })
 }
 
 // number reads a number of a message, -1 if it has none.

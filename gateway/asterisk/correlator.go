@@ -38,6 +38,7 @@ var heeded = map[string]bool{
 type correlator struct {
 	isUser      func(extension string) bool // the configured ones
 	devices     map[string]string           // endpoints that are not called like the extension whose they are, and that
+	trunks      []string                    // endpoints that lead outside, though they are called like extensions
 	numbers     gateway.DialRules           // how telephones dial
 	recordingAt func(path string) string    // where a recording can be had; "" for those that cannot
 	prefix      string                      // of event ids, this correlator's own
@@ -80,25 +81,30 @@ func newCorrelator(prefix string, isUser func(string) bool) *correlator {
 	}
 }
 
-// isExtension says whether an endpoint is a telephone of the company. A provider's account may be all
-// digits too, but has more of them.
-func (c *correlator) isExtension(endpoint string) bool {
-	return len(endpoint) >= 2 && len(endpoint) <= 5 && strings.Trim(endpoint, "0123456789") == "" || c.isUser(endpoint)
+// isExtension says whether a number is one within the company, of somebody who is no user perhaps.
+func (c *correlator) isExtension(number string) bool { return isShort(number) || c.isUser(number) }
+
+func isShort(number string) bool {
+	return len(number) >= 2 && len(number) <= 5 && strings.Trim(number, "0123456789") == ""
 }
 
-// extension returns whose device an endpoint is: one that the configuration names, 101, or one that is called
-// after a user's extension, such as 101-mobile.
-func (c *correlator) extension(endpoint string) (string, bool) {
-	if ext, ok := c.devices[endpoint]; ok {
+// extension returns whose device a channel is: one that the configuration names, 101, or one that is called after a
+// user's extension, such as 101-mobile. Of those that nobody names, a few digits are the telephone of somebody who is
+// no user: a provider's account may be all digits too, but has more of them as a rule.
+func (c *correlator) extension(ch *channel) (string, bool) {
+	if ext, ok := c.devices[ch.endpoint]; ok {
 		return ext, true
 	}
-	if c.isExtension(endpoint) {
-		return endpoint, true
+	if slices.Contains(c.trunks, ch.endpoint) {
+		return "", false
 	}
-	if i := strings.IndexAny(endpoint, "-_."); i > 0 && c.isUser(endpoint[:i]) {
-		return endpoint[:i], true
+	if c.isUser(ch.endpoint) {
+		return ch.endpoint, true
 	}
-	return "", false
+	if i := strings.IndexAny(ch.endpoint, "-_."); i > 0 && c.isUser(ch.endpoint[:i]) {
+		return ch.endpoint[:i], true
+	}
+	return ch.endpoint, isShort(ch.endpoint) && !ch.isLine()
 }
 
 // take reads one event and returns what follows from it.
@@ -209,6 +215,9 @@ func (c *correlator) newChannel(m message, outgoing bool) *channel {
 		return nil
 	}
 	ch := &channel{id: id, name: m.get("Channel"), outgoing: outgoing, seen: c.listing, born: c.step}
+	if m.get("Event") == "Newchannel" { // later it is where the dial plan has gone on to
+		ch.context = strings.Clone(m.get("Context"))
+	}
 	ch.rise(m.number("ChannelState"), c.step)
 	ch.classify(c.extension)
 	c.channels[id] = ch

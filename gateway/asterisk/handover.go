@@ -49,8 +49,9 @@ func (c *correlator) attendedTransfer(m message) {
 // parked ends the part of the one who parked the call, also where he used no transfer for it.
 func (c *correlator) parked(m message) {
 	parkee := c.find(m, "ParkeeUniqueid")
-	_, parker, _ := strings.Cut(m.get("ParkerDialString"), "/")
-	ext, ok := c.extension(parker)
+	parker := m.get("ParkerDialString")
+	_, endpoint, _ := strings.Cut(parker, "/")
+	ext, ok := c.extension(&channel{name: parker, endpoint: endpoint})
 	if parkee == nil || !ok {
 		return
 	}

@@ -24,8 +24,9 @@ type Config struct {
 	TLS      *tls.Config // nil: plain TCP
 
 	// IsExtension says whether an endpoint ("101" of PJSIP/101-0000004a) is a telephone of the company
-	// and not a trunk. It is asked for every new channel and must not block. Endpoints of two to five
-	// digits count as extensions whatever it says. A number to call of which it says so is dialled as it is written.
+	// and not a trunk. It is asked for every new channel and must not block. Endpoints of two to five digits count as
+	// extensions whatever it says, but for lines of DAHDI, channels that begin in a context such as from-pstn, and
+	// Trunks. A number to call of which it says so is dialled as it is written.
 	IsExtension func(endpoint string) bool
 
 	Technology  string        // of telephones that click-to-call rings; PJSIP
@@ -39,6 +40,9 @@ type Config struct {
 
 	// Devices are the endpoints that are not called like the extension whose they are: endpoint to extension.
 	Devices map[string]string
+
+	// Trunks are the endpoints that lead outside, though by their names they could be extensions.
+	Trunks []string
 
 	// Recordings is the URL at which recordings can be had, with {path} or {file} for the file's path below
 	// RecordingsDir (/var/spool/asterisk/monitor) or its name alone. Left out, events say where it is at the PBX.
@@ -139,7 +143,7 @@ func New(config Config) *Link {
 
 func (cfg *Config) newCorrelator(prefix string) *correlator {
 	c := newCorrelator(prefix, cfg.IsExtension)
-	c.devices, c.numbers, c.recordingAt = cfg.Devices, cfg.Numbers, cfg.recordingAt
+	c.devices, c.trunks, c.numbers, c.recordingAt = cfg.Devices, cfg.Trunks, cfg.Numbers, cfg.recordingAt
 	return c
 }
 

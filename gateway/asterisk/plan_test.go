@@ -14,8 +14,9 @@ func TestDevicesThatAreNotCalledLikeTheirExtension(t *testing.T) {
 		"101": "101", "101-desk": "101", "101_mobile": "101", "101.web": "101", "yealink7": "101", "0000FFFF0009": "102",
 		"trunk": "", "provider-101": "", "199-desk": "", "199": "199", "74951234567": "",
 	} {
-		if got, ok := c.extension(endpoint); got != want || ok != (want != "") {
-			t.Errorf("%s: %q %v, want %q", endpoint, got, ok, want)
+		ch := &channel{name: "PJSIP/" + endpoint + "-0000004a"}
+		if ch.classify(c.extension); ch.ext != want || (ch.kind == kindDevice) != (want != "") {
+			t.Errorf("%s: %q %v, want %q", endpoint, ch.ext, ch.kind, want)
 		}
 	}
 	wantEvents(t, feed(c,
@@ -25,6 +26,39 @@ func TestDevicesThatAreNotCalledLikeTheirExtension(t *testing.T) {
 		event("BridgeEnter", "BridgeUniqueid", "b", "Uniqueid", "3"), event("BridgeEnter", "BridgeUniqueid", "b", "Uniqueid", "1"),
 		hangup("1", "16"), hangup("3", "16"),
 	), "dial 1 101", "bridge 1 101", "hangup 1 normal")
+}
+
+// TestLinesThatAreCalledLikeExtensions: who calls over one is a customer.
+func TestLinesThatAreCalledLikeExtensions(t *testing.T) {
+	t.Parallel()
+	for _, x := range []struct {
+		channel, context string
+		isLine           bool
+	}{
+		{"DAHDI/12-1", "from-internal", true},
+		{"Zap/12-1", "from-internal", true},
+		{"DAHDI/i1/7900-5", "from-internal", true},
+		{"DAHDI/104-1", "from-internal", false}, // a user's
+		{"DAHDI/5-1", "from-internal", false},   // named
+		{"PJSIP/7812-0000004a", "from-internal", true},
+		{"PJSIP/7813-0000004a", "from-internal", false},
+		{"PJSIP/7813-0000004a", "from-pstn", true},
+		{"SIP/7813-0000004a", "from-trunk-sip-7813", true},
+		{"IAX2/7813-77", "from-did-direct", true},
+		{"IAX2/7813-77", "from-internal", false},
+		{"PJSIP/104-0000004a", "from-trunk", false},
+	} {
+		c := newCorrelator("", isUser)
+		c.devices, c.trunks = map[string]string{"5": "105"}, []string{"7812"}
+		begin := append(newchannel(x.channel, "1", "1", "4", "79005550111", "5550101"), field{"Context", x.context})
+		events := feed(c, begin, newchannel("PJSIP/101-2", "2", "1", "0", "", "s"),
+			event("DialBegin", "Uniqueid", "1", "DestUniqueid", "2"), newstate("2", "5"))
+		wantEvents(t, events, "dial 1 101")
+		e := events[0]
+		if isLine := e.Direction == gateway.Inbound && e.From.Raw == "79005550111" && e.Line == "5550101"; isLine != x.isLine {
+			t.Errorf("%s in %s: %+v", x.channel, x.context, e)
+		}
+	}
 }
 
 func TestNumbersAsTelephonesDialThem(t *testing.T) {
