@@ -126,8 +126,12 @@ func (k *Known) dial(e Event) {
 	}
 }
 
-// fill adds what a later dial knows and the first did not: by which line a call leaves, say.
+// fill adds what a later dial knows and the first did not: by which line a call leaves, say, or that a short number
+// that could have been a colleague's is outside.
 func (k *Known) fill(e Event) {
+	if k.Direction == Internal && e.Direction == Outbound && k.From.Raw == e.From.Raw && k.To.Raw == e.To.Raw {
+		k.Direction = Outbound
+	}
 	if e.Direction != k.Direction {
 		return
 	}

@@ -301,6 +301,37 @@ func TestClickThatReachesNobody(t *testing.T) {
 	}
 }
 
+// TestClickToAShortNumber: it may be a colleague's who is no user, which is clear when it is reached, as where a
+// telephone dials it.
+func TestClickToAShortNumber(t *testing.T) {
+	t.Parallel()
+	for _, x := range []struct {
+		number, reached string
+		want            gateway.Direction
+	}{
+		{"900", "PJSIP/trunk-2", gateway.Outbound},
+		{"112", "PJSIP/trunk-2", gateway.Outbound},
+		{"155", "PJSIP/155-2", gateway.Internal},
+		{"600", "PJSIP/155-2", gateway.Internal},   // a group of them
+		{"104", "PJSIP/trunk-2", gateway.Internal}, // on his mobile
+		{"79005550111", "PJSIP/trunk-2", gateway.Outbound},
+	} {
+		c := newCorrelator("", isUser)
+		c.order("c", order{extension: "101", number: x.number})
+		enter := func(id string) message { return event("BridgeEnter", "BridgeUniqueid", "b", "Uniqueid", id) }
+		events := feed(c, newchannel("PJSIP/101-1", "c", "c", "0", "101", "s"), newstate("c", "5"))
+		wantEvents(t, events, map[bool]string{true: "dial c 101", false: "dial c"}[events[0].Direction == gateway.Outbound])
+		events = append(events, feed(c, newstate("c", "6"), newchannel(x.reached, "2", "c", "0", "", "s"),
+			event("DialBegin", "Uniqueid", "c", "CallerIDNum", "101", "DestUniqueid", "2", "DialString", x.number+"@trunk"),
+			newstate("2", "5"), newstate("2", "6"), enter("c"), enter("2"), hangup("2", "16"), hangup("c", "16"))...)
+		calls := track(t, events)
+		call := calls["c"]
+		if call.Direction != x.want || call.From.Raw != "101" || call.To.Raw != x.number || call.AnsweredAt.IsZero() || len(calls) != 1 {
+			t.Errorf("%s by %s: %+v of %q", x.number, x.reached, call, brief(events))
+		}
+	}
+}
+
 // TestHungUpAtOnce: a telephone that answered and hung up before anybody heard anything has answered.
 func TestHungUpAtOnce(t *testing.T) {
 	t.Parallel()

@@ -33,16 +33,20 @@ func (a AutoAnswer) header() (name, value string) {
 // Its display is to show the number that is called, which is the connected line of that channel. The channel's caller
 // id stays what the PBX has for the telephone, as if it had dialled itself, unless the caller has a number of his own:
 // a dial plan that leaves it alone passes it on. Those that put the company's number in its place have to be told:
-// FreePBX by TRUNKCIDOVERRIDE (and whose telephone it is by REALCALLERIDNUM), one's own by RINGCAST_CALLERID.
-func (cfg *Config) dialVariables(number string, internal bool, req gateway.DialRequest) []string {
+// FreePBX by TRUNKCIDOVERRIDE (and whose telephone it is by REALCALLERIDNUM), one's own by RINGCAST_CALLERID. A short
+// number may be a colleague's who is no user, and he is not to see the caller's public number: it is only told so.
+func (cfg *Config) dialVariables(number string, req gateway.DialRequest) []string {
 	shown := cfg.Numbers.Dialled(number)
 	vars := []string{
 		"CONNECTEDLINE(name,i)=" + shown,
 		"CONNECTEDLINE(num,i)=" + shown,
 		"__REALCALLERIDNUM=" + req.Extension,
 	}
-	if caller := cfg.callerID(req.CallerID); caller != "" && !internal {
-		vars = append(vars, "CALLERID(num)="+caller, "__TRUNKCIDOVERRIDE="+caller, "__RINGCAST_CALLERID="+caller)
+	if caller := cfg.callerID(req.CallerID); caller != "" && !cfg.IsExtension(number) {
+		if !isShort(number) {
+			vars = append(vars, "CALLERID(num)="+caller)
+		}
+		vars = append(vars, "__TRUNKCIDOVERRIDE="+caller, "__RINGCAST_CALLERID="+caller)
 	}
 	if name, value := cfg.AutoAnswer.header(); name != "" && strings.EqualFold(cfg.Technology, "SIP") {
 		vars = append(vars, "SIPADDHEADER01="+name+": "+value)

@@ -124,6 +124,9 @@ func (c *correlator) orient(k *call) {
 	if k.ordered && !k.announced && c.isExtension(k.to) {
 		k.direction = gateway.Internal
 	}
+	if k.ordered && k.direction == gateway.Internal && k.reached != nil && k.reached.kind == kindTrunk && !c.isUser(k.to) {
+		k.direction = gateway.Outbound // it seemed to be a colleague who is no user, and is a short public number
+	}
 	if k.direction != "" || k.caller == "" || k.reached == nil {
 		return
 	}

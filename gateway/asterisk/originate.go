@@ -110,10 +110,7 @@ func (l *Link) originate(ctx context.Context, c *client, call, number string, re
 		{"Timeout", strconv.FormatInt(l.cfg.RingTimeout.Milliseconds(), 10)},
 		{"Async", "true"},
 	}
-	l.mu.Lock()
-	internal := l.correlator.isExtension(number)
-	l.mu.Unlock()
-	for _, v := range l.cfg.dialVariables(number, internal, req) {
+	for _, v := range l.cfg.dialVariables(number, req) {
 		fields = append(fields, field{"Variable", v})
 	}
 	id := c.id()

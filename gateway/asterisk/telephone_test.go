@@ -225,30 +225,32 @@ func TestConsultationIsCancelled(t *testing.T) {
 
 func TestWhatTheCallersChannelIsGiven(t *testing.T) {
 	t.Parallel()
-	always := []string{"CONNECTEDLINE(name,i)=89005550111", "CONNECTEDLINE(num,i)=89005550111", "__REALCALLERIDNUM=101"}
+	always := func(shown string) []string {
+		return []string{"CONNECTEDLINE(name,i)=" + shown, "CONNECTEDLINE(num,i)=" + shown, "__REALCALLERIDNUM=101"}
+	}
 	own := func(number string) []string {
 		return []string{"CALLERID(num)=" + number, "__TRUNKCIDOVERRIDE=" + number, "__RINGCAST_CALLERID=" + number}
 	}
 	for name, c := range map[string]struct {
 		cfg      Config
 		number   string
-		internal bool
 		callerID string
 		want     []string
 	}{
-		"nothing set":    {Config{}, "89005550111", false, "", nil},
-		"his own number": {Config{}, "89005550111", false, "+7 495 123-45-67", own("74951234567")},
-		"as E.164":       {Config{Numbers: gateway.DialRules{Format: gateway.PlusE164}}, "89005550111", false, "+7 495 123-45-67", own("+74951234567")},
-		"a colleague":    {Config{}, "89005550111", true, "+74951234567", nil},
-		"no number":      {Config{}, "89005550111", false, "Anna,x=y", nil},
-		"a prefix":       {Config{Numbers: gateway.DialRules{Prefix: "9"}}, "989005550111", false, "", nil},
-		"picks up":       {Config{AutoAnswer: ByCallInfo}, "89005550111", false, "", []string{"PJSIP_HEADER(add,Call-Info)=<sip:ringcast>;answer-after=0"}},
-		"picks up, chan_sip": {Config{AutoAnswer: ByAlertInfo, Technology: "SIP"}, "89005550111", false, "",
+		"nothing set":    {Config{}, "89005550111", "", nil},
+		"his own number": {Config{}, "89005550111", "+7 495 123-45-67", own("74951234567")},
+		"as E.164":       {Config{Numbers: gateway.DialRules{Format: gateway.PlusE164}}, "89005550111", "+7 495 123-45-67", own("+74951234567")},
+		"a colleague":    {Config{IsExtension: isUser}, "102", "+74951234567", nil},
+		"a short one":    {Config{IsExtension: isUser}, "112", "+74951234567", own("74951234567")[1:]},
+		"no number":      {Config{}, "89005550111", "Anna,x=y", nil},
+		"a prefix":       {Config{Numbers: gateway.DialRules{Prefix: "9"}}, "989005550111", "", nil},
+		"picks up":       {Config{AutoAnswer: ByCallInfo}, "89005550111", "", []string{"PJSIP_HEADER(add,Call-Info)=<sip:ringcast>;answer-after=0"}},
+		"picks up, chan_sip": {Config{AutoAnswer: ByAlertInfo, Technology: "SIP"}, "89005550111", "",
 			[]string{"SIPADDHEADER01=Alert-Info: <http://127.0.0.1>;info=alert-autoanswer;delay=0"}},
-		"variables": {Config{Variables: []string{"A=b"}}, "89005550111", false, "", []string{"A=b"}},
+		"variables": {Config{Variables: []string{"A=b"}}, "89005550111", "", []string{"A=b"}},
 	} {
-		got := c.cfg.withDefaults().dialVariables(c.number, c.internal, gateway.DialRequest{Extension: "101", CallerID: c.callerID})
-		if want := slices.Concat(always, c.want); !slices.Equal(got, want) {
+		got := c.cfg.withDefaults().dialVariables(c.number, gateway.DialRequest{Extension: "101", CallerID: c.callerID})
+		if want := slices.Concat(always(strings.TrimPrefix(c.number, c.cfg.Numbers.Prefix)), c.want); !slices.Equal(got, want) {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
 	}
