@@ -18,7 +18,7 @@ var maskedAt = time.Date(2026, 11, 21, 18, 0, 0, 0, time.UTC)
 
 func TestMaskHidesSecrets(t *testing.T) {
 	t.Parallel()
-	m := newMask([]byte("key"), []string{"S3cret+key/with&odd=signs%", `quo"ted\`, "short"}, false)
+	m := newMask([]byte("key"), []string{"S3cret+key/with&odd=signs%", `quo"ted\`, "short", "4711", "q&r", ""}, false)
 	for text, want := range map[string]string{
 		"Event: Newchannel\r\nCallerIDNum: 79991112233\r\n\r\n":                          "",
 		"Secret: hush hush\r\nPrivilege: call\r\n":                                       "Secret: *\r\nPrivilege: call\r\n",
@@ -37,7 +37,17 @@ func TestMaskHidesSecrets(t *testing.T) {
 		"/events/S3cret+key/with&odd=signs%/x":                                           "/events/*/x",
 		"a=S3cret%2Bkey%2Fwith%26odd%3Dsigns%25&b=S3cret+key%2Fwith&odd=signs%25":        "a=*&b=*",
 		`{"a":"quo\"ted\\"}`:                                                             `{"a":"*"}`,
-		"a=short":                                                                        "",
+		"a=short":                                                                        "a=*",
+		"Privilege: call\r\nA: short\r\nB: shorter, short of\r\n":                        "Privilege: call\r\nA: *\r\nB: shorter, short of\r\n",
+		"Variable: X\r\nValue: short\r\n\r\n":                                            "Variable: X\r\nValue: *\r\n\r\n",
+		"Variable: short\nValue: a short one":                                            "Variable: *\nValue: a short one",
+		`{"a":"short","b":"shorts","c":["short","short"],"d":"{\"e\":\"short\"}"}`:       `{"a":"*","b":"shorts","c":["*","*"],"d":"{\"e\":\"*\"}"}`,
+		`{"pin":4711,"n":47110,"m": 4711}`:                                               `{"pin":"*","n":47110,"m": "*"}`,
+		"/x?a=short&b=short&c=4711x":                                                     "/x?a=*&b=*&c=4711x",
+		"json=%7B%22a%22%3A%22short%22%7D":                                               "json=%7B%22a%22%3A%22*%22%7D",
+		"{\n\"a\":4711\n}":                                                               "{\n\"a\":\"*\"\n}",
+		"[\n4711\n]":                                                                     "[\n\"*\"\n]",
+		"a=q%26r":                                                                        "a=*",
 	} {
 		got := regexp.MustCompile(`\*{3}\d{4}`).ReplaceAllString(m.apply(text, maskedAt), "*")
 		if want == "" {
@@ -67,6 +77,8 @@ func TestMaskHidesPeople(t *testing.T) {
 		"json=%7B%22name%22%3A%22%D0%98van%22%7D":                                             "json=%7B%22name%22%3A%22" + somebody + "%22%7D",
 		"Variable: CALLERID(name)\r\nValue: Ivan\r\n":                                         `Variable: CALLERID\(name\)` + "\r\nValue: " + somebody + "\r\n",
 		"Application: Set\r\nAppData: CALLERID(name)=Ivan P\r\n":                              `Application: Set` + "\r\n" + `AppData: CALLERID\(name\)=` + somebody + "\r\n",
+		"Queue: q\r\nMemberName: Ivan Petrov\r\n":                                             "Queue: q\r\nMemberName: " + somebody + "\r\n",
+		"Variable: AMPUSERCIDNAME\r\nValue: Ivan\r\n":                                         "Variable: AMPUSERCIDNAME\r\nValue: " + somebody + "\r\n",
 		`CallerID: "Ivan Petrov" <79991112233>`:                                               `CallerID: "` + somebody + `" <7` + number + `>`,
 		"mail=ivan.petrov@acme.example&x=iv%40acme.example":                                   `mail=mail\d{4}@example\.com&x=mail\d{4}@example\.com`,
 		"sip:alice@pbx.example.com":                                                           `sip:alice@pbx\.example\.com`,
@@ -161,7 +173,7 @@ func FuzzMask(f *testing.F) {
 	for _, seed := range []string{`{"token":"a\"b","name":"И","x":"+7 (999) 111-22-33"}`, "Secret: a\r\nVariable: TOKEN\r\nValue: b\r\n", "json=%7B%22token%22%3A%22a%22&key=12345678", `\u04181234567`} {
 		f.Add(seed)
 	}
-	m := newMask([]byte("key"), []string{"acme-secret"}, true)
+	m := newMask([]byte("key"), []string{"acme-secret", "pbx1", "4711"}, true)
 	f.Fuzz(func(t *testing.T, text string) {
 		got := m.apply(text, maskedAt)
 		if json.Valid([]byte(text)) && !json.Valid([]byte(got)) {

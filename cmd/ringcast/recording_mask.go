@@ -20,29 +20,66 @@ import (
 type mask struct {
 	key      []byte            // under which all is replaced; made for each recording and then forgotten
 	literals *strings.Replacer // secrets that are known; nil: none are
+	values   []*regexp.Regexp  // whole values that are short ones, in the second group
+	short    map[string]string // what is put in their place
 	people   bool              // telephone numbers, names and e-mail addresses, too
 }
 
-// minLiteral is how long a secret must be to be looked for wherever it stands: a shorter one is part of much else.
+// minLiteral is how long a secret must be to be looked for wherever it stands: a shorter one is part of much else, and
+// hidden where it is all of a value.
 const minLiteral = 6
 
 // newMask returns a mask that hides the secrets given, in whatever way they are written, and what looks like one.
 func newMask(key []byte, secrets []string, people bool) *mask {
-	m := &mask{key: key, people: people}
-	var pairs []string
+	m := &mask{key: key, people: people, short: map[string]string{}}
+	var pairs, short []string
 	for _, s := range secrets {
-		if len(s) < minLiteral {
+		if s == "" {
 			continue
 		}
 		inJSON, _ := json.Marshal(s) // fails never
 		for _, form := range []string{s, url.QueryEscape(s), url.PathEscape(s), strings.Trim(string(inJSON), `"`)} {
-			pairs = append(pairs, form, m.secret(s))
+			if len(s) >= minLiteral {
+				pairs = append(pairs, form, m.secret(s))
+			} else {
+				short = append(short, regexp.QuoteMeta(form))
+				m.short[form] = m.secret(s)
+			}
 		}
 	}
 	if pairs != nil {
 		m.literals = strings.NewReplacer(pairs...)
 	}
+	if short != nil {
+		m.values = valuesOf(strings.Join(short, "|"))
+	}
 	return m
+}
+
+// valuesOf returns where texts stand as whole values: of a line, in quotation marks, in queries and forms, and as
+// numbers of JSON's.
+func valuesOf(texts string) []*regexp.Regexp {
+	return []*regexp.Regexp{
+		regexp.MustCompile(`(?m)(^(?:[^\s:]+:[ \t]*)?)(` + texts + `)(\r?$)`),
+		regexp.MustCompile(`(\\?"|%22)(` + texts + `)(\\?"|%22)`),
+		regexp.MustCompile(`(?m)(=)(` + texts + `)([&\s,;"']|$)`),
+		regexp.MustCompile(`("\s*:\s*)(` + texts + `)(\s*[,}\]])`),
+	}
+}
+
+// hideShort hides the short secrets.
+func (m *mask) hideShort(text string) string {
+	for _, form := range m.values {
+		text = form.ReplaceAllStringFunc(text, func(found string) string {
+			parts := form.FindStringSubmatch(found)
+			before, other := parts[1], m.short[parts[2]]
+			if before == "" || strings.HasPrefix(before, `"`) && strings.Contains(before, ":") { // perhaps a number of JSON's
+				other = `"` + other + `"`
+			}
+			return before + other + parts[3]
+		})
+	}
+	return text
 }
 
 // form is a way in which something to be hidden is written: in the second group, with its name in the first.
@@ -84,7 +121,9 @@ var nameForms = []form{
 	{[]string{`name="`}, regexp.MustCompile(`(name="` + personNames + ofPart)},
 	{[]string{"calleridname: "}, regexp.MustCompile(`(CallerIDName: )([^\r\n]+)`)},
 	{[]string{"connectedlinename: "}, regexp.MustCompile(`(ConnectedLineName: )([^\r\n]+)`)},
+	{[]string{"membername: "}, regexp.MustCompile(`(MemberName: )([^\r\n]+)`)},
 	{[]string{"(name"}, regexp.MustCompile(`(?im)(^Variable: (?:CALLERID|CONNECTEDLINE)\(name[^\r\n]*\r?\nValue: )([^\r\n]+)`)},
+	{[]string{"cidname", "calleridname", "membername"}, regexp.MustCompile(`(?im)(^Variable: \w*(?:CID|CALLERID|MEMBER)NAME\w*\r?\nValue: )([^\r\n]+)`)},
 	{[]string{"(name"}, regexp.MustCompile(`(?i)((?:CALLERID|CONNECTEDLINE)\(name[^)]*\)=)([^\r\n,&]+)`)},
 	{[]string{`" <`, `"<`}, regexp.MustCompile(`()("[^"\r\n<>:{}]+")[ \t]*<[^>\r\n]*>`)}, // before a caller's number
 }
@@ -112,6 +151,7 @@ func (m *mask) apply(text string, at time.Time) string {
 	if m.literals != nil {
 		text = m.literals.Replace(text)
 	}
+	text = m.hideShort(text)
 	text = replaceAll(secretForms, text, m.secret)
 	if !m.people {
 		return text
