@@ -32,6 +32,7 @@ type client struct {
 	now     func() time.Time
 	tap     func(at time.Time, raw []byte)
 	version string      // of AMI, as it greeted
+	records bool        // the tap is given all events, whoever heeds them
 	plain   bool        // the login sent the secret as it is
 	booted  atomic.Bool // Asterisk has said that it is up
 	events  inbox
@@ -49,8 +50,8 @@ type client struct {
 	observers map[*observer]bool
 }
 
-// newClient takes over a fresh connection and reads the greeting. tap, if not nil, is given what is read and
-// heeded. The client must be closed.
+// newClient takes over a fresh connection and reads the greeting. tap, if not nil, is given all that is read. The
+// client must be closed.
 func newClient(ctx context.Context, conn net.Conn, now func() time.Time, tap func(time.Time, []byte)) (*client, error) {
 	c := &client{
 		conn:   conn,
@@ -59,17 +60,21 @@ func newClient(ctx context.Context, conn net.Conn, now func() time.Time, tap fun
 		events: inbox{ready: make(chan struct{}, 1)},
 		done:   make(chan struct{}),
 
+		records: tap != nil,
+
 		recordings: make(chan recorded, maxTraced),
 
 		name: "ringcast-" + rand.Text() + "-",
 		wait: map[string]chan message{},
 	}
-	if tap == nil {
+	if !c.records {
 		c.tap = func(time.Time, []byte) {}
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() }) // the read below reports it
 	r := newReader(conn)
-	r.heeds = heeds
+	if !c.records {
+		r.heeds = heeds
+	}
 	version, err := r.banner()
 	if !stop() {
 		err = fmt.Errorf("%w: %w", errNoGreeting, ctx.Err())

@@ -32,7 +32,8 @@
 //
 // Asterisk could leave events out itself (action Filter). That takes write = system, tests each event against
 // expressions in the PBX, and saves nothing that can be measured here; so the link only asks for the classes that it
-// reads (system and call), which halves the stream.
+// reads (system and call), which halves the stream. With a Tap it asks for all that tells of calls, and passes over
+// nothing.
 //
 // # Recordings
 //

@@ -33,7 +33,7 @@ func TestInboxIsBoundedByMemory(t *testing.T) {
 	}
 }
 
-// TestTapHasTheSessionAsItCame: what it got, read again, is the session without what nobody heeds.
+// TestTapHasTheSessionAsItCame: what it got, read again, is the session, with what nobody heeds; and more is asked for.
 func TestTapHasTheSessionAsItCame(t *testing.T) {
 	t.Parallel()
 	f, r := newFake(t), newRecorder()
@@ -47,6 +47,13 @@ func TestTapHasTheSessionAsItCame(t *testing.T) {
 		}
 		at = when
 	}
+	logins := make(chan string, 2)
+	f.refuse = func(m message) string {
+		if m.get("Action") == "Login" {
+			logins <- m.get("Events")
+		}
+		return ""
+	}
 	l := New(cfg)
 	ended := make(chan struct{})
 	go func() {
@@ -54,21 +61,23 @@ func TestTapHasTheSessionAsItCame(t *testing.T) {
 		l.session(t.Context(), r)
 	}()
 	s := f.session()
-	trace := slices.DeleteFunc(heedfulTrace(t, "in-answered"), func(m message) bool { return m.get("Event") == "VarSet" })
+	var trace []message
+	for _, m := range heedfulTrace(t, "in-answered") {
+		trace = append(trace, event("RTCPSent", "Privilege", "reporting,all"), event("VarSet", "Variable", "FROM_DID", "Value", "5550101"), m)
+	}
 	for _, m := range trace {
-		s.send("Event: RTCPSent\r\nPrivilege: reporting,all\r\n\r\n")
 		s.sendMessage(m)
 	}
 	r.untilOver(t, 1)
 	s.hangUp()
 	<-ended
-	if raw := tapped.String(); !strings.HasPrefix(raw, greeting) || strings.Contains(raw, "RTCPSent") || !strings.Contains(raw, "\r\nMessage: Authentication accepted\r\n\r\n") {
+	if raw := tapped.String(); !strings.HasPrefix(raw, greeting) || !strings.Contains(raw, "\r\nMessage: Authentication accepted\r\n\r\n") {
 		t.Errorf("got %.200q", raw)
 	}
 	all, _ := readAll(t, &tapped)
 	all = slices.DeleteFunc(all, func(m message) bool { // what the link asked for by itself comes in between
 		event := m.get("Event")
-		return !heeded[event] || event == "FullyBooted" || strings.HasPrefix(event, "CoreShow")
+		return !heeded[event] && event != "RTCPSent" || event == "FullyBooted" || strings.HasPrefix(event, "CoreShow")
 	})
 	if len(all) < len(trace) {
 		t.Fatalf("%d messages of %d", len(all), len(trace))
@@ -78,5 +87,13 @@ func TestTapHasTheSessionAsItCame(t *testing.T) {
 		if encodeMessage(events[i]) != encodeMessage(m) {
 			t.Fatalf("event %d: %v, want %v", i, events[i], m)
 		}
+	}
+	if classes := <-logins; !strings.Contains(classes, "dialplan") || !strings.Contains(classes, "reporting") {
+		t.Errorf("asked for %s", classes)
+	}
+	cfg.Tap = nil
+	f.run(cfg, r)
+	if classes := <-logins; classes != "system,call" {
+		t.Errorf("without a tap asked for %s", classes)
 	}
 }

@@ -58,9 +58,9 @@ type Config struct {
 	// Connect replaces the way to the manager: a replayed connection, or one through a tunnel.
 	Connect func(ctx context.Context) (net.Conn, error)
 
-	// Tap is given what the link reads and has a use for, byte for byte: the greeting of each connection, responses,
-	// and heeded events; and, as events, what it found out about recordings. It may be called from several goroutines,
-	// must not block, and must not keep raw.
+	// Tap is given what the link reads, byte for byte: the greeting of each connection, responses, and all events, of
+	// which more are asked for then; and, as events, what it found out about recordings. It may be called from several
+	// goroutines, must not block, and must not keep raw.
 	Tap func(at time.Time, raw []byte)
 
 	now   func() time.Time

@@ -48,7 +48,7 @@ var dialer = net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle:
 // login proves the secret by MD5 challenge, so that it does not cross the network, and in plain where the
 // other end, a proxy perhaps, knows no challenge.
 func (c *client) login(ctx context.Context, user, secret string) error {
-	fields := []field{{"Username", user}, {"Secret", secret}, {"Events", eventMask(c.version)}}
+	fields := []field{{"Username", user}, {"Secret", secret}, {"Events", c.eventMask()}}
 	m, err := c.do(ctx, newAction("Challenge", field{"AuthType", "MD5"}))
 	var no *actionError
 	if err != nil && !errors.As(err, &no) {
@@ -69,9 +69,14 @@ func (c *client) login(ctx context.Context, user, secret string) error {
 }
 
 // eventMask is what the link asks for: calls, and that Asterisk starts and stops. It halves the stream. Before
-// MixMonitorStart, which came in the days of Asterisk 16, only a variable tells of a recording.
-func eventMask(version string) string {
-	if n := major(version); n > 0 && n <= 5 {
+// MixMonitorStart, which came in the days of Asterisk 16, only a variable tells of a recording. For a recording of its
+// own it asks for all that tells of calls, and gets what the user may read. What telephones type is not among it (dtmf:
+// also numbers of cards), nor how others log in (security).
+func (c *client) eventMask() string {
+	if c.records {
+		return "system,call,dialplan,agent,user,reporting,cdr,cc"
+	}
+	if n := major(c.version); n > 0 && n <= 5 {
 		return "system,call,dialplan"
 	}
 	return "system,call"
