@@ -25,9 +25,6 @@ func Check(ctx context.Context, config Config) (notes []string, err error) {
 	if err != nil {
 		return nil, cfg.explain(err)
 	}
-	if !c.booted.Load() {
-		found = append(found, cfg.lacks("read = system", "learn at once that Asterisk stops or has started", false))
-	}
 	var needed []error
 	for _, f := range found {
 		if f.needed {

@@ -20,7 +20,8 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 		"plain login":    {set: func(f *fake, _ *Config) { f.deny("Challenge", "Must specify AuthType") }, notes: []string{"sent as it is"}},
 		"wrong secret":   {set: func(_ *fake, cfg *Config) { cfg.Secret = "wrong" }, want: []string{"login refused", `"gateway"`, "manager.conf"}},
 		"no listing":     {set: func(f *fake, _ *Config) { f.deny("CoreSettings", "Permission denied") }, want: []string{"write = reporting", "reconnect"}},
-		"no originate":   {set: func(f *fake, _ *Config) { f.deny("Originate", "Permission denied") }, want: []string{"write = originate"}},
+		"no originate":   {set: func(f *fake, _ *Config) { f.deny("Originate", "Permission denied") }, want: []string{"write = originate"},
+			notes: []string{"cannot be tried whether he has read = call"}},
 		"no call events": {set: func(f *fake, _ *Config) { f.mute = "OriginateResponse" }, want: []string{"read = call"}},
 		"no call": {set: func(f *fake, _ *Config) {
 			for _, action := range []string{"Hangup", "BlindTransfer", "Atxfer", "Redirect", "Park"} {
@@ -30,7 +31,7 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 		"two at once": {set: func(f *fake, _ *Config) {
 			f.deny("Hangup", "Permission denied")
 			f.deny("Originate", "Permission denied")
-		}, want: []string{"write = call", "write = originate"}},
+		}, want: []string{"write = call", "write = originate"}, notes: []string{"read = call"}},
 		"no system": {set: func(f *fake, _ *Config) {
 			f.deny("PJSIPNotify", "Permission denied")
 			f.deny("MuteAudio", "Permission denied")
@@ -83,16 +84,19 @@ func TestLinkSaysWhatItMayNotDo(t *testing.T) {
 	f, r := newFake(t), newRecorder()
 	f.deny("Originate", "Permission denied")
 	f.deny("Challenge", "Must specify AuthType")
+	f.mute = "FullyBooted"
 	log := &logged{news: make(chan struct{})}
 	cfg := f.config()
 	cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
 	l, s := f.run(cfg, r)
 	log.until(t, "write = originate, needed to dial for a user")
+	log.until(t, "read = system, needed to learn at once that Asterisk stops or has started")
 	for n := range 2 {
 		r.until(t, "a sync", func(r *recorder) bool { return len(r.lives) == n+1 })
 		state := l.State()
 		if state.State != "connected" || state.Version != "Asterisk 22.10.1" ||
-			!strings.Contains(state.Reason, "sent as it is") || !strings.Contains(state.Reason, "write = originate") {
+			!strings.Contains(state.Reason, "sent as it is") || !strings.Contains(state.Reason, "write = originate, needed to dial") ||
+			!strings.Contains(state.Reason, "read = call") || !strings.Contains(state.Reason, "read = system") {
 			t.Errorf("got %+v", state)
 		}
 		if n == 0 {
@@ -100,8 +104,26 @@ func TestLinkSaysWhatItMayNotDo(t *testing.T) {
 			f.session()
 		}
 	}
-	if n := strings.Count(log.text(), "write = originate"); n != 1 {
+	if n := strings.Count(log.text(), "write = originate, needed"); n != 1 {
 		t.Errorf("said %d times in the log", n)
+	}
+}
+
+// TestAsteriskThatStarts says so later than it takes a login: then nothing is missing.
+func TestAsteriskThatStarts(t *testing.T) {
+	t.Parallel()
+	f, r := newFake(t), newRecorder()
+	f.mute = "FullyBooted"
+	log := &logged{news: make(chan struct{})}
+	cfg := f.config()
+	cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
+	l, s := f.run(cfg, r)
+	r.until(t, "a sync", func(r *recorder) bool { return len(r.lives) == 1 })
+	log.until(t, "read = system")
+	s.send("Event: FullyBooted\r\nPrivilege: system,all\r\nStatus: Fully Booted\r\n\r\n")
+	log.until(t, "asterisk link is limited no more")
+	if state := l.State(); state.Reason != "" {
+		t.Errorf("got %+v", state)
 	}
 }
 

@@ -55,7 +55,9 @@ func (cfg *Config) audit(ctx context.Context, c *client, heard bool) (found []fi
 			version = v
 		}
 	}
-	if lacking["write = originate"] == nil && !heard {
+	if !heard && lacking["write = originate"] != nil {
+		found = append(found, finding{text: fmt.Sprintf("manager user %q lacks write = originate, without which it cannot be tried whether he has read = call, needed to see calls", cfg.Username)})
+	} else if !heard {
 		hears, err := hears(ctx, c)
 		if err != nil {
 			return nil, "", err
@@ -69,6 +71,9 @@ func (cfg *Config) audit(ctx context.Context, c *client, heard bool) (found []fi
 			found = append(found, cfg.lacks(r.right, enumerate(uses), r.needed))
 			delete(lacking, r.right)
 		}
+	}
+	if !c.booted.Load() { // it comes with the login, or when Asterisk has started
+		found = append(found, cfg.lacks("read = system", "learn at once that Asterisk stops or has started", false))
 	}
 	return found, version, nil
 }

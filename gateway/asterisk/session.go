@@ -214,8 +214,10 @@ func (l *Link) tend(ctx context.Context, c *client, relist <-chan struct{}) {
 			return
 		case <-c.done:
 			return
-		case <-relist:
-			err = l.askForList(ctx, c)
+		case <-relist: // Asterisk has started: only now it has all its modules
+			if err = l.askForList(ctx, c); err == nil {
+				err = l.audit(ctx, c)
+			}
 		case <-tick.C:
 			if n%listEvery == 0 {
 				err = l.askForList(ctx, c)
@@ -247,7 +249,7 @@ func (l *Link) askForList(ctx context.Context, c *client) error {
 	return err
 }
 
-// audit notes what the manager user lacks and logs what was not known before.
+// audit notes what the manager user lacks and logs what has changed.
 func (l *Link) audit(ctx context.Context, c *client) error {
 	l.mu.Lock()
 	heard := l.heard
@@ -270,6 +272,11 @@ func (l *Link) audit(ctx context.Context, c *client) error {
 	for _, f := range found {
 		if !slices.Contains(known, f) {
 			l.cfg.Logger.Warn("asterisk link is limited", "reason", f.text)
+		}
+	}
+	for _, f := range known {
+		if !slices.Contains(found, f) {
+			l.cfg.Logger.Info("asterisk link is limited no more", "reason", f.text)
 		}
 	}
 	return nil
