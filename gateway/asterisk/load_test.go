@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -20,9 +22,10 @@ import (
 // one record, with the outcome that SIPp's telephones and Asterisk's own call detail records have. It does not run
 // in parallel with others of this package: it takes the whole machine, and they compare times.
 func TestAsteriskLoad(t *testing.T) {
-	load := asterisktest.Load{PerSecond: 50, AtATime: 200, Calls: 350}
-	if os.Getenv("RINGCAST_ASTERISK") == "all" {
-		load.Calls = 6000 // two minutes
+	load := asterisktest.Load{PerSecond: 50, AtATime: 200, Calls: 350, Talk: 4 * time.Second}
+	whole := os.Getenv("RINGCAST_ASTERISK") == "all"
+	if whole { // two minutes, of calls long enough that there are more than 200
+		load.Calls, load.Talk, load.AtATime = 6000, 6*time.Second, 300
 	}
 	lab := asterisktest.Start(t)
 	log := follow(t, lab)
@@ -57,7 +60,28 @@ func TestAsteriskLoad(t *testing.T) {
 			compareLoaded(t, call, want, c)
 		}
 	}
-	t.Logf("%d calls: %v", len(calls), counts)
+	most, took := crowd(slices.Collect(maps.Values(cdrs)))
+	t.Logf("%d calls: %v; %d at a time, and %v from the first to the last", len(calls), counts, most, took)
+	if whole && (most < 200 || took > 125*time.Second) {
+		t.Errorf("%d calls at a time, and %v from the first to the last: want 200 and two minutes", most, took)
+	}
+}
+
+// crowd tells how many calls Asterisk had at a time and how long after the first the last began. Records have seconds:
+// a call lives for sure from the one after that in which it began to that in which it ended.
+func crowd(cdrs []asterisktest.CDR) (most int, took time.Duration) {
+	changes := map[time.Time]int{}
+	for _, cdr := range cdrs {
+		changes[cdr.Start.Add(time.Second)]++
+		changes[cdr.End.Add(time.Second)]--
+	}
+	now := 0
+	for _, at := range slices.SortedFunc(maps.Keys(changes), time.Time.Compare) {
+		now += changes[at]
+		most = max(most, now)
+	}
+	earlier := func(a, b asterisktest.CDR) int { return a.Start.Compare(b.Start) }
+	return most, slices.MaxFunc(cdrs, earlier).Start.Sub(slices.MinFunc(cdrs, earlier).Start)
 }
 
 // loaded is what a call of a load comes to.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Load says how many calls come in.
@@ -15,6 +16,7 @@ type Load struct {
 	PerSecond int // new ones
 	AtATime   int // at most
 	Calls     int
+	Talk      time.Duration // of customers who hang up themselves
 }
 
 // LoadCall is one call of a load, as its two ends noticed it.
@@ -32,7 +34,7 @@ func (load Load) Play(t T, l *Lab) map[string]LoadCall {
 	if err != nil {
 		t.Fatalf("load: %v", err)
 	}
-	cmd := l.command("load", "-r", strconv.Itoa(load.PerSecond), "-l", strconv.Itoa(load.AtATime), "-m", strconv.Itoa(load.Calls), "-o", dir)
+	cmd := l.command("load", "-r", strconv.Itoa(load.PerSecond), "-l", strconv.Itoa(load.AtATime), "-m", strconv.Itoa(load.Calls), "-t", strconv.FormatInt(load.Talk.Milliseconds(), 10), "-o", dir)
 	if said, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("load: %v\n%s", err, said)
 	}
@@ -68,13 +70,16 @@ func each(t T, file string, fn func(a, b, c string)) {
 // CDR is one of Asterisk's call detail records.
 type CDR struct {
 	Caller      string
-	Disposition string // ANSWERED, NO ANSWER, BUSY, FAILED
-	Uniqueid    string // of the caller's channel
+	Disposition string    // ANSWERED, NO ANSWER, BUSY, FAILED
+	Uniqueid    string    // of the caller's channel
+	Start, End  time.Time // to the second, in Asterisk's own zone
 }
 
 // The columns of cdr_csv.
 const (
 	cdrSource      = 1
+	cdrStart       = 9
+	cdrEnd         = 11
 	cdrDisposition = 14
 	cdrUniqueid    = 16
 )
@@ -99,7 +104,12 @@ func (l *Lab) CDRs(t T) []CDR {
 	}
 	var all []CDR
 	for _, row := range rows {
-		all = append(all, CDR{row[cdrSource], row[cdrDisposition], row[cdrUniqueid]})
+		start, err := time.Parse(time.DateTime, row[cdrStart])
+		end, endErr := time.Parse(time.DateTime, row[cdrEnd])
+		if err = errors.Join(err, endErr); err != nil {
+			t.Fatalf("CDR: %v", err)
+		}
+		all = append(all, CDR{row[cdrSource], row[cdrDisposition], row[cdrUniqueid], start, end})
 	}
 	return all
 }
