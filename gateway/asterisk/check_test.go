@@ -16,11 +16,11 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 		want  []string // of the error; none: all is well
 		notes []string
 	}{
-		"all is well":    {set: func(*fake, *Config) {}},
-		"plain login":    {set: func(f *fake, _ *Config) { f.deny("Challenge", "Must specify AuthType") }, notes: []string{"sent as it is"}},
-		"wrong secret":   {set: func(_ *fake, cfg *Config) { cfg.Secret = "wrong" }, want: []string{"login refused", `"gateway"`, "manager.conf"}},
-		"no listing":     {set: func(f *fake, _ *Config) { f.deny("CoreSettings", "Permission denied") }, want: []string{"write = reporting", "reconnect"}},
-		"no originate":   {set: func(f *fake, _ *Config) { f.deny("Originate", "Permission denied") }, want: []string{"write = originate"},
+		"all is well":  {set: func(*fake, *Config) {}},
+		"plain login":  {set: func(f *fake, _ *Config) { f.deny("Challenge", "Must specify AuthType") }, notes: []string{"sent as it is"}},
+		"wrong secret": {set: func(_ *fake, cfg *Config) { cfg.Secret = "wrong" }, want: []string{"login refused", `"gateway"`, "manager.conf"}},
+		"no listing":   {set: func(f *fake, _ *Config) { f.deny("CoreSettings", "Permission denied") }, want: []string{"write = reporting", "reconnect"}},
+		"no originate": {set: func(f *fake, _ *Config) { f.deny("Originate", "Permission denied") }, want: []string{"write = originate"},
 			notes: []string{"cannot be tried whether he has read = call"}},
 		"no call events": {set: func(f *fake, _ *Config) { f.mute = "OriginateResponse" }, want: []string{"read = call"}},
 		"no call": {set: func(f *fake, _ *Config) {
