@@ -3,12 +3,14 @@ package sandbox
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // AmoFailure is a way for requests to go wrong.
@@ -23,6 +25,9 @@ const (
 	AmoLose
 	// AmoMute carries the request out, and cuts the connection when the fault is lifted.
 	AmoMute
+	// AmoLate gives no answer until the fault is lifted, and then one to a client that still waits. For one that has gone
+	// the request is carried out all the same, some time after.
+	AmoLate
 	// AmoCut cuts the connection and does nothing.
 	AmoCut
 	// AmoHalf carries out the first half of the items of a batch, none of one, and answers with Status, by default 504.
@@ -38,6 +43,7 @@ type AmoFault struct {
 	Status  int     // 0: 500
 	Body    string  // empty: a problem document of that status
 	Times   int     // how many requests it befalls; 0: all until it is lifted
+	Late    int     // AmoLate: how many of the CRM's seconds after the client has gone; 0: 10
 	Share   float64 // which share of the requests, from 0 to 1; 0: all of them
 	Seed    uint64  // of which ones these are
 }
@@ -109,6 +115,13 @@ func (a *Amo) failed(w http.ResponseWriter, r *http.Request) bool {
 	case AmoMute:
 		a.mux.ServeHTTP(&amoNowhere{}, r)
 		f.hang(r)
+		panic(http.ErrAbortHandler)
+	case AmoLate:
+		if !f.hang(r) {
+			return false
+		}
+		late := r.Clone(context.WithoutCancel(r.Context()))
+		time.AfterFunc(time.Duration(cmp.Or(f.Late, 10))*a.second(), func() { a.mux.ServeHTTP(&amoNowhere{}, late) })
 		panic(http.ErrAbortHandler)
 	case AmoCut:
 		panic(http.ErrAbortHandler)

@@ -7,6 +7,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"ringcast/gateway/sandbox"
 )
@@ -123,6 +125,43 @@ func TestAmoReadsWhatItLetsHang(t *testing.T) {
 	if n := len(amo.Calls()); n != 0 {
 		t.Errorf("%d calls of who did not wait", n)
 	}
+}
+
+// TestAmoDoesLateWhatItWasAskedFor: some of its seconds after the client has gone, and at once for one that still waits.
+func TestAmoDoesLateWhatItWasAskedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := crmConfig()
+		cfg.Second = time.Minute
+		amo := newCRM(t, cfg)
+		token := tokens(t, amo).Access
+		lift := amo.Fail(sandbox.AmoFault{Pattern: "POST /api/v4/calls", Failure: sandbox.AmoLate, Late: 3})
+		ask := func(ctx context.Context) {
+			defer func() { _ = recover() }() // the connection is cut
+			r := httptest.NewRequestWithContext(ctx, "POST", "/api/v4/calls", strings.NewReader(aCall("+79005550111", "")))
+			r.Header.Set("Authorization", "Bearer "+token)
+			r.Header.Set("Content-Type", "application/json")
+			amo.ServeHTTP(httptest.NewRecorder(), r)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		ask(ctx)
+		for _, step := range []struct {
+			passes time.Duration
+			calls  int
+		}{{3*time.Minute - time.Second, 0}, {2 * time.Second, 1}} {
+			time.Sleep(step.passes) // of the bubble's time
+			synctest.Wait()
+			if n := len(amo.Calls()); n != step.calls {
+				t.Errorf("%v more: %d calls, want %d", step.passes, n, step.calls)
+			}
+		}
+		time.AfterFunc(time.Hour, lift)
+		ask(t.Context())
+		if n := len(amo.Calls()); n != 2 {
+			t.Errorf("%d calls, though somebody waited for the second", n)
+		}
+	})
 }
 
 // leaver is the end of what a client sends, after which it leaves.
