@@ -13,8 +13,10 @@ type CRM interface {
 	// case: the journal was killed before it could note that, and Unsure says so.
 	//
 	// nil: it is there, or the account's rules say that it is not to be. *LaterError: again after the CRM's own
-	// delay, and unless it is Alone the account's other calls may have to wait as well. *ParkError: it will never work like this, a person has to see it. Any other error: again after a growing
-	// delay; if the request may have reached the CRM all the same, the next Save of the call has Unsure set.
+	// delay, and unless it is Alone the account's other calls may have to wait as well. *ParkError: it will never work
+	// like this, a person has to see it. Any other error: again after a growing delay; if the request may have reached
+	// the CRM all the same, the next Save of the call has Unsure set. An *UnsureError among those that an error wraps: not
+	// before the CRM has either carried the request out or forgotten it.
 	Save(ctx context.Context, due DueCall) (Saved, error)
 }
 

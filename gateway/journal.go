@@ -44,6 +44,10 @@ type JournalConfig struct {
 	Retry    time.Duration // before a call that failed is tried again the first time, then twice that, and so on; default 1 s
 	MaxRetry time.Duration // at most; default 5 min
 
+	// How long after a request that it did not answer a CRM may still carry it out; default 90 s. Before that the call is
+	// neither looked for nor written again: what is carried out behind the look would be there twice.
+	Late time.Duration
+
 	Held int // ended calls of a partition that wait in memory until they are due; default 10,000. With more, what is due next goes early
 
 	// How long it is remembered that a call was saved; default 72 h. Longer than anything more can be heard of it, and
@@ -58,7 +62,7 @@ func (c JournalConfig) withDefaults() JournalConfig {
 	for _, d := range []struct {
 		value *time.Duration
 		is    time.Duration
-	}{{&c.After, 5 * time.Second}, {&c.Retry, time.Second}, {&c.MaxRetry, 5 * time.Minute}, {&c.Keep, 72 * time.Hour}} {
+	}{{&c.After, 5 * time.Second}, {&c.Retry, time.Second}, {&c.MaxRetry, 5 * time.Minute}, {&c.Late, lateTime}, {&c.Keep, 72 * time.Hour}} {
 		if *d.value == 0 {
 			*d.value = d.is
 		}
@@ -75,6 +79,9 @@ const (
 	JournalFailed = "failed"
 	JournalParked = "parked"
 )
+
+// lateTime is more than a front end or an application keeps a request whose client has gone.
+const lateTime = 90 * time.Second
 
 // savesAtOnce is how many Saves a node has under way. It bounds what CRMs that hang can cost it.
 const savesAtOnce = 512
@@ -138,7 +145,7 @@ func (j *journal) run(ctx context.Context, partition int) {
 		return
 	}
 	t := &journalTerm{
-		journal: j, partition: partition, held: map[callKey]*heldCall{}, lanes: map[string]*lane{},
+		journal: j, partition: partition, began: j.now(), held: map[callKey]*heldCall{}, lanes: map[string]*lane{},
 		room: make(chan struct{}, 1), look: make(chan struct{}, 1),
 	}
 	j.mu.Lock()

@@ -38,7 +38,7 @@ func acmeIs(how manner) func(DueCall) manner {
 }
 
 func TestBacklogOfOneAccountDelaysNoOther(t *testing.T) {
-	for _, how := range []manner{refuses, isSlow, fine} {
+	for _, how := range []manner{refuses, isSlow, isLate, fine} {
 		t.Run(string("it "+how), func(t *testing.T) {
 			inArchive(t, func(t *testing.T, o *archive) {
 				o.crm.set(acmeIs(how))

@@ -37,7 +37,7 @@ func (f *fleet) calls(from, to int) {
 }
 
 func TestKilledNodesCallsAreSavedByTheNext(t *testing.T) {
-	for _, how := range []manner{fine, loses, isSlowDone, isSlow} {
+	for _, how := range []manner{fine, loses, isSlowDone, isSlow, isLate} {
 		t.Run("it "+string(how), func(t *testing.T) {
 			inJournalFleet(t, 4, 2, func(t *testing.T, f *fleet, crm *memCRM, _ *memQueue) {
 				crm.slow(200 * time.Millisecond)

@@ -13,6 +13,10 @@ const (
 	savesPerLane = 4  // of one account at a time; the last of them takes the newest call
 	maxTasks     = 64 // items of a lane that are taken at a time: all but those under way wait for another try
 
+	// So many calls beside them may be in the hands of a CRM that did not answer: they wait for longer than the rest, and
+	// are not to hold it up.
+	maxOpen = 256
+
 	// So many failures without a success between them, and the account's CRM counts as away: one Save at a time tries
 	// whether it is back.
 	missesOfAway = 3
@@ -32,10 +36,11 @@ type lane struct {
 	ended   chan *task
 	workers sync.WaitGroup
 
-	tasks   map[uint64]*task // taken from the queue and not removed, by place
-	busy    map[string]bool  // calls that are under way, by id
-	head    uint64           // the last place that was taken from the front
-	more    bool             // there may be items behind it
+	tasks   map[uint64]*task     // taken from the queue and not removed, by place
+	busy    map[string]bool      // calls that are under way, by id
+	open    map[string]time.Time // calls that the CRM may still write, by id: until when
+	head    uint64               // the last place that was taken from the front
+	more    bool                 // there may be items behind it
 	running int
 	newest  bool // the newest is under way
 
@@ -61,8 +66,9 @@ type task struct {
 
 // outcome is what became of a try.
 type outcome struct {
-	kind string // JournalSaved, JournalFailed, JournalParked; "": the CRM was not asked
-	err  error  // why the item is not done
+	kind  string    // JournalSaved, JournalFailed, JournalParked; "": the CRM was not asked
+	err   error     // why the item is not done
+	until time.Time // not zero: it was not begun, since the CRM may still write the call
 }
 
 // work keeps lanes for the accounts of the partition that have calls in the queue, until ctx ends and they have ended.
@@ -124,7 +130,7 @@ func (t *journalTerm) idle() (lanes []*lane) {
 		if l == nil {
 			l = &lane{
 				journalTerm: t, account: account, woken: make(chan struct{}, 1), hurried: make(chan struct{}, 1), ended: make(chan *task, savesPerLane),
-				tasks: map[uint64]*task{}, busy: map[string]bool{}, more: true, marked: true,
+				tasks: map[uint64]*task{}, busy: map[string]bool{}, open: map[string]time.Time{}, more: true, marked: true,
 			}
 			t.lanes[account] = l
 			lanes = append(lanes, l)
@@ -204,7 +210,7 @@ func (l *lane) fill(ctx, saving context.Context) time.Duration {
 	pause := journalLook
 	for _, t := range l.tasks {
 		if !t.running && !l.busy[t.call()] {
-			pause = min(pause, max(t.due.Sub(l.now()), time.Millisecond))
+			pause = min(pause, max(l.due(t).Sub(l.now()), time.Millisecond))
 		}
 	}
 	if l.running >= most || !l.front() { // whatever is due, first one of these must end
@@ -259,7 +265,7 @@ func (l *lane) pick(ctx context.Context, now time.Time) (*task, error) {
 
 // next takes the first item that was not taken yet; nil: there is none, or enough were.
 func (l *lane) next(ctx context.Context) (*task, error) {
-	for l.more && len(l.tasks) < maxTasks {
+	for l.more && len(l.tasks) < maxTasks+min(len(l.open), maxOpen) {
 		item, err := l.Queue.Next(ctx, laneDue+l.account, l.head)
 		if errors.Is(err, ErrNotFound) {
 			l.more = false
@@ -279,14 +285,22 @@ func (l *lane) next(ctx context.Context) (*task, error) {
 // again returns the task that is due for another try, and has been for longest.
 func (l *lane) again(now time.Time) (first *task) {
 	for _, t := range l.tasks {
-		if !t.running && !t.due.After(now) && !l.busy[t.call()] && (first == nil || t.due.Before(first.due)) {
+		if !t.running && !l.busy[t.call()] && !l.due(t).After(now) && (first == nil || l.due(t).Before(l.due(first))) {
 			first = t
 		}
 	}
 	return first
 }
 
-// take makes a task of an item; nil: it is one already, or its call is under way and it has to wait.
+// due is when a task is to be tried, if its call is not under way then.
+func (l *lane) due(t *task) time.Time {
+	if open := l.open[t.call()]; open.After(t.due) {
+		return open
+	}
+	return t.due
+}
+
+// take makes a task of an item; nil: it is one already, or its call is under way, or may be, and it has to wait.
 func (l *lane) take(item Item) *task {
 	if l.tasks[item.Place] != nil {
 		return nil
@@ -296,7 +310,7 @@ func (l *lane) take(item Item) *task {
 		t.err = errors.New("there is no call in it")
 	}
 	l.tasks[item.Place] = t
-	if l.busy[t.call()] {
+	if l.busy[t.call()] || l.open[t.call()].After(l.now()) {
 		return nil
 	}
 	return t
@@ -318,7 +332,7 @@ func (l *lane) begin(ctx context.Context, t *task) {
 	l.workers.Go(func() {
 		select {
 		case l.inFlight <- struct{}{}:
-			t.outcome = l.save(ctx, t)
+			t.outcome = l.save(ctx, t, l.began)
 			<-l.inFlight
 		case <-ctx.Done():
 			t.outcome = outcome{err: ctx.Err()}
@@ -330,6 +344,7 @@ func (l *lane) begin(ctx context.Context, t *task) {
 // finish takes note of what became of a task.
 func (l *lane) finish(ctx context.Context, t *task) {
 	delete(l.busy, t.call())
+	delete(l.open, t.call())
 	l.running--
 	if t.newest {
 		l.newest, t.newest = false, false
@@ -338,6 +353,10 @@ func (l *lane) finish(ctx context.Context, t *task) {
 	o := t.outcome
 	if o.kind != "" && l.metrics.Journal != nil {
 		l.metrics.Journal(l.account, o.kind)
+	}
+	if !o.until.IsZero() {
+		l.open[t.call()] = o.until
+		return
 	}
 	if o.err == nil {
 		delete(l.tasks, t.Place)
@@ -370,6 +389,9 @@ func (l *lane) miss(ctx context.Context, t *task, now time.Time) {
 		t.alone++
 	}
 	t.due, t.saves = now.Add(delay), l.saves
+	if errors.As(t.outcome.err, new(*UnsureError)) {
+		l.open[t.call()] = now.Add(l.Late)
+	}
 	l.logger.Debug("a call was not saved", "account", l.account, "call", t.call(), "try", t.tries, "again_in", delay, "err", t.outcome.err)
 	if later != nil && later.Alone {
 		return

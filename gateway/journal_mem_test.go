@@ -172,6 +172,8 @@ const (
 	isSlow     manner = "hangs until nobody waits any more"
 	isSlowDone manner = "does it, and hangs"
 	loses      manner = "does it, and the answer is lost"
+	isLate     manner = "hangs, and does it long after nobody waits any more"
+	drops      manner = "does not do it, and nobody knows"
 	putsOff    manner = "says later"
 	waits      manner = "says later of this call alone"
 	cannot     manner = "says never"
@@ -253,6 +255,17 @@ func (m *memCRM) Save(ctx context.Context, due DueCall) (Saved, error) {
 	case loses:
 		m.write(key, due)
 		return Saved{}, errors.New("the connection was cut")
+	case drops:
+		return Saved{}, &UnsureError{errors.New("the connection was cut")}
+	case isLate:
+		_, there := m.entry(key)
+		due.Unsure = due.Unsure && there // it has looked already
+		select {
+		case <-time.After(20 * time.Second):
+		case <-ctx.Done():
+		}
+		time.AfterFunc(time.Minute, func() { m.write(key, due) })
+		return Saved{}, fmt.Errorf("call: %w", &UnsureError{errors.New("the CRM does not answer")})
 	}
 	saved := m.write(key, due)
 	m.mu.Lock()

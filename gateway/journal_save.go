@@ -29,7 +29,7 @@ type journalEntry struct {
 	Version int          `json:"version"`          // of the call, as it is sent or was saved
 	Ended   time.Time    `json:"ended"`            // the call did
 	Saved   Saved        `json:"saved,omitzero"`   // by the last Save that succeeded, also of an earlier version
-	Since   time.Time    `json:"since"`            // it is in this state
+	Since   time.Time    `json:"since"`            // it is in this state; sending: the last Save was begun
 	Parked  uint64       `json:"parked,omitempty"` // the place of its item among the parked ones
 	Mend    *CallMend    `json:"mend,omitempty"`   // what a person has said of it
 
@@ -84,6 +84,18 @@ func (e journalEntry) unsure() bool {
 	return e.State == stateSending || e.State == stateParked || e.State == stateDone && e.Saved.ID == "" && e.Saved.Data == nil
 }
 
+// askedBefore returns when, at the latest, the CRM was asked to write a call by a term before the one that began then: how
+// that ended is not known. The zero time: it was not.
+func (e journalEntry) askedBefore(began time.Time) time.Time {
+	if e.State != stateSending || !e.Since.Before(began) {
+		return time.Time{}
+	}
+	if asked := e.Since.Add(saveTime); asked.Before(began) {
+		return asked
+	}
+	return began
+}
+
 // latest returns the call of a task as it is by now.
 func (j *journal) latest(c *Call) *Call {
 	if now, ok := j.call(c.Account, c.ID); ok && now.Version > c.Version && now.Over() && !now.StartedAt.After(c.EndedAt) {
@@ -92,8 +104,8 @@ func (j *journal) latest(c *Call) *Call {
 	return c
 }
 
-// save brings a task's call into the CRM, unless that is done already, and takes its item off the queue.
-func (j *journal) save(ctx context.Context, t *task) outcome {
+// save brings a task's call into the CRM, unless that is done already, and takes its item off the queue. The term began then.
+func (j *journal) save(ctx context.Context, t *task, began time.Time) outcome {
 	if t.err != nil { // nobody can mend it
 		j.logger.Error("an item of the journal's queue is none", "lane", t.Lane, "item", t.ID, "err", t.err)
 		return outcome{err: j.Queue.Remove(ctx, t.Place)}
@@ -116,18 +128,19 @@ func (j *journal) save(ctx context.Context, t *task) outcome {
 	}
 	crm := j.CRMs(c.Account)
 	if crm == nil {
-		return outcome{JournalFailed, &LaterError{Delay: noCRM, Err: errors.New("the account has no CRM")}}
+		return outcome{kind: JournalFailed, err: &LaterError{Delay: noCRM, Err: errors.New("the account has no CRM")}}
+	}
+	if until := entry.askedBefore(began).Add(j.Late); until.After(j.now()) {
+		return outcome{until: until}
 	}
 	if reason := t.tooOften(); reason != nil {
 		return j.park(ctx, t, c, entry, reason)
 	}
 	due := DueCall{Before: entry.Saved, Unsure: entry.unsure()}
 	due.Call = *entry.Mend.of(c, j.number)
-	if entry.State != stateSending || entry.Version != c.Version {
-		entry.State, entry.Version, entry.Ended, entry.Since = stateSending, c.Version, c.EndedAt, j.now().UTC()
-		if err := j.put(ctx, key, &entry); err != nil {
-			return outcome{err: err}
-		}
+	entry.State, entry.Version, entry.Ended, entry.Since = stateSending, c.Version, c.EndedAt, j.now().UTC()
+	if err := j.put(ctx, key, &entry); err != nil {
+		return outcome{err: err}
 	}
 	saved, err := callSave(ctx, crm, due)
 	var park *ParkError
@@ -135,7 +148,7 @@ func (j *journal) save(ctx context.Context, t *task) outcome {
 	case errors.As(err, &park):
 		return j.park(ctx, t, c, entry, park.Err)
 	case err != nil:
-		return outcome{JournalFailed, err}
+		return outcome{kind: JournalFailed, err: err}
 	}
 	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), journalAnswer) // what is true is noted, also in leaving
 	defer cancel()

@@ -260,7 +260,11 @@ func TestKilledWhileSavingLooksFirst(t *testing.T) {
 		o.crm.set(nil)
 		o.crm.reset()
 		o.start()
-		pass(10 * time.Second)
+		pass(time.Minute)
+		if seen := o.crm.asked(); len(seen) != 0 {
+			t.Errorf("the CRM may still be at it: %+v", seen)
+		}
+		pass(time.Minute)
 		if seen := o.crm.asked(); len(seen) != 1 || !seen[0].Unsure {
 			t.Errorf("%+v", seen)
 		}
@@ -279,7 +283,7 @@ func TestStopCutsAHangingSave(t *testing.T) {
 		}
 		o.crm.set(nil)
 		o.start()
-		pass(10 * time.Second)
+		pass(2 * time.Minute)
 		o.want(1)
 	})
 }

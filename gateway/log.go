@@ -103,6 +103,13 @@ type LaterError struct {
 func (e *LaterError) Error() string { return "later, in " + e.Delay.String() + ": " + e.Err.Error() }
 func (e *LaterError) Unwrap() error { return e.Err }
 
+// UnsureError is a CRM's word that it may still carry out what the Save asked it for: it did not answer, or somebody before
+// it answered in its place.
+type UnsureError struct{ Err error }
+
+func (e *UnsureError) Error() string { return e.Err.Error() + ", and may still carry it out" }
+func (e *UnsureError) Unwrap() error { return e.Err }
+
 // ParkError is a CRM's word that a call cannot be saved as it is: it is put aside for a person to see.
 type ParkError struct{ Err error }
 
