@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"time"
 )
@@ -97,3 +98,8 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// open says that the request may still be carried out: nobody has answered, or somebody before the CRM has.
+func (e *Error) open() bool {
+	return e.Sent && (e.Status == 0 || e.Status > http.StatusNotImplemented)
+}

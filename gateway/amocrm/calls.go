@@ -382,5 +382,8 @@ func (l *CallLog) write(ctx context.Context, f *facts, path string, out any, bod
 	if err == nil || errors.As(err, &answer) && answer.Sent {
 		f.begun = true
 	}
+	if err != nil && answer != nil && answer.open() {
+		return &gateway.UnsureError{Err: err}
+	}
 	return err
 }

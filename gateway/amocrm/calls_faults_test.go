@@ -1,6 +1,7 @@
 package amocrm
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -51,6 +52,7 @@ func faults() map[string]sandbox.AmoFault {
 		"402":          {Status: 402, Times: 1},
 		"500":          {Status: 500, Times: 2},
 		"503 of HTML":  {Status: 503, Body: "<html>", Times: 2},
+		"done late":    {Failure: sandbox.AmoLate, Late: 30, Times: 1},
 		"half taken":   {Failure: sandbox.AmoHalf, Times: 1},
 		"a ban":        {Failure: sandbox.AmoBan, Times: 2},
 	}
@@ -215,6 +217,38 @@ func TestABacklogKeepsWithinTheLimits(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestWhatTheCRMMayStillDoIsSaid: of writes, and only where it has not said itself how they ended.
+func TestWhatTheCRMMayStillDoIsSaid(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		request string
+		fault   sandbox.AmoFault
+		unsure  bool
+	}{
+		{"POST /api/v4/calls", sandbox.AmoFault{Failure: sandbox.AmoHang}, true},
+		{"POST /api/v4/calls", sandbox.AmoFault{Failure: sandbox.AmoCut}, true},
+		{"POST /api/v4/calls", sandbox.AmoFault{Status: 502}, true},
+		{"POST /api/v4/calls", sandbox.AmoFault{Status: 503}, true},
+		{"POST /api/v4/calls", sandbox.AmoFault{Status: 504}, true},
+		{"POST /api/v4/calls", sandbox.AmoFault{Status: 500}, false},
+		{"POST /api/v4/calls", sandbox.AmoFault{Status: 429}, false},
+		{"POST /api/v4/calls", sandbox.AmoFault{Failure: sandbox.AmoBan}, false},
+		{"GET /api/v4/contacts", sandbox.AmoFault{Failure: sandbox.AmoHang}, false},
+		{"POST /api/v4/tasks", sandbox.AmoFault{Status: 504}, true},
+	} {
+		inOffice(t, func(cfg *officeConfig) {
+			cfg.rules.MissedTask = &TaskRule{Text: "Call {phone} back", Within: time.Hour}
+		}, func(o *office) {
+			c.fault.Pattern = c.request
+			defer o.amo.Fail(c.fault)()
+			_, err := o.log.Save(o.t.Context(), gateway.DueCall{Call: missed("1", ivan), Unsure: true})
+			if err == nil || errors.As(err, new(*gateway.UnsureError)) != c.unsure {
+				t.Errorf("%s, %+v: %v", c.request, c.fault, err)
+			}
+		})
+	}
 }
 
 // TestALostAnswerIsNotedWhenNobodyLooks shows that the tests above can fail.

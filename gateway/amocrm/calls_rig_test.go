@@ -123,6 +123,8 @@ func (o *office) passes(d time.Duration) {
 	<-timer.C
 }
 
+const late = 90 * time.Second // that the journal waits when nobody knows what became of a request
+
 // save does as the journal does: it asks until the call is saved.
 func (o *office) save(log *CallLog, due gateway.DueCall) gateway.Saved {
 	o.t.Helper()
@@ -130,6 +132,10 @@ func (o *office) save(log *CallLog, due gateway.DueCall) gateway.Saved {
 		saved, err := log.Save(o.t.Context(), due)
 		var later *gateway.LaterError
 		var park *gateway.ParkError
+		var unsure *gateway.UnsureError
+		if errors.As(err, &unsure) {
+			o.passes(late)
+		}
 		switch {
 		case err == nil:
 			return saved
