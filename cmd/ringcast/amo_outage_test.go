@@ -189,6 +189,7 @@ func moody(box int) []sandbox.AmoFault {
 		{Pattern: "/api/v4/", Status: http.StatusInternalServerError, Share: .05},
 		{Pattern: "/api/v4/", Status: http.StatusTooManyRequests, Share: .02},
 		{Pattern: "/api/v4/", Failure: sandbox.AmoHang, Share: .02, Times: 5},
+		{Pattern: "POST /api/v4/", Failure: sandbox.AmoLate, Late: 30, Share: .03, Times: 5},
 	}
 	if box == 3 {
 		faults = append(faults, sandbox.AmoFault{Pattern: "/api/v4/", Failure: sandbox.AmoBan, Times: 1})

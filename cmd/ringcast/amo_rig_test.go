@@ -28,7 +28,7 @@ func paceOf(second string) pace {
 	}
 	return pace{
 		limits: amocrm.Limits{Second: d}, timeout: 20 * d, settling: -1,
-		journal: gateway.JournalConfig{After: 2 * d, Retry: d, MaxRetry: 40 * d},
+		journal: gateway.JournalConfig{After: 2 * d, Retry: d, MaxRetry: 40 * d, Late: 90 * d},
 		crm:     func(crm gateway.CRM) gateway.CRM { return hastyCRM{crm, 10 * d} },
 	}
 }
