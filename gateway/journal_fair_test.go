@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,11 +11,16 @@ import (
 // backlog has many calls of acme end while its CRM takes none.
 func (o *archive) backlog(calls int) {
 	o.t.Helper()
+	o.backlogOf("b", calls)
+}
+
+func (o *archive) backlogOf(id string, calls int) {
+	o.t.Helper()
 	const atOnce = 100
 	for i := 0; i < calls; i += atOnce {
 		var lines []string
 		for n := i; n < min(i+atOnce, calls); n++ {
-			lines = append(lines, fmt.Sprintf("b%d: dial 101", n), fmt.Sprintf("b%d: hangup", n))
+			lines = append(lines, fmt.Sprintf("%s%d: dial 101", id, n), fmt.Sprintf("%s%d: hangup", id, n))
 		}
 		o.emit(lines...)
 	}
@@ -127,6 +133,58 @@ func TestCallThatFailsAloneIsParked(t *testing.T) {
 		if a := o.entries("acme"); a.Parked != 1 || a.Waiting != 0 {
 			t.Errorf("%+v", a)
 		}
+	})
+}
+
+// That several in a row are refused, time and again, is no sign that the CRM takes none while it takes others.
+func TestCallsThatAreDeniedStallNoOthersAndAreParked(t *testing.T) {
+	inArchive(t, func(t *testing.T, o *archive) {
+		o.crm.set(func(due DueCall) manner {
+			if strings.HasPrefix(due.Call.ID, "office:odd") {
+				return denies
+			}
+			return fine
+		})
+		o.ring("odd1")
+		o.ring("odd2")
+		o.ring("odd3")
+		pass(time.Minute)
+		o.ring("first")
+		pass(2 * time.Minute) // for all that it knows, the CRM takes none until then
+		o.want(1)
+		for i := range 150 {
+			o.ring(fmt.Sprint("c", i))
+			pass(8 * time.Second)
+			o.want(i + 2)
+			if a := o.entries("acme"); a.Trouble != nil {
+				t.Fatalf("after %d calls: %+v", i+1, a)
+			}
+			pass(time.Minute)
+		}
+		if a := o.entries("acme"); a.Parked != 3 || a.Waiting != 0 {
+			t.Errorf("%+v", a)
+		}
+	})
+}
+
+func TestCRMThatDeniesEverythingIsAway(t *testing.T) {
+	inArchive(t, func(t *testing.T, o *archive) {
+		o.backlog(20)
+		pass(time.Minute)
+		o.want(20)
+		o.crm.set(acmeIs(denies))
+		o.backlogOf("d", 20)
+		pass(10 * time.Second)
+		if a := o.entries("acme"); a.Trouble == nil || a.Waiting != 20 {
+			t.Errorf("%+v", a)
+		}
+		pass(3 * time.Hour)
+		if a := o.entries("acme"); a.Parked != 0 {
+			t.Errorf("%+v", a)
+		}
+		o.crm.set(nil)
+		pass(10 * time.Minute)
+		o.want(40)
 	})
 }
 

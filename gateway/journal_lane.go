@@ -383,17 +383,20 @@ func (l *lane) miss(ctx context.Context, t *task, now time.Time) {
 	t.tries++
 	delay := backoff(t.tries, l.Retry, l.MaxRetry)
 	var later *LaterError
+	own := false // the failure says nothing of the CRM
 	if errors.As(t.outcome.err, &later) {
-		delay = max(later.Delay, l.Retry)
-	} else if l.saves > t.saves {
+		delay, own = max(later.Delay, l.Retry), later.Alone
+	}
+	if l.saves > t.saves && (later == nil || later.Denied) {
 		t.alone++
+		own = later != nil && t.tries > 1
 	}
 	t.due, t.saves = now.Add(delay), l.saves
 	if errors.As(t.outcome.err, new(*UnsureError)) {
 		l.open[t.call()] = now.Add(l.Late)
 	}
 	l.logger.Debug("a call was not saved", "account", l.account, "call", t.call(), "try", t.tries, "again_in", delay, "err", t.outcome.err)
-	if later != nil && later.Alone {
+	if own {
 		return
 	}
 	l.misses++

@@ -176,6 +176,7 @@ const (
 	drops      manner = "does not do it, and nobody knows"
 	putsOff    manner = "says later"
 	waits      manner = "says later of this call alone"
+	denies     manner = "does not allow it"
 	cannot     manner = "says never"
 )
 
@@ -241,6 +242,8 @@ func (m *memCRM) Save(ctx context.Context, due DueCall) (Saved, error) {
 		return Saved{}, errors.New("the CRM answers 500")
 	case putsOff:
 		return Saved{}, &LaterError{Delay: 30 * time.Second, Err: errors.New("the CRM answers 429")}
+	case denies:
+		return Saved{}, &LaterError{Delay: 10 * time.Minute, Denied: true, Err: errors.New("the CRM answers 403")}
 	case waits:
 		return Saved{}, &LaterError{Delay: time.Minute, Alone: true, Err: errors.New("another call goes first")}
 	case cannot:

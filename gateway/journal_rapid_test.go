@@ -42,7 +42,7 @@ func play(t *testing.T, steps []oddStep) []string {
 	o := newArchive(t)
 	o.cfg.Recorded = func(string, string) bool { return len(steps)%2 == 0 }
 	o.start()
-	manners := []manner{fine, refuses, isSlow, isSlowDone, isLate, loses, drops, putsOff, cannot}
+	manners := []manner{fine, refuses, isSlow, isSlowDone, isLate, loses, drops, putsOff, denies, cannot}
 	calls := map[string]int{} // by id: which versions there are
 	emit := func(lines ...string) bool {
 		_, err := o.Emit(t.Context(), "acme", "office", lineEvents(lines...))

@@ -97,7 +97,12 @@ type Item struct {
 type LaterError struct {
 	Delay time.Duration
 	Alone bool // the call's own affair: the CRM takes others
-	Err   error
+
+	// The CRM does not allow it. Whether that is the call's own affair is seen by whether it takes others: then the call is
+	// set aside after some tries.
+	Denied bool
+
+	Err error
 }
 
 func (e *LaterError) Error() string { return "later, in " + e.Delay.String() + ": " + e.Err.Error() }

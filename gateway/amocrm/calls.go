@@ -198,13 +198,13 @@ func (l *CallLog) create(ctx context.Context, f *facts) (*entry, error) {
 	return &entry{}, nil
 }
 
-// addAbout writes a call on what a user said that it is about; nil: he did not say, or it is gone.
+// addAbout writes a call on what a user said that it is about; nil: he did not say, or it is gone, or not for us to write on.
 func (l *CallLog) addAbout(ctx context.Context, f *facts) (*entry, error) {
 	if f.about.ID == 0 {
 		return nil, nil
 	}
 	at, err := l.addNote(ctx, f, f.about)
-	if isRefused(err) {
+	if isDenied(err) {
 		f.about = entity{}
 		return nil, nil
 	}

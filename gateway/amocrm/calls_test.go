@@ -161,18 +161,23 @@ func TestTheResultNamesTheEntity(t *testing.T) {
 		form   Form
 		number string
 		entity gateway.Entity
+		denied string // requests that the integration has no right to
 		want   string
 	}{
-		"notes":                  {FormNotes, ivan, gateway.Entity{Type: "lead", ID: "10"}, "leads 10"},
-		"notes, and gone":        {FormNotes, ivan, gateway.Entity{Type: "leads", ID: "77"}, "contacts 1"},
-		"a number nobody has":    {FormCalls, nobody, gateway.Entity{Type: "contacts", ID: "1"}, "contacts 1"},
-		"a hidden one":           {FormCalls, "", gateway.Entity{Type: "contact", ID: "1"}, "contacts 1"},
-		"of no kind":             {FormNotes, ivan, gateway.Entity{Type: "catalog", ID: "1"}, "contacts 1"},
-		"the CRM chooses itself": {FormCalls, ivan, gateway.Entity{Type: "lead", ID: "10"}, "contacts 1"},
+		"notes":                  {FormNotes, ivan, gateway.Entity{Type: "lead", ID: "10"}, "", "leads 10"},
+		"notes, and gone":        {FormNotes, ivan, gateway.Entity{Type: "leads", ID: "77"}, "", "contacts 1"},
+		"notes, and denied":      {FormNotes, ivan, gateway.Entity{Type: "lead", ID: "10"}, "POST /api/v4/leads/notes", "contacts 1"},
+		"a number nobody has":    {FormCalls, nobody, gateway.Entity{Type: "contacts", ID: "1"}, "", "contacts 1"},
+		"a hidden one":           {FormCalls, "", gateway.Entity{Type: "contact", ID: "1"}, "", "contacts 1"},
+		"of no kind":             {FormNotes, ivan, gateway.Entity{Type: "catalog", ID: "1"}, "", "contacts 1"},
+		"the CRM chooses itself": {FormCalls, ivan, gateway.Entity{Type: "lead", ID: "10"}, "", "contacts 1"},
 	} {
 		inOffice(t, func(cfg *officeConfig) {
 			cfg.rules.As, cfg.amo.Leads = c.form, []sandbox.AmoLead{{ID: 10}}
 		}, func(o *office) {
+			if c.denied != "" {
+				defer o.amo.Refuse(c.denied, http.StatusForbidden, "")()
+			}
 			call := inbound("1", c.number)
 			call.Result = &gateway.CallResult{Text: "so", Entity: &c.entity, User: "88888"}
 			o.save(o.log, gateway.DueCall{Call: call})
@@ -564,7 +569,7 @@ func TestVerdicts(t *testing.T) {
 				t.Errorf("%s: %v", name, got)
 			}
 		case errors.As(got, &later) && name != "later":
-			if later.Delay != c.delay {
+			if later.Delay != c.delay || later.Denied != (c.delay == unpaidDelay || c.delay == forbiddenDelay) {
 				t.Errorf("%s: %v", name, got)
 			}
 		case c.delay != 0:

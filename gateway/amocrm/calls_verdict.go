@@ -62,7 +62,7 @@ func (e *Error) aboutUsers() bool {
 // verdict says to the journal what becomes of a call that could not be written: whether the CRM said when to come again,
 // or never, or nothing at all.
 func verdict(err error) error {
-	delay := time.Duration(0)
+	delay, denied := time.Duration(0), false
 	var answer *Error
 	switch {
 	case errors.Is(err, ErrDisconnected):
@@ -72,9 +72,9 @@ func verdict(err error) error {
 	case answer.RetryAfter > 0:
 		delay = answer.RetryAfter
 	case answer.Status == http.StatusPaymentRequired:
-		delay = unpaidDelay
+		delay, denied = unpaidDelay, true
 	case answer.Status == http.StatusForbidden:
-		delay = forbiddenDelay
+		delay, denied = forbiddenDelay, true
 	case answer.Status == http.StatusUnauthorized:
 		delay = disconnectedDelay
 	case answer.Status == http.StatusTooManyRequests:
@@ -85,7 +85,7 @@ func verdict(err error) error {
 	if delay == 0 {
 		return err
 	}
-	return &gateway.LaterError{Delay: delay, Err: err}
+	return &gateway.LaterError{Delay: delay, Denied: denied, Err: err}
 }
 
 // mend says what a person can do about a refusal.
