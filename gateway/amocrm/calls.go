@@ -78,6 +78,7 @@ type entry struct {
 	Note     int64  `json:"note,omitempty"`
 	Unsorted string `json:"unsorted,omitempty"`
 	Entity   entity `json:"entity,omitzero"` // which has it; in unsorted: the one to be
+	Lead     int64  `json:"lead,omitempty"`  // in unsorted: the lead to be, which has the call's note then
 	Task     int64  `json:"task,omitempty"`
 	Digest   string `json:"digest,omitempty"` // of what the CRM was told; "": not known
 }
@@ -159,7 +160,7 @@ func (l *CallLog) find(ctx context.Context, f *facts) (*entry, error) {
 	}
 	more := []entity{f.about}
 	if m.Made != nil {
-		more = append(more, m.Made.Entity)
+		more = append(more, m.Made.Entity, entity{kindLeads, m.Made.Lead})
 	}
 	var found []entityBody
 	if f.reachable() {
@@ -347,13 +348,13 @@ func (l *CallLog) update(ctx context.Context, f *facts, at *entry) error {
 		return nil
 	}
 	changed := false
-	if at.Note == 0 && at.Entity.ID != 0 && at.Entity.Kind != "" {
-		found, err := l.findNote(ctx, f, at.Entity.Kind, at.Entity.ID)
+	if at.Note == 0 {
+		found, err := l.findNoteOfAny(ctx, f, nil, at.Entity, entity{kindLeads, at.Lead})
 		if err != nil {
 			return err
 		}
 		if found != nil {
-			at.Note = found.Note
+			at.Note, at.Entity = found.Note, found.Entity
 		}
 	}
 	if at.Note != 0 {

@@ -97,10 +97,12 @@ type unsorted struct {
 // entry is where the item is.
 func (u *unsorted) entry() *entry {
 	e := &entry{Unsorted: u.UID}
+	if len(u.Embedded.Leads) > 0 {
+		e.Lead = u.Embedded.Leads[0].ID
+		e.Entity = entity{kindLeads, e.Lead}
+	}
 	if len(u.Embedded.Contacts) > 0 {
 		e.Entity = entity{kindContacts, u.Embedded.Contacts[0].ID}
-	} else if len(u.Embedded.Leads) > 0 {
-		e.Entity = entity{kindLeads, u.Embedded.Leads[0].ID}
 	}
 	return e
 }
