@@ -26,10 +26,14 @@ const (
 	pairLife    = 24 * time.Hour   // and the pair that came for it, until it is known whose it is
 	arrivalTurn = time.Minute      // a node has to make something of a code before another may
 	linkLife    = time.Hour        // a link to connect an account is good for
-	maxArrivals = 64               // codes at once, before one that no link of ours led to is refused
 
-	arrivalBurst = 3 // codes at once that no link of ours led to
-	arrivalPace  = 1 // and as many a second
+	// The CRM's server calls once, so a code is kept first; one that no link of ours led to waits for its turn to be
+	// exchanged. No more are kept than have theirs while they are good, and few of one address in the CRM: somebody who
+	// makes up codes for it keeps nobody else out.
+	arrivalBurst  = 3
+	arrivalPace   = 1   // a second
+	maxArrivals   = 512 // codes at once
+	maxArrivalsAt = 8
 )
 
 // arrival is a code, or the pair that came for it, until it is known whose it is.
@@ -52,22 +56,35 @@ type arrivals struct {
 	pace *rate.Limiter
 
 	mu   sync.Mutex
-	busy map[string]struct{} // by key of the store
+	busy map[string]string // by key of the store: where in the CRM
 }
 
 func newArrivals() *arrivals {
-	return &arrivals{pace: rate.NewLimiter(arrivalPace, arrivalBurst), busy: map[string]struct{}{}}
+	return &arrivals{pace: rate.NewLimiter(arrivalPace, arrivalBurst), busy: map[string]string{}}
 }
 
-// begin says whether this node may begin with an arrival. ours: a link of ours led to it.
-func (a *arrivals) begin(key string, ours bool) bool {
+// begin says whether this node may begin with an arrival, and after how long. ours: a link of ours led to it.
+func (a *arrivals) begin(key, base string, ours bool) (turn time.Duration, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if _, ok := a.busy[key]; ok || !ours && len(a.busy) >= maxArrivals {
-		return false
+	if _, ok := a.busy[key]; ok || !ours && (len(a.busy) >= maxArrivals || a.at(base) >= maxArrivalsAt) {
+		return 0, false
 	}
-	a.busy[key] = struct{}{}
-	return true
+	a.busy[key] = base
+	if !ours {
+		turn = a.pace.Reserve().Delay()
+	}
+	return turn, true
+}
+
+// at returns how many codes of an address there are. The caller holds the lock.
+func (a *arrivals) at(base string) (n int) {
+	for _, other := range a.busy {
+		if other == base {
+			n++
+		}
+	}
+	return n
 }
 
 func (a *arrivals) finish(key string) {
@@ -86,10 +103,11 @@ type arrived struct {
 func (i *Installs) arrive(ctx context.Context, in *Integration, account, base, code string, ours bool) (<-chan arrived, error) {
 	sum := sha256.Sum256([]byte(in.ClientID + "\x00" + code))
 	key := keyArrivals + "." + hex.EncodeToString(sum[:16])
-	if !i.arrivals.begin(key, ours) {
+	turn, ok := i.arrivals.begin(key, base, ours)
+	if !ok {
 		return nil, gateway.Errorf(gateway.CodeTooMany, "this code is under way, or too many are")
 	}
-	a := arrival{Integration: in.ID, Account: account, BaseURL: base, At: now(), Until: now().Add(arrivalTurn)}
+	a := arrival{Integration: in.ID, Account: account, BaseURL: base, At: now(), Until: now().Add(turn + arrivalTurn)}
 	rev, err := i.keep(ctx, key, &a, arrivalSecret{Code: code}, 0)
 	if err != nil {
 		i.arrivals.finish(key)
@@ -101,7 +119,7 @@ func (i *Installs) arrive(ctx context.Context, in *Integration, account, base, c
 	done := make(chan arrived, 1)
 	i.work.Go(func() {
 		defer i.arrivals.finish(key)
-		done <- i.admit(i.life, key, rev, a, arrivalSecret{Code: code})
+		done <- i.admit(i.life, turn, key, rev, a, arrivalSecret{Code: code})
 	})
 	return done, nil
 }
@@ -150,10 +168,11 @@ func (i *Installs) takeOver(ctx context.Context) {
 			i.drop(ctx, v.Key, v.Rev)
 			continue
 		}
-		if !i.arrivals.begin(v.Key, false) {
+		turn, ok := i.arrivals.begin(v.Key, a.BaseURL, false)
+		if !ok {
 			continue
 		}
-		a.Until = now().Add(arrivalTurn)
+		a.Until = now().Add(turn + arrivalTurn)
 		rev, err := i.keep(ctx, v.Key, &a, s, v.Rev)
 		if err != nil { // another node was faster
 			i.arrivals.finish(v.Key)
@@ -161,7 +180,7 @@ func (i *Installs) takeOver(ctx context.Context) {
 		}
 		i.work.Go(func() {
 			defer i.arrivals.finish(v.Key)
-			i.admit(i.life, v.Key, rev, a, s)
+			i.admit(i.life, turn, v.Key, rev, a, s)
 		})
 	}
 }
@@ -174,8 +193,12 @@ func (i *Installs) drop(ctx context.Context, key string, rev uint64) {
 	}
 }
 
-// admit makes an account's access of an arrival. What fails for now it tries again, as long as the code is good.
-func (i *Installs) admit(ctx context.Context, key string, rev uint64, a arrival, s arrivalSecret) arrived {
+// admit makes an account's access of an arrival when its turn comes. What fails for now it tries again, as long as the code
+// is good.
+func (i *Installs) admit(ctx context.Context, turn time.Duration, key string, rev uint64, a arrival, s arrivalSecret) arrived {
+	if err := sleep(ctx, turn); err != nil {
+		return arrived{err: err} // the next node takes over
+	}
 	in := i.integrations[a.Integration]
 	for failures := 0; ; failures++ {
 		account, err := i.admitOnce(ctx, key, &rev, &a, &s, in)

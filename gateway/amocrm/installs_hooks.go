@@ -69,9 +69,6 @@ func (i *Installs) ServeRedirect(w http.ResponseWriter, r *http.Request) error {
 	if in, base, err = i.meant(in, r.URL.Path, client, referer); err != nil {
 		return err
 	}
-	if !ours && !i.arrivals.pace.Allow() {
-		return &gateway.Error{Code: gateway.CodeTooMany, Message: "too many installations at once: try again", RetryAfter: time.Second}
-	}
 	done, err := i.arrive(r.Context(), in, account, base, code, ours)
 	if err != nil {
 		return err

@@ -70,6 +70,43 @@ func TestBanStopsAllAccountsTokens(t *testing.T) {
 	})
 }
 
+// TestInstallationsOfOneSecondAreAllKept, though somebody else makes up codes all the time: the CRM's server calls once.
+func TestInstallationsOfOneSecondAreAllKept(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		n := w.node(ours())
+		w.net.set("a.amocrm.ru", w.amo)
+		guess := func(i int) { n.install("code", fmt.Sprint("guessed-", i), "referer", "a.amocrm.ru") }
+		for i := range 120 {
+			guess(i)
+			w.passes(time.Second / 2)
+		}
+		const customers = 5
+		for i := range customers {
+			name := fmt.Sprint("customer", i)
+			amo, err := sandbox.NewAmo(sandbox.AmoConfig{
+				Account: int64(100 + i), Subdomain: name, BaseURL: "https://" + name + ".amocrm.ru", Logger: discard(),
+				ClientID: boxClient, ClientSecret: boxSecret, RedirectURI: boxHook, Users: []sandbox.AmoUser{{ID: 88888, Name: "Anna", Admin: true}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.net.set(name+".amocrm.ru", amo)
+			code, err := amo.Code(boxClient)
+			if res := n.install("code", code, "referer", name+".amocrm.ru"); err != nil || res.Code != http.StatusOK {
+				t.Errorf("%s is answered %d %s, %v", name, res.Code, res.Body, err)
+			}
+		}
+		for i := range 60 {
+			guess(200 + i)
+			w.passes(time.Second / 2)
+		}
+		for i := range customers {
+			n.wantState(fmt.Sprint("customer", i), StateConnected)
+		}
+	})
+}
+
 // TestOperatorsLinkGoesPastStrangersCodes, however many of them wait for a CRM that is away.
 func TestOperatorsLinkGoesPastStrangersCodes(t *testing.T) {
 	t.Parallel()
@@ -78,10 +115,10 @@ func TestOperatorsLinkGoesPastStrangersCodes(t *testing.T) {
 		lift := w.amo.Refuse("POST "+tokenPath, http.StatusBadGateway, "")
 		refused := 0
 		for i := range 2 * maxArrivals {
-			if n.install("code", fmt.Sprint("guessed-", i)).Code != http.StatusOK {
+			if n.install("code", fmt.Sprint("guessed-", i), "referer", fmt.Sprintf("s%d.amocrm.ru", i)).Code != http.StatusOK {
 				refused++
 			}
-			w.passes(time.Second)
+			w.passes(time.Second / 10)
 		}
 		if refused != maxArrivals {
 			t.Errorf("%d strangers were refused, want %d", refused, maxArrivals)
