@@ -107,6 +107,30 @@ func TestInstallationsOfOneSecondAreAllKept(t *testing.T) {
 	})
 }
 
+// TestWhatNobodyAsksForIsForgotten: strangers say of which account a code is, and each has limits of its own.
+func TestWhatNobodyAsksForIsForgotten(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		l := NewLimiter(Limits{})
+		const strangers = 10_000
+		for i := range strangers {
+			pass, err := l.enter(t.Context(), Access{BaseURL: fmt.Sprintf("https://s%d.amocrm.ru", i)}, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var answer *Error
+			if i%2 == 0 {
+				answer = &Error{Status: http.StatusTooManyRequests}
+			}
+			l.leave(pass, answer)
+			w.passes(time.Minute)
+		}
+		if gates := len(l.gates); gates > 100 {
+			t.Errorf("%d limits are known", gates)
+		}
+	})
+}
+
 // TestOperatorsLinkGoesPastStrangersCodes, however many of them wait for a CRM that is away.
 func TestOperatorsLinkGoesPastStrangersCodes(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package amocrm
 import (
 	"cmp"
 	"context"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -24,6 +25,7 @@ type Limits struct {
 const (
 	window     = time.Second      // what the limits count in
 	patience   = 5 * time.Second  // how long a request waits at most, about; then its sender comes again
+	fewGates   = 64               // are not looked through for those that nobody needs
 	kept       = 1                // places of a limit that only urgent requests get
 	shortPause = time.Second      // after the first 429, doubled with each that follows
 	longPause  = time.Minute      //
@@ -39,6 +41,7 @@ type Limiter struct {
 
 	mu      sync.Mutex
 	gates   map[string]*gate
+	many    int       // gates, before it is looked which of them nobody needs
 	waiting []*waiter // urgent ones first
 	timer   *time.Timer
 }
@@ -62,6 +65,7 @@ func (l *Limiter) in(seconds time.Duration) time.Duration {
 type gate struct {
 	most   int // 0: any number
 	places []*place
+	users  int           // requests that wait or are under way
 	closed time.Time     // until when
 	shut   time.Time     // when it was closed
 	pause  time.Duration // for how long, the last time; 0: it works
@@ -105,6 +109,7 @@ func (l *Limiter) enter(ctx context.Context, to Access, urgent bool) (*waiter, e
 		l.mu.Unlock()
 		return nil, &Error{Title: "too many requests wait already", RetryAfter: l.in(patience)}
 	}
+	w.use(1)
 	at := len(l.waiting)
 	if urgent {
 		if at = slices.IndexFunc(l.waiting, func(o *waiter) bool { return !o.urgent }); at < 0 {
@@ -120,6 +125,9 @@ func (l *Limiter) enter(ctx context.Context, to Access, urgent bool) (*waiter, e
 	case <-ctx.Done():
 		l.mu.Lock()
 		defer l.mu.Unlock()
+		if w.err == nil {
+			w.use(-1)
+		}
 		if i := slices.Index(l.waiting, w); i >= 0 {
 			l.waiting = slices.Delete(l.waiting, i, i+1)
 			l.dispatch()
@@ -134,8 +142,18 @@ func (l *Limiter) enter(ctx context.Context, to Access, urgent bool) (*waiter, e
 	return w, nil
 }
 
+// use counts a request at its gates. The caller holds the lock.
+func (w *waiter) use(n int) {
+	for _, g := range w.gates {
+		g.users += n
+	}
+}
+
 // gatesOf returns what a request has to pass, made where it is the first. The caller holds the lock.
 func (l *Limiter) gatesOf(to Access) []*gate {
+	if len(l.gates) >= l.many {
+		l.forget(time.Now())
+	}
 	platform := platformOf(to.BaseURL)
 	gates := []*gate{
 		l.gate("integration "+to.Integration+" at "+to.BaseURL, l.limits.Integration),
@@ -158,6 +176,19 @@ func (l *Limiter) gate(key string, most int) *gate {
 	return l.gates[key]
 }
 
+// forget drops the gates that a new one would be no different from, as there is one for each account that a stranger says
+// he has. The caller holds the lock.
+func (l *Limiter) forget(now time.Time) {
+	maps.DeleteFunc(l.gates, func(_ string, g *gate) bool { return g.idle(now, l.in(longBan)) })
+	l.many = max(fewGates, 2*len(l.gates))
+}
+
+// idle says that nobody is at a gate, and that what was there last, or closed it, was so long ago that it does not count.
+func (g *gate) idle(now time.Time, long time.Duration) bool {
+	taken := slices.ContainsFunc(g.places, func(p *place) bool { return p.free.After(now) })
+	return g.users == 0 && !taken && (g.pause == 0 || now.Sub(g.closed) > long)
+}
+
 func (l *Limiter) waitingAt(g *gate) (n int) {
 	for _, w := range l.waiting {
 		if w.gates[0] == g {
@@ -177,6 +208,7 @@ func (l *Limiter) dispatch() {
 		for _, g := range w.gates {
 			if g.closed.Sub(now) > l.in(patience) {
 				w.err = &Error{Status: g.why.Status, Title: g.why.Title, Detail: "no more requests are sent for a while", RetryAfter: g.closed.Sub(now)}
+				w.use(-1)
 				close(w.ready)
 				return true
 			}
@@ -258,6 +290,7 @@ func (l *Limiter) leave(w *waiter, answer *Error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	defer l.dispatch()
+	w.use(-1)
 	now := time.Now()
 	w.free(now, l.in(window))
 	switch {
