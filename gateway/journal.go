@@ -24,7 +24,7 @@ import (
 //     what waits for it lies in the queue, on disk.
 //   - A key per call in the store (journal_save.go) says how far saving it has come. It is written before the CRM is
 //     asked and after it has answered, by compare-and-set: what was saved is not saved again, and what may have been
-//     is looked up first.
+//     is looked up first, once the CRM cannot be at it any more.
 const (
 	keyJournal         = "journal"          // journal.ACCOUNT.CALL: how far saving a call has come
 	keyJournalPosition = "journal-position" // journal-position.PARTITION: how far the log is read
