@@ -32,13 +32,6 @@ type callers struct {
 	underWay  sync.WaitGroup
 }
 
-// slots count what is under way.
-type slots struct {
-	what string         // for Metrics.PutOff
-	busy map[string]int // by account
-	all  int
-}
-
 // calling is a live call with somebody outside.
 type calling struct {
 	asked bool
@@ -47,10 +40,7 @@ type calling struct {
 }
 
 func newCallers(g *Gateway) *callers {
-	return &callers{
-		gateway: g, calls: map[callKey]*calling{},
-		questions: slots{what: "find", busy: map[string]int{}}, notices: slots{what: "notify", busy: map[string]int{}},
-	}
+	return &callers{gateway: g, calls: map[callKey]*calling{}, questions: newSlots("find"), notices: newSlots("notify")}
 }
 
 // open lets questions be asked, until run ends.
@@ -99,8 +89,7 @@ func (g *Gateway) recall(e *Event) {
 	}
 }
 
-// record looks at a record that the feed has applied. It does not block. What there is no room for is tried again with the
-// call's next one.
+// record looks at a record that the feed has applied. It does not block.
 func (c *callers) record(r *Record) {
 	if r.Call == nil {
 		return
@@ -110,6 +99,8 @@ func (c *callers) record(r *Record) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		delete(c.calls, key)
+		c.questions.drop(key)
+		c.notices.drop(key)
 		return
 	}
 	if c.gateway.finder(r.Account) == nil && c.gateway.notifier(r.Account) == nil {
@@ -129,58 +120,72 @@ func (c *callers) record(r *Record) {
 		c.calls[key] = call
 	}
 	if !call.asked {
-		call.asked = r.Call.Contact != nil || c.ask(r.Call)
+		call.asked = true
+		c.ask(r.Call)
 	}
 	if r.Call.Direction == Inbound {
 		c.rings(r.Call, call)
 	}
 }
 
-// begin runs fn beside the feed, unless the account or the node has too much of its kind under way. The caller holds the
-// lock.
-func (c *callers) begin(s *slots, call *Call, fn func(ctx context.Context)) bool {
-	account := call.Account
-	if s.all >= maxLookups || s.busy[account] >= maxAtOnce {
-		c.gateway.cfg.Logger.Debug("too many calls at once to ask the CRM about each", "account", account, "call", call.ID, "what", s.what)
+// begin has an errand done beside the feed, as soon as the account and the node have not too much of its kind under way.
+// The caller holds the lock.
+func (c *callers) begin(s *slots, e *errand) {
+	account := e.call.account
+	if !s.take(account) {
+		c.gateway.cfg.Logger.Debug("too many calls at once to ask the CRM about each", "account", account, "call", e.call.id, "what", s.what)
 		if putOff := c.gateway.cfg.Metrics.PutOff; putOff != nil {
 			putOff(account, s.what)
 		}
-		return false
+		s.wait(e)
+		return
 	}
-	s.all++
-	s.busy[account]++
 	ctx := c.ctx
 	c.underWay.Go(func() {
-		fn(ctx)
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		s.all--
-		if s.busy[account]--; s.busy[account] == 0 {
-			delete(s.busy, account)
+		for e != nil {
+			e.do(ctx)
+			e = c.next(ctx, s, e)
 		}
 	})
-	return true
 }
 
-// ask finds out who is at the other end of a call, if that can be asked. false: not now. The caller holds the lock.
-func (c *callers) ask(call *Call) bool {
+// next gives back the slot of what is done, and returns what has waited for one; nil: nothing has, or ctx has ended.
+func (c *callers) next(ctx context.Context, s *slots, done *errand) *errand {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.free(done.call.account)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return s.next()
+}
+
+// ask finds out who is at the other end of a call, if that can be asked. The caller holds the lock.
+func (c *callers) ask(call *Call) {
 	phone := *call.outside(false)
-	if phone.E164 == "" && len(Digits(phone.Raw)) < shortestPublic {
-		return true
+	if call.Contact != nil || phone.E164 == "" && len(Digits(phone.Raw)) < shortestPublic || c.gateway.finder(call.Account) == nil {
+		return
 	}
-	finder := c.gateway.finder(call.Account)
-	if finder == nil {
-		return true
+	key := callKey{call.Account, call.ID}
+	c.begin(&c.questions, &errand{key, func(ctx context.Context) {
+		if err := c.name(ctx, key, phone); err != nil && ctx.Err() == nil {
+			c.gateway.cfg.Logger.InfoContext(ctx, "who calls is not known", "account", key.account, "call", key.id, "err", err)
+		}
+	}})
+}
+
+// name gives a call the contact that the CRM has for a number. The CRM may have gone while that waited, and the contact
+// have come otherwise.
+func (c *callers) name(ctx context.Context, key callKey, phone Number) error {
+	finder := c.gateway.finder(key.account)
+	if call, ok := c.gateway.feed.call(key.account, key.id); !ok || call.Contact != nil || finder == nil {
+		return nil
 	}
-	return c.begin(&c.questions, call, func(ctx context.Context) {
-		found, err := c.find(ctx, finder, phone)
-		if err == nil && found.Contact != nil {
-			err = c.gateway.setContact(ctx, call.Account, call.ID, found.Contact)
-		}
-		if err != nil && ctx.Err() == nil {
-			c.gateway.cfg.Logger.InfoContext(ctx, "who calls is not known", "account", call.Account, "call", call.ID, "err", err)
-		}
-	})
+	found, err := c.find(ctx, finder, phone)
+	if err != nil || found.Contact == nil {
+		return err
+	}
+	return c.gateway.setContact(ctx, key.account, key.id, found.Contact)
 }
 
 // find waits no longer than a card may for everything there is about a caller, and then for who he is alone.

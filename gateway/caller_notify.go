@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"crypto/rand"
+	"time"
 )
 
 // rings has those told whose telephone a call rings and who have no tab that would show it: once for a call and user,
@@ -26,39 +27,34 @@ func (c *callers) rings(call *Call, state *calling) {
 		return
 	}
 	notifier := c.gateway.notifier(call.Account)
-	if notifier == nil || call.From.Raw == "" || !c.begin(&c.notices, call, func(ctx context.Context) {
-		if wait(ctx, notifyAfter) {
-			c.notify(ctx, notifier, call.Account, call.ID)
-		}
-	}) {
+	if notifier == nil || call.From.Raw == "" {
 		for _, user := range state.wait {
 			delete(state.told, user)
 		}
 		state.wait = nil
+		return
 	}
+	together := time.Now().Add(notifyAfter)
+	key := callKey{call.Account, call.ID}
+	c.begin(&c.notices, &errand{key, func(ctx context.Context) {
+		if wait(ctx, time.Until(together)) {
+			c.notify(ctx, notifier, key)
+		}
+	}})
 }
 
 // notify tells those who wait for it that a call rings, if it still does.
-func (c *callers) notify(ctx context.Context, notifier Notifier, account, id string) {
-	c.mu.Lock()
-	state := c.calls[callKey{account, id}]
-	var users []string
-	if state != nil {
-		users, state.wait = state.wait, nil
-	}
-	c.mu.Unlock()
-	call, ok := c.gateway.feed.call(account, id)
+func (c *callers) notify(ctx context.Context, notifier Notifier, key callKey) {
+	account, id := key.account, key.id
+	call, users := c.due(key)
 	o := c.gateway.seats[c.gateway.partition(account)].owner.Load()
-	if !ok || o == nil {
+	if o == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, notifyTime)
 	defer cancel()
 	var tell []string
 	for _, user := range users {
-		if mine := call.share(user); mine == nil || !mine.ringing() || c.gateway.presence.online(userKey{account, user}) {
-			continue
-		}
 		// As a client of the user's that no other is, so that it is refused when this was done before.
 		claim := Command{Account: account, User: user, Client: "gateway " + rand.Text(), Call: id, What: ClaimNotify, Done: true}
 		if err := c.gateway.claim(ctx, o, claim); err != nil {
@@ -73,4 +69,25 @@ func (c *callers) notify(ctx context.Context, notifier Notifier, account, id str
 	if err := notifier.Notify(ctx, call.From, tell); err != nil {
 		c.gateway.cfg.Logger.WarnContext(ctx, "the CRM did not notify those without a tab", "account", account, "call", id, "users", tell, "err", err)
 	}
+}
+
+// due returns who waits to be told that a call rings and has still no tab. Those whose telephones have stopped may be told
+// when they ring again.
+func (c *callers) due(key callKey) (call *Call, users []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	state := c.calls[key]
+	call, ok := c.gateway.feed.call(key.account, key.id)
+	if state == nil || !ok {
+		return nil, nil
+	}
+	for _, user := range state.wait {
+		if mine := call.share(user); mine == nil || !mine.ringing() || c.gateway.presence.online(userKey{key.account, user}) {
+			delete(state.told, user)
+			continue
+		}
+		users = append(users, user)
+	}
+	state.wait = nil
+	return call, users
 }

@@ -234,23 +234,12 @@ func TestBurstOfCallsIsBoundedAndOthersGoOn(t *testing.T) {
 		}
 		pass(10 * time.Second)
 		b.callers.mu.Lock()
-		if crm.max > maxAtOnce {
-			t.Errorf("%d questions at once, at most %d are to be", crm.max, maxAtOnce)
-		}
-		if q := b.callers.questions; q.all != 0 || len(q.busy) != 0 {
-			t.Errorf("%d questions are still counted: %v", q.all, q.busy)
+		if q := b.callers.questions; q.all != 0 || len(q.busy) != 0 || len(q.waiting) != 0 {
+			t.Errorf("still counted: %+v", q)
 		}
 		b.callers.mu.Unlock()
 
 		lines = append(lines, "last: dial 102")
-		for _, goesOn := range []string{"bridge", "hold", "unhold"} { // those that had to wait are asked about then
-			for i, line := range lines {
-				call, _, _ := strings.Cut(line, ": ")
-				lines[i] = call + ": " + goesOn + " 101"
-			}
-			b.emit(lines...)
-			pass(10 * time.Second)
-		}
 		for _, line := range lines {
 			call, _, _ := strings.Cut(line, ": ")
 			if c, ok := b.feed.call("acme", "office:"+call); !ok || c.Contact == nil {
@@ -277,26 +266,98 @@ func TestCRMThatAnswersNoQuestionNotifiesAllTheSame(t *testing.T) {
 	})
 }
 
-// TestNotificationsThatHadToWaitAreSent: as many calls ring as are notified of at once, and one more.
+// TestNotificationsThatHadToWaitAreSent: the CRM hangs with as many as it is sent at once, one after the other. Of the
+// calls that ring meanwhile, and do nothing else, it hears in their order as soon as it can, and of no others.
 func TestNotificationsThatHadToWaitAreSent(t *testing.T) {
-	crm := &fakeCRM{took: 2 * time.Second}
+	crm := &fakeCRM{took: 9 * time.Second}
 	inCRM(t, crm, false, true, func(t *testing.T, b *bundle) {
 		var putOff []string
 		b.cfg.Metrics.PutOff = func(account, what string) { putOff = append(putOff, account+" "+what) }
-		var lines []string
 		for i := range maxAtOnce {
-			lines = append(lines, fmt.Sprintf("b%d: dial 101", i))
+			b.emit(fmt.Sprintf("b%d: dial 101", i))
+			pass(10 * time.Millisecond)
 		}
-		b.emit(append(lines, "last: dial 102")...)
+		for i, call := range []string{"one", "gone", "two", "taken", "three"} {
+			b.emit(fmt.Sprintf("%s: dial 102 from=+7999000000%d", call, i))
+		}
 		pass(5 * time.Second)
-		if n := len(crm.notified); n != maxAtOnce || !slices.Equal(putOff, []string{"acme notify"}) {
-			t.Errorf("%d notifications, put off %q", n, putOff)
+		b.emit("gone: hangup", "taken: bridge 102")
+		crm.expect(t, "notified", &crm.notified, slices.Repeat([]string{"+79991112233[u1]"}, maxAtOnce)...)
+		if !slices.Equal(putOff, slices.Repeat([]string{"acme notify"}, 5)) {
+			t.Errorf("put off %q", putOff)
 		}
-		crm.notified = nil
-		b.emit("last: dial 102") // the queue tries again
-		pass(time.Second)
-		crm.expect(t, "notified", &crm.notified, "+79991112233[u2]")
+		pass(5 * time.Second)
+		crm.expect(t, "notified", &crm.notified, "+79990000000[u2]", "+79990000002[u2]", "+79990000004[u2]")
+		pass(10 * time.Second)
+		b.callers.mu.Lock()
+		defer b.callers.mu.Unlock()
+		if n := b.callers.notices; n.all != 0 || len(n.busy) != 0 || len(n.waiting) != 0 {
+			t.Errorf("still counted: %+v", n)
+		}
 	})
+}
+
+// TestCallsThatEndDoNotWait: what waits for the CRM is never more than there are calls.
+func TestCallsThatEndDoNotWait(t *testing.T) {
+	crm := &fakeCRM{took: time.Hour}
+	inCRM(t, crm, true, true, func(t *testing.T, b *bundle) {
+		var dials, ends []string
+		for i := range 2 * maxAtOnce {
+			dials, ends = append(dials, fmt.Sprintf("b%d: dial 101", i)), append(ends, fmt.Sprintf("b%d: hangup", i))
+		}
+		expect := func(calls int) {
+			t.Helper()
+			synctest.Wait()
+			b.callers.mu.Lock()
+			defer b.callers.mu.Unlock()
+			for _, s := range []slots{b.callers.questions, b.callers.notices} {
+				if n := len(s.waiting["acme"]); n != calls || len(s.waiting) > calls {
+					t.Errorf("%s: %d calls of %d accounts wait, want %d", s.what, n, len(s.waiting), calls)
+				}
+			}
+		}
+		b.emit(dials...)
+		expect(maxAtOnce)
+		b.emit(ends[maxAtOnce+1:]...)
+		expect(1)
+		b.emit(ends[:maxAtOnce+1]...)
+		expect(0)
+	})
+}
+
+// TestFullNodeKeepsNoAccountWaiting: what one account frees is for those that the node has kept waiting as well.
+func TestFullNodeKeepsNoAccountWaiting(t *testing.T) {
+	t.Parallel()
+	s := newSlots("find")
+	for i := range maxLookups {
+		if !s.take(fmt.Sprint("busy", i%(maxLookups/maxAtOnce))) {
+			t.Fatalf("no slot after %d", i)
+		}
+	}
+	for _, call := range []callKey{{"busy0", "no slot"}, {"quiet", "1"}, {"quiet", "over"}, {"quiet", "2"}} {
+		if s.take(call.account) {
+			t.Fatalf("%s has a slot beyond the node's", call.account)
+		}
+		s.wait(&errand{call: call})
+	}
+	s.drop(callKey{"quiet", "over"})
+	for _, want := range []string{"1", "2"} {
+		s.free("busy1")
+		if e := s.next(); e == nil || e.call != (callKey{"quiet", want}) {
+			t.Errorf("%+v goes next, want call %s", e, want)
+		}
+		if e := s.next(); e != nil {
+			t.Errorf("%+v goes without a slot", e)
+		}
+	}
+	s.free("busy1")
+	if e := s.next(); e != nil {
+		t.Errorf("%+v goes though its account has too much under way", e)
+	}
+	s.free("busy0")
+	if e := s.next(); e == nil || e.call.account != "busy0" || len(s.waiting) > 0 {
+		t.Errorf("%+v went last, %d accounts wait", e, len(s.waiting))
+	}
 }
 
 // TestCallThatEndsWithoutItsCRMIsForgotten: the account was disconnected meanwhile.
@@ -319,12 +380,17 @@ func TestCallThatEndsWithoutItsCRMIsForgotten(t *testing.T) {
 func TestStopEndsTheQuestions(t *testing.T) {
 	crm := &fakeCRM{took: time.Hour}
 	inCRM(t, crm, true, true, func(t *testing.T, b *bundle) {
-		b.emit("dial 101")
-		synctest.Wait()
+		for i := range 2 * maxAtOnce { // the second half waits
+			b.emit(fmt.Sprintf("b%d: dial 101", i))
+		}
+		pass(time.Second)
 		began := time.Now()
 		b.stop()
 		if took := time.Since(began); took > 0 {
 			t.Errorf("stopping took %v", took)
+		}
+		if len(crm.asked) > 2*maxAtOnce || len(crm.notified) > maxAtOnce { // the first ones, after callerTime once more
+			t.Errorf("%d questions, %d notifications", len(crm.asked), len(crm.notified))
 		}
 	})
 }
@@ -354,6 +420,21 @@ func TestTelephonesThatRingTogetherAreOneNotification(t *testing.T) {
 		b.emit("dial 102")
 		pass(time.Second)
 		crm.expect(t, "notified", &crm.notified, "+79991112233[u1 u2]")
+	})
+}
+
+// TestWhoseTelephoneStoppedIsNotifiedWhenItRingsAgain: a queue rings its members for moments, again and again.
+func TestWhoseTelephoneStoppedIsNotifiedWhenItRingsAgain(t *testing.T) {
+	crm := &fakeCRM{}
+	inCRM(t, crm, false, true, func(t *testing.T, b *bundle) {
+		b.emit("dial 101 102")
+		pass(notifyAfter / 2)
+		b.emit("hangup 101")
+		pass(time.Second)
+		crm.expect(t, "notified", &crm.notified, "+79991112233[u2]")
+		b.emit("dial 101")
+		pass(time.Second)
+		crm.expect(t, "notified", &crm.notified, "+79991112233[u1]")
 	})
 }
 

@@ -40,7 +40,7 @@ type Metrics struct {
 	TookOver         func(partition int, took time.Duration) // this node owns a partition, so long after it could
 	Journal          func(account, result string)            // a try to save a call in the CRM: JournalSaved, JournalFailed, JournalParked
 	Unshown          func(account, why string)               // a call rang and no screen showed it; why: "offline", "unseen"
-	PutOff           func(account, what string)              // too many calls at once: the CRM hears of one when it goes on, if at all; what: "find", "notify"
+	PutOff           func(account, what string)              // too many calls at once: the CRM hears of one later, if it still goes on; what: "find", "notify"
 }
 
 // Gateway takes events from PBX links, makes them true by appending them to the log, and hands each

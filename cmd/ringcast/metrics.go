@@ -72,7 +72,7 @@ func newMetrics() *metrics {
 		unshown: counter("ringcast_calls_unshown_total",
 			"Calls that rang and that no screen showed: offline, nobody whom it rang had a session; unseen, somebody had.", "account", "why"),
 		putOff: counter("ringcast_crm_put_off_total",
-			"Times that too many calls at once kept the CRM from being asked who calls (find), or to notify those without a tab (notify).", "account", "what"),
+			"Times that too many calls at once had the CRM asked later who calls (find), or to notify those without a tab (notify).", "account", "what"),
 		tookOver: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "ringcast_take_over_seconds",
 			Help: "Time from when this node could take a partition over to when it took events for it.", Buckets: latency}),
 	}
