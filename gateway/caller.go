@@ -11,9 +11,11 @@ const (
 	callerTime = 300 * time.Millisecond // a card is to have its contact within this; later it is brought up to date
 	callerLate = 30 * time.Second       // how long the answer to one question is waited for
 
-	maxCallers  = 100_000 // calls that are watched
-	maxLookups  = 512     // questions under way on this node, and as many notifications
-	maxAtOnce   = 64      // of one account
+	maxCallers  = 100_000         // calls that are watched
+	maxLookups  = 512             // questions under way on this node, and as many notifications
+	maxAtOnce   = 64              // of one account
+	callerTries = 5               // questions about one call, where they fail
+	callerAgain = 2 * time.Second // after the first of them, doubled with each
 	notifyAfter = 250 * time.Millisecond
 	notifyTime  = 10 * time.Second
 )
@@ -121,7 +123,7 @@ func (c *callers) record(r *Record) {
 	}
 	if !call.asked {
 		call.asked = true
-		c.ask(r.Call)
+		c.ask(r.Call, 1)
 	}
 	if r.Call.Direction == Inbound {
 		c.rings(r.Call, call)
@@ -160,18 +162,33 @@ func (c *callers) next(ctx context.Context, s *slots, done *errand) *errand {
 	return s.next()
 }
 
-// ask finds out who is at the other end of a call, if that can be asked. The caller holds the lock.
-func (c *callers) ask(call *Call) {
+// ask finds out who is at the other end of a call, if that can be asked; where the CRM fails, once more after a while.
+// The caller holds the lock.
+func (c *callers) ask(call *Call, try int) {
 	phone := *call.outside(false)
 	if call.Contact != nil || phone.E164 == "" && len(Digits(phone.Raw)) < shortestPublic || c.gateway.finder(call.Account) == nil {
 		return
 	}
 	key := callKey{call.Account, call.ID}
 	c.begin(&c.questions, &errand{key, func(ctx context.Context) {
-		if err := c.name(ctx, key, phone); err != nil && ctx.Err() == nil {
-			c.gateway.cfg.Logger.InfoContext(ctx, "who calls is not known", "account", key.account, "call", key.id, "err", err)
+		err := c.name(ctx, key, phone)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		c.gateway.cfg.Logger.InfoContext(ctx, "who calls is not known", "account", key.account, "call", key.id, "try", try, "err", err)
+		if try < callerTries {
+			time.AfterFunc(backoff(try, callerAgain, callerLate), func() { c.askAgain(key, try+1) }) //nolint:contextcheck // it has the gateway's, if that still runs
 		}
 	}})
+}
+
+// askAgain asks who is at the other end of a call, if it still goes on.
+func (c *callers) askAgain(key callKey, try int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if call, ok := c.gateway.feed.call(key.account, key.id); ok && c.calls[key] != nil && c.ctx != nil {
+		c.ask(call, try)
+	}
 }
 
 // name gives a call the contact that the CRM has for a number. The CRM may have gone while that waited, and the contact

@@ -20,6 +20,7 @@ type fakeCRM struct {
 	took  time.Duration
 	found Found
 	err   error
+	fails int // so many questions, with err
 
 	mu       sync.Mutex
 	asked    []string
@@ -42,7 +43,13 @@ func (f *fakeCRM) Find(ctx context.Context, phone Number) (Found, error) {
 	if !wait(ctx, f.took) {
 		return Found{}, context.Cause(ctx)
 	}
-	return f.found, f.err
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fails > 0 {
+		f.fails--
+		return Found{}, f.err
+	}
+	return f.found, nil
 }
 
 func (f *fakeCRM) Recall(Number) (Found, bool) {
@@ -217,6 +224,50 @@ func TestLateContactOfAnEndedCallIsDropped(t *testing.T) {
 		pass(time.Minute)
 		tab.expect()
 	})
+}
+
+func TestQuestionThatFailsIsAskedAgain(t *testing.T) {
+	const asked = "+79991112233"
+	for name, of := range map[string]struct {
+		fails     int
+		meanwhile func(t *testing.T, b *bundle)
+		times     int // the CRM is asked again
+		who       string
+	}{
+		"OneBadAnswer":    {1, nil, 1, "Ivan Petrov"},
+		"TheCRMIsMending": {callerTries - 1, nil, callerTries - 1, "Ivan Petrov"},
+		"TheCRMIsDown":    {1000, nil, callerTries - 1, "-"},
+		"TheCallIsOver":   {1, func(_ *testing.T, b *bundle) { b.emit("hangup") }, 0, "-"},
+		"TheContactCame": {1, func(t *testing.T, b *bundle) {
+			if err := b.setContact(t.Context(), "acme", "office:c1", &Contact{ID: "7", Type: "contact", Name: "Boris"}); err != nil {
+				t.Error(err)
+			}
+		}, 0, "Boris"},
+		"TheCRMIsDisconnected": {1, func(_ *testing.T, b *bundle) {
+			b.cfg.Finders = func(string) Finder { return nil }
+			b.emit("bridge 101")
+		}, 0, "-"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			crm := &fakeCRM{found: Found{Contact: ivan}, err: errors.New("bad gateway"), fails: of.fails}
+			inCRM(t, crm, true, false, func(t *testing.T, b *bundle) {
+				b.emit("dial 101")
+				pass(callerAgain / 2)
+				crm.expect(t, "asked", &crm.asked, asked)
+				if of.meanwhile != nil {
+					of.meanwhile(t, b)
+				}
+				pass(callerAgain)
+				crm.expect(t, "asked soon", &crm.asked, slices.Repeat([]string{asked}, min(of.times, 1))...)
+				pass(time.Hour)
+				crm.expect(t, "asked later", &crm.asked, slices.Repeat([]string{asked}, max(of.times-1, 0))...)
+				call, _ := b.feed.call("acme", "office:c1")
+				if who := call.Contact; who == nil && of.who != "-" || who != nil && who.Name != of.who {
+					t.Errorf("the contact is %+v, want %s", who, of.who)
+				}
+			})
+		})
+	}
 }
 
 func TestBurstOfCallsIsBoundedAndOthersGoOn(t *testing.T) {

@@ -39,7 +39,8 @@ type CRMs func(account string) CRM
 // Finder is a CRM that knows who has a number.
 type Finder interface {
 	// Find returns who has a number, as the back end sees it. The zero Found: nobody. It may answer from a short
-	// memory, and returns at ctx's end at the latest, with what is known by then if that is who has the number.
+	// memory, and returns at ctx's end at the latest, with what is known by then if that is who has the number. After an
+	// error it is called a few times more, in growing intervals, while the call goes on.
 	Find(ctx context.Context, phone Number) (Found, error)
 
 	// Recall returns what the memory has of a number, and false if that is nothing. It asks nobody and does not block.
