@@ -298,3 +298,31 @@ func TestNotify(t *testing.T) {
 		}
 	})
 }
+
+// TestManyAreNotifiedInSeveralRequests: a queue of a call centre rings all who have no tab.
+func TestManyAreNotifiedInSeveralRequests(t *testing.T) {
+	t.Parallel()
+	var users []string
+	inOffice(t, func(c *officeConfig) {
+		for id := int64(1); id <= 2*maxNotified+1; id++ {
+			c.amo.Users = append(c.amo.Users, sandbox.AmoUser{ID: id, Name: fmt.Sprint("Agent ", id)})
+			users = append(users, fmt.Sprint(id))
+		}
+	}, func(o *office) {
+		n := &Notifier{API: NewClient(ClientConfig{Tokens: o, Transport: o, Logger: slog.New(slog.DiscardHandler)}), Account: "acme"}
+		if err := n.Notify(o.t.Context(), phone(ivan), users); err != nil {
+			o.t.Fatal(err)
+		}
+		var sizes []int
+		var told []string
+		for _, e := range o.amo.Events() {
+			sizes = append(sizes, len(e.Users))
+			for _, id := range e.Users {
+				told = append(told, fmt.Sprint(id))
+			}
+		}
+		if !slices.Equal(told, users) || !slices.Equal(sizes, []int{maxNotified, maxNotified, 1}) {
+			o.t.Errorf("notified %q in requests of %v", told, sizes)
+		}
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"ringcast/gateway"
@@ -30,25 +31,33 @@ type callEvent struct {
 	Users []int64 `json:"users"`
 }
 
-// Notify tells users that a number calls. It leaves out those whose id is none of the CRM's. When the CRM refuses the
-// list for one of them the others are told one by one.
+// Notify tells users that a number calls. It leaves out those whose id is none of the CRM's. When the CRM refuses a
+// list for one of them the others in it are told one by one.
 func (n *Notifier) Notify(ctx context.Context, phone gateway.Number, users []string) error {
 	number := cmp.Or(phone.E164, phone.Raw)
 	var known []int64
 	for _, user := range users {
-		if id, err := strconv.ParseInt(user, 10, 64); err == nil && id > 0 && len(known) < maxNotified {
+		if id, err := strconv.ParseInt(user, 10, 64); err == nil && id > 0 {
 			known = append(known, id)
 		}
 	}
-	if len(known) == 0 || gateway.Digits(number) == "" {
+	if gateway.Digits(number) == "" {
 		return nil
 	}
-	err := n.tell(ctx, number, known)
-	if len(known) == 1 || !isStatus(err, http.StatusBadRequest) {
+	var errs []error
+	for some := range slices.Chunk(known, maxNotified) {
+		errs = append(errs, n.tellEach(ctx, number, some))
+	}
+	return errors.Join(errs...)
+}
+
+func (n *Notifier) tellEach(ctx context.Context, number string, users []int64) error {
+	err := n.tell(ctx, number, users)
+	if len(users) == 1 || !isStatus(err, http.StatusBadRequest) {
 		return err
 	}
 	var errs []error
-	for _, user := range known {
+	for _, user := range users {
 		errs = append(errs, n.tell(ctx, number, []int64{user}))
 	}
 	return errors.Join(errs...)
