@@ -22,7 +22,7 @@ type CDR struct {
 	DSN    string
 	Table  string // "cdr"
 
-	Days int            // calls that ended longer ago are not fetched; 3
+	Days int            // calls that ended longer ago are not fetched, and the log says so; 3
 	Zone *time.Location // in which Asterisk writes times; time.Local
 }
 
@@ -32,6 +32,7 @@ const (
 	cdrMark    = time.Minute      // how often it is noted that all is in the log
 	cdrSlack   = time.Minute      // around the time in which nobody listened: what else is in it is known by its id
 	cdrReading = 10 * time.Minute // a pass over the records has
+	cdrRegret  = 24 * time.Hour   // in which calls that are too old can still be had with a greater Days
 	maxCDRs    = 1_000_000        // of a pass: the memory that a list can take
 	badNamed   = 5                // records of a pass that cannot be read and are named in the log, the others are counted
 	zoneSample = 100              // records of a pass whose times are compared with their Uniqueids
@@ -81,6 +82,7 @@ type unheard struct {
 	sink    gateway.PastSink
 	records records
 	since   time.Time // when the link listened last; zero: never before
+	gap     time.Time // when it did indeed, where since is as far back as Days allows; zero: that is far enough
 }
 
 // unheard finds out since when nobody has listened. It is asked before the link tells anything.
@@ -93,10 +95,11 @@ func (l *Link) unheard(ctx context.Context, sink gateway.Sink) (*unheard, error)
 	if err != nil {
 		return nil, fmt.Errorf("since when nobody listened is not known: %w", err)
 	}
+	u := &unheard{Link: l, sink: past, records: l.cfg.CDR.records(), since: since}
 	if oldest := l.cfg.now().AddDate(0, 0, -l.cfg.CDR.Days); !since.IsZero() && since.Before(oldest) {
-		since = oldest
+		u.since, u.gap = oldest, since
 	}
-	return &unheard{Link: l, sink: past, records: l.cfg.CDR.records(), since: since}, nil
+	return u, nil
 }
 
 // fetch brings the calls of which the link has not heard into the log, a while long, as their records come; and then notes
@@ -107,13 +110,13 @@ func (u *unheard) fetch(ctx context.Context, again time.Time) {
 	}
 	if u.since.IsZero() {
 		u.cfg.Logger.Info("calls made from now on while Ringcast is down will be fetched from Asterisk's records")
-	} else if !u.passes(ctx, again) {
+	} else if u.sayTooOld(); !u.passes(ctx, again) {
 		return
 	}
 	tick := time.NewTicker(cdrMark)
 	defer tick.Stop()
 	for {
-		if err := u.sink.Heard(ctx, u.cfg.now()); err != nil && ctx.Err() == nil {
+		if err := u.sink.Heard(ctx, u.upTo()); err != nil && ctx.Err() == nil {
 			u.cfg.Logger.Warn("up to when calls are in the log is not noted", "err", err)
 		}
 		select {
@@ -122,6 +125,29 @@ func (u *unheard) fetch(ctx context.Context, again time.Time) {
 			return
 		}
 	}
+}
+
+// sayTooOld tells the operator, once, of calls that Days keeps from being fetched.
+func (u *unheard) sayTooOld() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.gap.IsZero() || u.gap.Equal(u.tooOld) {
+		return
+	}
+	u.tooOld, u.regret = u.gap, u.cfg.now().Add(cdrRegret)
+	u.cfg.Logger.Error("calls made while nobody listened are not fetched: they are older than days allows. To have them raise it, and restart within a day",
+		"from", u.gap, "to", u.since, "days", u.cfg.CDR.Days)
+}
+
+// upTo is up to when all calls are in the log, or never will be.
+func (u *unheard) upTo() time.Time {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	now := u.cfg.now()
+	if !u.gap.IsZero() && now.Before(u.regret) {
+		return u.gap
+	}
+	return now
 }
 
 // passes reads the records again and again until those that come late have come. What fails is tried with the next

@@ -70,6 +70,17 @@ func (r *pastRecorder) noted() (passes, heard int) {
 	return r.passes, len(r.heard)
 }
 
+// lastHeard returns up to when all calls were noted to be in the log.
+func (r *pastRecorder) lastHeard() time.Time {
+	synctest.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.heard) == 0 {
+		return time.Time{}
+	}
+	return r.heard[len(r.heard)-1]
+}
+
 // memRecords are records of calls of a minute.
 type memRecords struct {
 	mu     sync.Mutex
@@ -198,12 +209,46 @@ func TestNothingIsFetchedAtFirst(t *testing.T) {
 	})
 }
 
+// TestOutageLongerThanTheConfigAllows: what is too old is named in the log, and for a day it can be had by allowing more.
 func TestOutageLongerThanTheConfigAllows(t *testing.T) {
-	inOutage(t, func(t *testing.T, u *unheard, sink *pastRecorder, _ *memRecords, _ time.Time) {
+	inOutage(t, func(t *testing.T, u *unheard, sink *pastRecorder, list *memRecords, _ time.Time) {
+		var text strings.Builder
+		u.cfg.Logger = slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelError}))
 		sink.since = time.Now().AddDate(0, 0, -9)
+		since, oldest := sink.since, time.Now().AddDate(0, 0, -cdrDays)
+		list.add(since.Add(time.Hour), oldest.Add(time.Hour))
 		late, err := u.unheard(t.Context(), sink)
-		if err != nil || !late.since.Equal(time.Now().AddDate(0, 0, -cdrDays)) {
-			t.Errorf("since %v, %v", late.since, err)
+		if err != nil || !late.since.Equal(oldest) || text.Len() > 0 {
+			t.Fatalf("since %v, %v, said before there is a connection: %s", late.since, err, &text)
+		}
+		late.records = list
+		late.fetching(t)
+		if got := sink.list(oldest); got != "1h0m0s" {
+			t.Errorf("fetched %q", got)
+		}
+		logged := "from=" + since.Format(time.RFC3339) + " to=" + oldest.Format(time.RFC3339) + " days=3"
+		if got := strings.ReplaceAll(text.String(), ".000Z", "Z"); !strings.Contains(got, logged) || strings.Count(got, "\n") != 1 {
+			t.Errorf("in the log is\n%swant %q", got, logged)
+		}
+
+		pass(cdrRegret - time.Hour)
+		sink.since = sink.lastHeard()
+		again, err := u.unheard(t.Context(), sink)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again.records = list
+		again.fetching(t) // the link was cut for a moment
+		if n := strings.Count(text.String(), "\n"); n != 1 {
+			t.Errorf("it was said %d times:\n%s", n, &text)
+		}
+		u.cfg.CDR.Days = 10
+		if again, err := u.unheard(t.Context(), sink); err != nil || !again.since.Equal(since) || !again.gap.IsZero() {
+			t.Errorf("with more days since %v, %v", again.since, err)
+		}
+		pass(2 * time.Hour)
+		if got := sink.lastHeard(); time.Since(got) > cdrMark {
+			t.Errorf("after a day it is noted that all is in the log up to %v", got)
 		}
 	})
 }

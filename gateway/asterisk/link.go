@@ -119,6 +119,8 @@ type Link struct {
 	heard      bool                // events of calls come; once found out it is not tried again
 	dialling   map[string]*attempt // clicks under way, by call
 	moving     map[string]bool     // calls that are being handed on, or parked
+	tooOld     time.Time           // since when calls were not fetched because CDR.Days forbids it; zero: none were
+	regret     time.Time           // until when that can be changed
 
 	pending []gateway.Event // told by the correlator, not yet taken by the sink; Run's own
 }
