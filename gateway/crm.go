@@ -47,7 +47,8 @@ type Finder interface {
 	Recall(phone Number) (Found, bool)
 }
 
-// Found is who has a number.
+// Found is who has a number. Of that a call has the Contact, and an answer to where it should go all: a page searches with
+// its user's own rights.
 type Found struct {
 	Contact     *Contact  // the one that the CRM's rules choose; nil: nobody
 	Others      []Contact // who else has the number

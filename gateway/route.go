@@ -46,6 +46,7 @@ type Routed struct {
 	Company   *Contact  `json:"company,omitempty"`
 	Lead      *Contact  `json:"lead,omitempty"`
 	Customer  *Contact  `json:"customer,omitempty"`
+	Others    []Contact `json:"others,omitempty"` // who else has the number
 
 	// Why there is no extension: RouteOff, RouteNobody, RouteEngaged, RouteNoAnswer.
 	Why string `json:"why,omitempty"`
@@ -79,7 +80,7 @@ func (g *Gateway) Route(ctx context.Context, account string, rules []RouteRule, 
 			g.cfg.Logger.InfoContext(ctx, "a call is routed without the CRM", "account", account, "err", err)
 		}
 	}
-	answer := Routed{Contact: x.found.Contact, Company: x.found.Company, Lead: x.found.Lead, Customer: x.found.Customer}
+	answer := Routed{Contact: x.found.Contact, Company: x.found.Company, Lead: x.found.Lead, Customer: x.found.Customer, Others: x.found.Others}
 	for _, step := range rule.Try {
 		if x.try(step, &answer) {
 			return answer, nil

@@ -53,7 +53,10 @@ func routedBox(t *testing.T) (*program, *crmBox) {
 	t.Helper()
 	box := newCRMBox(t, func(cfg *sandbox.AmoConfig) {
 		cfg.Private = true
-		cfg.Contacts = []sandbox.AmoContact{{ID: 1001, Name: "Ivan Petrov", Phones: []string{"8 (900) 555-01-11"}, Company: "Petrov & Sons", Responsible: 99999}}
+		cfg.Contacts = []sandbox.AmoContact{
+			{ID: 1001, Name: "Ivan Petrov", Phones: []string{"8 (900) 555-01-11"}, Company: "Petrov & Sons", Responsible: 99999},
+			{ID: 1002, Name: "Vera Petrova", Phones: []string{"+7 900 555-01-11"}, Responsible: 88888},
+		}
 	})
 	token, err := box.LongLivedToken(boxClient, time.Hour)
 	if err != nil {
@@ -301,7 +304,8 @@ func TestRouteAnswerIsOneObject(t *testing.T) {
 	p, _ := routedBox(t)
 	p.remembers("79005550111")
 	var got gateway.Routed
-	if err := json.Unmarshal([]byte(p.routeOf(url.Values{"phone": {"8 900 555 01 11"}}.Encode()).body), &got); err != nil || got.Company == nil || got.Company.Name != "Petrov & Sons" {
+	if err := json.Unmarshal([]byte(p.routeOf(url.Values{"phone": {"8 900 555 01 11"}}.Encode()).body), &got); err != nil || got.Company == nil || got.Company.Name != "Petrov & Sons" ||
+		len(got.Others) != 1 || got.Others[0].Name != "Vera Petrova" {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
