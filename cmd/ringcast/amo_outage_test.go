@@ -310,36 +310,33 @@ func (o *crmOutage) compare() {
 func (o *crmOutage) backlogKeepsNobodyWaiting() {
 	o.t.Helper()
 	box := o.boxes[0]
-	live, before := o.notified()
-	asked := slices.IndexFunc(box.Requests()[before:], func(r sandbox.AmoRequest) bool { return r.Path == "/api/v2/events" })
-	if asked > 28 { // seven a second, and a gateway waits for a moment whether more telephones ring
+	const live, number = "live", "+79019999999"
+	events := talked(live, "inbound", number, "+74951234567", "101")
+	o.until("the backlog on its way", func() bool { return len(box.Calls()) > 0 })
+	before := len(box.Requests())
+	postEvents(o.ctx, o.t, o.client, accountName(0), events[:1], o.gateways...)
+	o.until("the live call's notification", func() bool {
+		return slices.ContainsFunc(box.Events(), func(e sandbox.AmoEvent) bool { return e.Phone == number })
+	})
+	asked := -1 // the last one is its: nothing else rings
+	for i, r := range box.Requests()[before:] {
+		if r.Path == "/api/v2/events" {
+			asked = i
+		}
+	}
+	if asked < 0 || asked > 28 { // seven a second, and a gateway waits for a moment whether more telephones ring
 		o.t.Errorf("a live call's notification came after %d requests of the backlog", asked)
 	}
 	o.mu.Lock()
 	o.wanted[0]["main:"+live] = sandbox.AmoViaUnsorted
 	o.mu.Unlock()
-	postEvents(o.ctx, o.t, o.client, accountName(0), talked(live, "inbound", "+79019999999", "+74951234567", "101")[1:], o.gateways...)
+	postEvents(o.ctx, o.t, o.client, accountName(0), events[1:], o.gateways...)
 	o.until("the live call in the CRM", func() bool { return len(box.logged("main:"+live)) > 0 })
 	done, want := o.done()
 	if done == want {
 		o.t.Error("the live call was saved when nothing else was left")
 	}
 	o.t.Logf("the live call was notified after %d requests, and saved as one of the first %d of %d calls", asked, done, want)
-}
-
-// notified has calls ring until the CRM is told of one, since a gateway tells of 64 of an account at a time and the
-// hundreds before were just posted. It returns the call, and how many requests there were when it began to ring.
-func (o *crmOutage) notified() (call string, before int) {
-	o.t.Helper()
-	box := o.boxes[0]
-	events := len(box.Events())
-	for n := 0; len(box.Events()) == events; n++ {
-		call, before = fmt.Sprint("live", n), len(box.Requests())
-		postEvents(o.ctx, o.t, o.client, accountName(0), talked(call, "inbound", "+79019999999", "+74951234567", "101")[:1], o.gateways...)
-		late := time.Now().Add(time.Second)
-		o.until("a notification", func() bool { return len(box.Events()) > events || time.Now().After(late) })
-	}
-	return call, before
 }
 
 // checkLogs fails the test for what no log of a gateway should have, whatever its CRM does.
