@@ -176,15 +176,20 @@ func testCallerElsewhere(t *testing.T, s *stage) {
 
 func testCallerRights(t *testing.T, s *stage) {
 	a, b := s.open(t, anna, "/leads/"), s.open(t, agent, "/leads/")
-	s.gateway.tell(anna, "call.dial", call(object{"id": "office:5"}))
-	s.gateway.tell(agent, "call.dial", call(object{"id": "office:6"}))
+	found := object{"id": "1001", "type": "contact", "name": "Ivan Petrov", "url": s.url + "/contacts/detail/1001"} // with the integration's rights
+	s.gateway.tell(anna, "call.dial", call(object{"id": "office:5", "contact": found}))
+	s.gateway.tell(agent, "call.dial", call(object{"id": "office:6", "contact": found}))
 	a.wait(named("Ivan Petrov"))
 	b.wait(kind + ` === 'unknown'`)
 	for _, n := range s.stored(t, 2) {
-		if strings.Contains(n.Text+n.Header+n.From, "Petrov") != (n.User == 88888) {
+		if strings.Contains(n.Text+n.Header+n.From, "Petrov") != (n.User == 88888) || (n.Element != nil) != (n.User == 88888) {
 			t.Errorf("stored is %+v", n)
 		}
 	}
+	s.gateway.tell(agent, "call.bridge", call(object{"id": "office:6", "contact": found, "state": "talking"}))
+	s.gateway.tell(agent, "call.hangup", call(object{"id": "office:6", "contact": found, "state": "ended", "outcome": "answered"}))
+	b.wait(`document.querySelector('.ringcast-result')`)
+	b.want(`document.body.innerHTML.includes('Petrov') || document.body.innerHTML.includes('detail/1001')`, "false")
 }
 
 func testCallerRefused(t *testing.T, s *stage) {

@@ -5,16 +5,6 @@ define(['./phone.js?v=%VERSION%', './text.js?v=%VERSION%', './crm/entities.js?v=
   /* The plus must be encoded, or the CRM reads a space. */
   const newCard = (number) => '/contacts/add/?phone=' + encodeURIComponent(number);
 
-  const same = (a, b) => a.type === b.type && String(a.id) === String(b.id);
-
-  /* The gateway's contact as a match: what it is linked with is not known. */
-  const matchOf = (contact) => ({
-    ...contact, id: String(contact.id), name: text.plain(contact.name), company: null, leads: [], customers: [], responsible: null, partial: true,
-  });
-
-  /* Whom the gateway named, as the search knows him if it does. */
-  const namedBy = ({ contact }, matches) => contact && (matches.find((match) => same(match, contact)) || matchOf(contact));
-
   /* describe(call, search, t, colleague) →
        {kind, name, number, company, lead, responsible, entity, href, matches, chosen, remark}
      search   {state: 'looking' | 'found' | 'none' | 'failed', matches, chosen}: whom the user's own search or he
@@ -42,8 +32,7 @@ define(['./phone.js?v=%VERSION%', './text.js?v=%VERSION%', './crm/entities.js?v=
     }
     if (!raw) return said('hidden', t('card.hidden'));
 
-    const { matches } = search;
-    const chosen = search.chosen || namedBy(call, matches) || null;
+    const { matches, chosen } = search;
     if (chosen) {
       const { company, leads, responsible } = chosen;
       return said('known', chosen.name || shown, { company, lead: leads[0] || null, responsible, entity: chosen, href: entities.card(chosen), matches, chosen });
