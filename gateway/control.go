@@ -21,7 +21,7 @@ func (g *Gateway) control(ctx context.Context, o *owner, cmd Command) (Reply, er
 	}
 	link, id, ok := g.linkOf(cmd.Account, c.ID)
 	if !ok {
-		return Reply{}, Errorf(CodePBXOffline, "the call came from a PBX that this gateway is not linked to: do it at the telephone")
+		return Reply{}, Errorf(CodeNotPermitted, "the call came from a PBX that only reports its calls, and cannot be told to: do it at the telephone")
 	}
 	x := order{action: cmd.Action, attended: cmd.Attended, pbx: link.PBX, call: id, extension: mine.Extension}
 	if err := x.check(mine); err != nil {

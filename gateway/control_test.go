@@ -236,7 +236,7 @@ func TestFailuresAsATabSeesThem(t *testing.T) {
 			{"hangup", "mute:c1", "", nil, CodeNotPermitted, "hangup is not possible from here with this PBX: do it at the telephone"},
 			{"hold", "mute:c1", "", nil, CodeNotPermitted, "hold is not possible from here with this PBX: do it at the telephone"},
 			{"transfer", "mute:c1", "102", nil, CodeNotPermitted, "transfer is not possible from here with this PBX: do it at the telephone"},
-			{"hold", "gone:c1", "", nil, CodePBXOffline, "the call came from a PBX that this gateway is not linked to: do it at the telephone"},
+			{"hold", "gone:c1", "", nil, CodeNotPermitted, "the call came from a PBX that only reports its calls, and cannot be told to: do it at the telephone"},
 			{"hold", "office:talks", "", offline, CodePBXOffline, `the PBX "office" is not connected (retrying): do it at the telephone`},
 			{"call", "", "102", offline, CodePBXOffline, `the PBX "office" is not connected (retrying): dial at the telephone`},
 			{"explode", "office:talks", "", nil, CodeInvalid, `unknown action "explode": call, hangup, answer, hold, unhold, mute, unmute, ` +

@@ -29,7 +29,7 @@ const (
 	CodeNotRegistered Code = "not_registered" // the user's telephone is not connected to the PBX
 	CodeBusy          Code = "busy"           // the user's telephone is engaged
 	CodeRejected      Code = "rejected"       // the PBX or the telephone said no
-	CodeNotPermitted  Code = "not_permitted"  // this user may not do this
+	CodeNotPermitted  Code = "not_permitted"  // this user may not do this, or the PBX cannot
 	CodeNotAdmin      Code = "not_admin"      // only an administrator of the CRM's account may do this
 	CodeBadNumber     Code = "bad_number"     // nothing that could be dialled
 	CodeTimeout       Code = "timeout"        // no answer in time; the outcome is unknown

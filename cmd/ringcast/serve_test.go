@@ -180,7 +180,8 @@ func TestServeCommandsWhereThePBXOnlyReports(t *testing.T) {
 	}{
 		{gateway.CodePBXOffline, map[string]any{"action": "call", "to": "+380991234567"}},
 		{gateway.CodeBadNumber, map[string]any{"action": "call", "to": "call me"}},
-		{gateway.CodePBXOffline, map[string]any{"action": "hangup", "call": "main:mine"}},
+		{gateway.CodeNotPermitted, map[string]any{"action": "hangup", "call": "main:mine"}},
+		{gateway.CodeNotPermitted, map[string]any{"action": "answer", "call": "main:mine"}},
 		{gateway.CodeNotFound, map[string]any{"action": "hangup", "call": "main:his"}},
 		{gateway.CodeNotFound, map[string]any{"action": "hangup", "call": "main:none"}},
 		{gateway.CodeNotFound, map[string]any{"action": "claim", "call": "main:his", "what": "notify"}},
