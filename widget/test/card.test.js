@@ -4,7 +4,7 @@ const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
 const { load } = require('./amd.js');
-const { Client, Clock, call, settle } = require('./fakes.js');
+const { Client, Clock, Store, call, settle } = require('./fakes.js');
 
 const Transfer = load('js/transfer.js', { jquery: null });
 const Create = load('js/create.js', { jquery: null });
@@ -32,8 +32,10 @@ test('a refusal stands beside the field that it is about', () => {
   assert.equal(Create.fieldOf('pipeline_id', true), null);
 });
 
+const telephoneOf = (client, { store = new Store(), clock = new Clock() } = {}) => new Telephone({ client, store, clock });
+
 test('what can be done when', () => {
-  const telephone = new Telephone({ client: new Client() });
+  const telephone = telephoneOf(new Client());
   const can = (over) => ['answer', 'hangup', 'hold', 'unhold', 'mute', 'transfer', 'park'].filter((deed) => telephone.can(deed, call(over)));
   assert.deepEqual(can({}), ['answer', 'hangup']);
   assert.deepEqual(can({ outgoing: true }), ['hangup']);
@@ -45,7 +47,7 @@ test('what can be done when', () => {
 
 test('what is not permitted is not offered again for that call, and after a second one for that telephone', async () => {
   const client = new Client();
-  const telephone = new Telephone({ client });
+  const telephone = telephoneOf(client);
   const talk = (over) => call({ id: 'office:1', state: 'talking', ...over });
   client.refuse = { hold: 'not_permitted', mute: 'rejected', hangup: 'not_permitted' };
   await assert.rejects(telephone.hold(talk()));
@@ -62,6 +64,26 @@ test('what is not permitted is not offered again for that call, and after a seco
   assert.equal(telephone.can('hold', talk({ id: 'main:1' })), true);
   for (const id of ['office:1', 'office:2']) await assert.rejects(telephone.hangup(talk({ id })));
   assert.equal(telephone.can('hangup', talk()), true);
+});
+
+test('what is not permitted is kept for a day, over reloads and for all tabs', async () => {
+  const client = new Client();
+  const [store, clock] = [new Store(), new Clock()];
+  const talk = (id, over) => call({ id, state: 'talking', ...over });
+  const before = telephoneOf(client, { store, clock });
+  const beside = telephoneOf(client, { store: new Store(store.kept), clock });
+  assert.equal(beside.can('hold', talk('main:3')), true);
+  client.refuse = { hold: 'not_permitted', mute: 'not_permitted' };
+  for (const id of ['main:1', 'main:2']) await assert.rejects(before.hold(talk(id)));
+  beside.inabilities.store.watched.inabilities();
+  const after = telephoneOf(client, { store, clock });
+  for (const telephone of [beside, after]) assert.deepEqual([telephone.can('hold', talk('main:3')), telephone.can('mute', talk('main:3'))], [false, true]);
+  await clock.pass(24 * 60 * 60 * 1000);
+  assert.equal(after.can('hold', talk('main:3')), true);
+  for (let i = 0; i < 60; i += 1) await assert.rejects(after.mute(talk('main:4', { extension: String(100 + i) })));
+  assert.equal(Object.keys(store.get('inabilities')).length, 50);
+  assert.equal(after.can('mute', talk('main:4', { extension: '159' })), false, 'the last are kept');
+  assert.equal(after.can('mute', talk('main:4', { extension: '100' })), true);
 });
 
 test('a typed number keeps the star and hash of the PBX', () => {
@@ -121,10 +143,10 @@ test('texts and buttons can be read, in the light and in the dark', () => {
 test('whom one asked has hung up: going back is taking the caller off hold', async () => {
   const client = new Client();
   client.refuse = { cancel: 'rejected' };
-  await new Telephone({ client }).cancel(call({ state: 'held' }));
+  await telephoneOf(client).cancel(call({ state: 'held' }));
   assert.deepEqual(client.sent, [['cancel', 'c1'], ['unhold', 'c1']]);
   client.refuse = { cancel: 'timeout' };
-  await assert.rejects(new Telephone({ client }).cancel(call({ state: 'held' })), { code: 'timeout' });
+  await assert.rejects(telephoneOf(client).cancel(call({ state: 'held' })), { code: 'timeout' });
   assert.equal(client.sent.length, 3, 'it may have been done: he is not taken off hold twice');
 });
 

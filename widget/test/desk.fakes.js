@@ -51,7 +51,7 @@ const make = ({ find = async (number) => (number.endsWith('9005550111') ? found(
   let calling = false;
   const desk = new Desk({
     client, clock, t, store, lookups,
-    telephone: new Telephone({ client }),
+    telephone: new Telephone({ client, store, clock }),
     behaviour: rules,
     deck: {
       show: (id, model) => seen.cards.set(id, model), close: (id) => seen.cards.delete(id), say: (words) => seen.said.push(words),

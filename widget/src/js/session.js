@@ -43,7 +43,7 @@ define([
       const locks = page.navigator.locks || null;
       const errors = new Errors({ notifications: app.notifications, store, locks, scope, clock, t, support });
       const crm = new Crm({ ajax, app, clock, t });
-      const telephone = new Telephone({ client });
+      this.telephone = new Telephone({ client, store, clock });
       const opener = new Opener({ app, page });
 
       this.lookups = new Lookups({ crm, client, channel: channel('lookups'), locks, scope, clock });
@@ -67,7 +67,7 @@ define([
         entitled: () => access.extensionsOf(widget.get_settings(), user.id).length > 0,
       });
       this.desk = new Desk({
-        client, telephone, crm, store, clock, t, me, colleague, visible, errors, behaviour: rules,
+        client, telephone: this.telephone, crm, store, clock, t, me, colleague, visible, errors, behaviour: rules,
         wake: new Wake({ page }),
         opener,
         deck: this.deck,
@@ -100,7 +100,7 @@ define([
     stop() {
       this.offs.forEach((off) => off());
       this.client.stop();
-      [this.desk, this.announce, this.alerts, this.lookups, this.link, this.list, this.results].forEach((part) => part.stop());
+      [this.desk, this.telephone, this.announce, this.alerts, this.lookups, this.link, this.list, this.results].forEach((part) => part.stop());
       this.deck.destroy();
     }
   };

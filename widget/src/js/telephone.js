@@ -1,6 +1,6 @@
 /* The telephone that the cards command: today the one behind the PBX, through the gateway. A telephone in the
    browser (WebRTC) would have the same methods. */
-define([], function () {
+define(['./inabilities.js?v=%VERSION%'], function (Inabilities) {
   'use strict';
 
   const talks = ({ state }) => state === 'talking' || state === 'held';
@@ -24,18 +24,20 @@ define([], function () {
   const kin = { unhold: 'hold', unmute: 'mute', complete: 'consult', cancel: 'consult' };
 
   return class Telephone {
-    /* client: the browser client */
-    constructor({ client }) {
+    /* client: the browser client      store: see store.js      clock  now */
+    constructor({ client, store, clock }) {
       this.client = client;
-      this.refused = new Map(); /* deed and telephone → the calls with which it was not permitted, two at most */
+      this.inabilities = new Inabilities({ store, clock });
+    }
+
+    stop() {
+      this.inabilities.stop();
     }
 
     /* Whether a deed can be done with a call now: its state is one for it, and it has not turned out not to be permitted
-       with this call. Two calls that refuse it say so of the telephone: the first may have had a reason of its own. */
+       with this call, nor with others at this telephone. */
     can(deed, call) {
-      if (!fits[deed] || !fits[deed](call)) return false;
-      const calls = this.refused.get(this.key(deed, call)) || [];
-      return calls.length < 2 && !calls.includes(call.id);
+      return Boolean(fits[deed]) && fits[deed](call) && !this.inabilities.has(this.key(deed, call), call.id);
     }
 
     answer(call) {
@@ -97,16 +99,10 @@ define([], function () {
       try {
         return await run();
       } catch (err) {
-        if (err.code === 'not_permitted') this.refuses(deed, call);
+        /* Hanging up is what every telephone may be asked for again. */
+        if (err.code === 'not_permitted' && deed !== 'hangup') this.inabilities.note(this.key(deed, call), call.id);
         throw err;
       }
-    }
-
-    /* Hanging up is what every telephone may be asked for again. */
-    refuses(deed, call) {
-      if (deed === 'hangup') return;
-      const key = this.key(deed, call);
-      this.refused.set(key, [...new Set([...(this.refused.get(key) || []), call.id])].slice(0, 2));
     }
 
     key(deed, { id, extension }) {
