@@ -244,6 +244,11 @@ func TestWidgetSettings(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { run(t, newSettingsStage(browser, t, nil)) })
 	}
+	for name, here := range map[string]bool{"SwitchesCountAtOnceWhereTheyWereSaved": true, "SwitchesCountAtOnceInAnotherTab": false} {
+		t.Run(name, func(t *testing.T) {
+			testSettingsSwitched(t, newSettingsStage(browser, t, func(cfg *sandbox.AmoConfig) { cfg.Settings["behaviour"] = `{"result":"never","notify":"never"}` }), here)
+		})
+	}
 	t.Run("OldWindow", func(t *testing.T) {
 		testSettingsOldWindow(t, newSettingsStage(browser, t, func(cfg *sandbox.AmoConfig) { cfg.NotInstalled, cfg.OldWindow, cfg.Settings = true, true, nil }))
 	})
@@ -363,6 +368,30 @@ func testSettingsBehaviour(t *testing.T, s *settingsStage) {
 	s.until(t, "the check", func() bool {
 		return len(s.settings.questions()) > n
 	})
+}
+
+// testSettingsSwitched has one talk after the save, and one tab to hear of it.
+func testSettingsSwitched(t *testing.T, s *settingsStage, here bool) {
+	other := s.open(t, anna, "/leads/")
+	b := s.window(t, anna)
+	b.text(`require('jquery')('[data-setting=result]').val('always').trigger('change').length`)
+	b.text(`require('jquery')('[data-setting=notify]').val('end').trigger('change').length`)
+	b.text(`document.querySelector('[data-setting=sound]').click()`)
+	b.click(".js-widget-save")
+	b.wait(`__sandbox.saves.length === 1`)
+	if here {
+		other.close()
+	} else {
+		other.wait(`!document.querySelector('.ringcast-bell [name=sound]').checked`)
+		b.close()
+		b = other
+	}
+	s.gateway.tell(anna, "call.bridge", call(object{"state": "talking"}))
+	s.gateway.tell(anna, "call.hangup", call(object{"state": "ended", "outcome": "answered", "talk_seconds": 65, "recording": "https://pbx.example/r"}))
+	b.wait(`document.querySelector('.ringcast-result')`)
+	if stored := s.stored(t, 1); len(stored) != 1 || stored[0].Duration != "01:05" {
+		t.Errorf("stored are %+v", stored)
+	}
 }
 
 func testSettingsSaved(t *testing.T, s *settingsStage) {

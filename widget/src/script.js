@@ -11,6 +11,7 @@ define([
   /* The CRM may make the widget anew at any navigation, while this module stays: one connection in a tab. */
   let session = null;
   let connected = ''; /* the gateway's address that the session was made with */
+  let handed = ''; /* the switches as the CRM has handed them over last */
   let opened = Promise.resolve(null); /* the settings window that was opened last */
 
   const app = () => window.APP || window.AMOCRM;
@@ -41,7 +42,10 @@ define([
       session = null;
     };
 
+    const switches = () => JSON.stringify(self.get_settings().behaviour ?? null);
+
     const start = () => {
+      handed = switches();
       connected = address.choose(self.get_settings(), config.url);
       session = new Session({
         app: app(),
@@ -58,11 +62,16 @@ define([
       session.start();
     };
 
-    /* Another address was saved meanwhile. */
+    /* Another address was saved meanwhile, or other switches. What the CRM has handed over before may be older than what
+       was saved here. */
     const follow = () => {
-      if (address.choose(self.get_settings(), config.url) === connected) return;
-      stop();
-      start();
+      if (address.choose(self.get_settings(), config.url) !== connected) {
+        stop();
+        start();
+      } else if (switches() !== handed) {
+        handed = switches();
+        session.heed(self.get_settings().behaviour);
+      }
     };
 
     /* Whom the gateway did not know it may know now. A client that was not refused is left alone by that. */
@@ -126,6 +135,7 @@ define([
       /* The CRM's settings are saved, whatever the gateway says to them. get_settings() has the old values still. */
       onSave({ active, fields } = {}) {
         if (switchesOff(active)) return true;
+        if (session && fields && fields.behaviour !== undefined) session.saved(fields.behaviour);
         const saved = opened.then((settings) => settings && settings.save(fields));
         if (!isKommo()) return true;
         let timer;

@@ -54,7 +54,7 @@ const make = (who, form = {}, over = {}) => {
   const crm = new Crm();
   const clock = new Clock();
   const kept = [];
-  const save = new Save({ crm, clock, t, user: 88888, lead: true, ...over });
+  const save = new Save({ crm, clock, t, user: 88888, behaviour: { lead: true }, ...over });
   const draft = {
     call: call({ state: 'ended', outcome: 'answered' }), who,
     form: { link: 'new', contact: '', deal: '', note: '', task: false, text: '', type: '1', due: 'tomorrow', at: '', ...form },
@@ -79,11 +79,11 @@ test('an unknown caller: contact and deal in one request, then the note, then th
 });
 
 test('a name left empty is the number; with the switch off there is a deal only if it has a name', async () => {
-  const plain = make(unknown, { note: 'x' }, { lead: false });
+  const plain = make(unknown, { note: 'x' }, { behaviour: { lead: false } });
   await plain.run();
   assert.deepEqual(plain.crm.got[0], ['contact', { name: '+7 900 555-01-11', phone: '+79005550111' }]);
   assert.deepEqual(plain.crm.got[1][1], { type: 'contact', id: '101', name: '+7 900 555-01-11' });
-  const named = make(unknown, { deal: 'Roof' }, { lead: false });
+  const named = make(unknown, { deal: 'Roof' }, { behaviour: { lead: false } });
   await named.run();
   assert.deepEqual(named.crm.got[0], ['lead', { name: 'Roof', contact: { name: '+7 900 555-01-11', phone: '+79005550111' } }]);
 });
@@ -152,7 +152,7 @@ test('a lost answer and nothing there: it is made; only the contact there: the d
   const half = await lostOnce(unknown, { deal: 'Roof' }, [match({ id: '55' })]);
   await half.again;
   assert.deepEqual(half.crm.got.at(-1), ['lead', { name: 'Roof', contact: { id: '55' } }]);
-  const alone = await lostOnce(unknown, { note: 'x' }, [match({ id: '55', name: 'Olga' })], { lead: false });
+  const alone = await lostOnce(unknown, { note: 'x' }, [match({ id: '55', name: 'Olga' })], { behaviour: { lead: false } });
   await alone.again;
   assert.deepEqual([alone.crm.count('contact'), alone.draft.done.entity], [1, { type: 'contact', id: '55', name: 'Olga' }]);
 });
@@ -195,7 +195,7 @@ test('whom a result made is a match at once, for all who have the number', async
   await both.run();
   const made = match({ id: '55', name: 'Olga', url: '/contacts/detail/55', leads: [lead('101', 'Roof')] });
   assert.deepEqual(both.save.made(both.draft), made);
-  const alone = make(unknown, { contact: 'Olga' }, { lead: false });
+  const alone = make(unknown, { contact: 'Olga' }, { behaviour: { lead: false } });
   await alone.run();
   assert.deepEqual(alone.save.made(alone.draft), { ...made, id: '101', url: '/contacts/detail/101', leads: [] });
   const his = make(known, { link: 'deal:1' });

@@ -12,6 +12,7 @@ class Session {
     made.sessions.push(this);
     this.parts = parts;
     this.attached = 0;
+    this.heeded = [];
     this.dialer = { dial: (value, { model }) => (this.dialled = [value, model]) };
     this.client = { start: () => (this.startedAgain = true) };
     this.list = { pick: (kind) => (this.picked = kind) };
@@ -24,6 +25,12 @@ class Session {
   }
   stop() {
     this.running = false;
+  }
+  heed(given) {
+    this.heeded.push(given);
+  }
+  saved(given) {
+    this.heeded.push('saved ' + given);
   }
 }
 
@@ -136,6 +143,20 @@ test('the gateway of the settings; another one is followed at the next render', 
   widget.callbacks.render();
   widget.callbacks.render();
   assert.deepEqual(made.sessions.map(({ parts, running }) => [parts.url, running]), [['https://own.example.com', false], ['https://calls.example.com', true]]);
+});
+
+test('switches count at once when they are saved here, and at the next render when the CRM hands over others', () => {
+  const settings = { behaviour: '{"result":"always"}' };
+  const widget = make({ settings })();
+  widget.callbacks.init();
+  widget.callbacks.render();
+  widget.callbacks.onSave({ active: 'Y', fields: { behaviour: '{"result":"never"}' } });
+  widget.callbacks.render(); /* a window of 2017 hands over what was before the save */
+  settings.behaviour = '{"result":"unknown"}';
+  widget.callbacks.render();
+  widget.callbacks.render();
+  widget.callbacks.onSave({ active: 'Y', fields: { gateway: '' } });
+  assert.deepEqual(made.sessions.map(({ heeded }) => heeded), [['saved {"result":"never"}', '{"result":"unknown"}']]);
 });
 
 test('a free user has no telephony', () => {

@@ -9,6 +9,8 @@ define([
 ) {
   'use strict';
 
+  const switches = 'behaviour'; /* in the store: what was saved last, {given, at}, for this user's other tabs */
+
   /* The page may forbid it. */
   const localStorageOf = (page) => {
     try {
@@ -30,7 +32,6 @@ define([
       const scope = 'ringcast.' + account.id + '.' + user.id + '.'; /* other users may sit at this browser, too */
       const dark = Number(user.theme) === 2;
       const ns = widget.ns || '.ringcast';
-      const rules = behaviour(widget.get_settings());
       const visible = () => page.document.visibilityState === 'visible';
       const colleague = access.colleagues(widget, app);
       const me = () => user.name || '';
@@ -38,9 +39,11 @@ define([
 
       this.client = new Client({ url, token: access.tokens(widget, url), presence: true });
       const { client } = this;
+      const rules = behaviour(widget.get_settings()); /* one object for all: see heed */
       const store = new Store({ storage: localStorageOf(page), prefix: scope, page });
       const notices = new Notices({ notifications: app.notifications, clock, t });
       const locks = page.navigator.locks || null;
+      Object.assign(this, { store, rules });
       const errors = new Errors({ notifications: app.notifications, store, locks, scope, clock, t, support });
       const crm = new Crm({ ajax, app, clock, t });
       this.telephone = new Telephone({ client, store, clock });
@@ -85,6 +88,7 @@ define([
       this.offs = [
         this.client.on('state', (state) => this.link.onState(state)),
         this.client.on('call', (change) => this.list.onCall(change)),
+        this.store.watch(switches, (saved) => saved && this.heed(saved.given)),
       ];
       this.client.start();
       this.attach();
@@ -94,6 +98,18 @@ define([
     attach() {
       this.deck.attach();
       this.list.attach();
+    }
+
+    /* given: the setting "behaviour". It counts from now on, also for calls that there are. */
+    heed(given) {
+      Object.assign(this.rules, behaviour({ behaviour: given }));
+      this.alerts.chosen();
+    }
+
+    /* It was saved in this tab: the CRM hands it to no other page that is open. */
+    saved(given) {
+      this.heed(given);
+      this.store.set(switches, { given, at: clock.now() });
     }
 
     /* Leaves nothing behind: no socket, no card, no timer, no status. */

@@ -28,9 +28,9 @@ define(['./model.js?v=%VERSION%', '../phone.js?v=%VERSION%'], function (model, p
   return class Driver {
     /* kept      the list and its run          client  the browser client: calls, state, hangup
        dialer    dial(number, {quiet})         quiet   () → whether nobody writes down a result
-       interval  s between calls               random  () → a string nobody else has
+       behaviour {interval: s between calls, result: when talks have a window}   random  () → a string nobody else has
        hangups   has(call): the user hung it up
-       results   whether talks have a window   absent  ms in which no page of the CRM was open before this one
+       absent    ms in which no page of the CRM was open before this one
        clock     now, after                    changed called when something was written outside of step
        me        this tab's name */
     constructor(parts) {
@@ -184,10 +184,11 @@ define(['./model.js?v=%VERSION%', '../phone.js?v=%VERSION%'], function (model, p
     settle({ key, since }, { state, talk }, vain) {
       const { run } = this.kept;
       const streak = vain ? run.streak + 1 : 0;
-      const pause = this.interval * 1000;
+      const { interval, result } = this.behaviour;
+      const pause = interval * 1000;
       this.note({
         attempt: null, streak, held: false,
-        until: this.clock.now() + (state === 'reached' && this.results ? Math.max(pause, opening) : pause),
+        until: this.clock.now() + (state === 'reached' && result !== 'never' ? Math.max(pause, opening) : pause),
         done: { ...run.done, [key]: { since, state, talk } },
       });
       if (streak >= inVain) this.halt('streak');
@@ -205,7 +206,7 @@ define(['./model.js?v=%VERSION%', '../phone.js?v=%VERSION%'], function (model, p
       if (!entry) return this.halt('finished');
       const hurried = run.until !== null && list.now === run.until;
       if (!hurried && !this.quiet()) return run.held ? undefined : this.note({ held: true, until: null });
-      if (run.held) return this.note({ held: false, until: now + this.interval * 1000 });
+      if (run.held) return this.note({ held: false, until: now + this.behaviour.interval * 1000 });
       if (run.until !== null && now > run.until + away) return this.halt('away');
       if (run.until !== null && now < run.until && !hurried) return undefined;
       return this.reserve(entry);

@@ -16,7 +16,7 @@ define([
 
   return class List {
     /* client, dialer, errors, store, clock, t, dark, ns, widget, crm, app: see session.js
-       behaviour  interval       quiet    () → no result window is open in this tab
+       behaviour  see driver.js  quiet    () → no result window is open in this tab
        locks      navigator.locks or null             scope    what distinguishes this user's locks
        base       the address of the widget's files   visible  () → whether this tab is looked at
        opener     open(href): shows a card of the CRM random   () → a string nobody else has */
@@ -29,8 +29,7 @@ define([
       this.turn = new Turn({ locks, name: scope + 'list', client, changed });
       this.driver = new Driver({
         kept: this.kept, hangups: this.hangups, client, dialer, clock, random, changed, me: random(),
-        interval: behaviour.interval, quiet: () => this.quietEverywhere(),
-        results: behaviour.result !== 'never', absent: clock.now() - (store.get(keys.watched) || 0),
+        behaviour, quiet: () => this.quietEverywhere(), absent: clock.now() - (store.get(keys.watched) || 0),
       });
       const templates = new Templates({ widget, base, version: widget.get_settings().version, clock });
       this.panel = new Panel({ templates, act: this.acts(), dark, ns, clock, t, drawn: changed, failed: () => this.broken() });

@@ -28,7 +28,7 @@ define([
       Object.assign(this, { Modal, crm, lookups, clock, t, dark, lang, behaviour, client, visible, locks, page });
       this.zone = due.zone(zone);
       this.drafts = new Drafts({ store, clock });
-      this.save = new Save({ crm, clock, t, user, lead: behaviour.lead, zone: this.zone });
+      this.save = new Save({ crm, clock, t, user, behaviour, zone: this.zone });
       this.windows = new Map(); /* call id → {draft, closed, form, modal, release}, open and to be opened */
       this.queue = Promise.resolve();
       this.waits = new Set(); /* cancels */

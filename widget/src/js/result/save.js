@@ -18,10 +18,11 @@ define([
 
   return class Save {
     /* crm   see crm.js                         user  the id of whoever sits here
-       lead  whether a new contact gets a deal  t     translator
-       clock {now, after}                       zone  see due.js */
-    constructor({ crm, clock, t, user, lead, zone }) {
-      Object.assign(this, { crm, clock, t, user, lead, zone });
+       behaviour {lead: whether a new contact gets a deal}
+       clock {now, after}                       zone  see due.js
+       t     translator */
+    constructor({ crm, clock, t, user, behaviour, zone }) {
+      Object.assign(this, { crm, clock, t, user, behaviour, zone });
     }
 
     /* What is new: '', 'contact', or 'lead' (with a contact of its own, or for one that is there). */
@@ -29,7 +30,7 @@ define([
       if (done.entity) return '';
       if (form.link.startsWith('deal:')) return 'lead';
       if (form.link !== 'new') return '';
-      return this.lead || typed(form.deal) ? 'lead' : 'contact';
+      return this.behaviour.lead || typed(form.deal) ? 'lead' : 'contact';
     }
 
     /* What new things are called when nobody gives them a name. */
