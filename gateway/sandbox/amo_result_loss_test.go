@@ -112,6 +112,28 @@ func testResultDisabled(t *testing.T, s *resultStage) {
 	b.want(`document.querySelector('`+resultField("note")+`').value`, "Half a sent")
 }
 
+// The page is loaded anew in mid-talk, and there is no talk any more when it has its line.
+func testResultReload(t *testing.T, s *resultStage) {
+	b := &resultTab{s.open(t, anna, "/leads/")}
+	s.gateway.tell(anna, "call.bridge", inTalk(nil))
+	b.wait(card + ` && APP.sdk.getCallingStatus()`)
+	s.gateway.shut(true)
+	b.reload()
+	s.gateway.tell(anna, "call.hangup", call(object{"state": "ended", "outcome": "answered", "talk_seconds": 65}))
+	s.gateway.shut(false)
+	b.text(`window.dispatchEvent(new Event('online'))`)
+	b.wait(resultShown)
+	b.want(`document.querySelector('.ringcast-result__who a').textContent + [...document.querySelectorAll('.ringcast-result__facts dd')].map((dd) => dd.textContent).join()`, "Ivan Petrov+7 900 555-01-11,—")
+	b.write("note", "Call back")
+	b.save()
+	b.wait(noResult)
+	if notes := s.amo.Notes(); len(notes) != 1 || notes[0].Text != "Call back" {
+		t.Errorf("notes are %+v", notes)
+	}
+	b.reload()
+	b.want(noResult+` && Object.keys(localStorage).every((key) => !/draft|talk/.test(key))`, "true")
+}
+
 func testResultQueue(t *testing.T, s *resultStage) {
 	b := &resultTab{s.open(t, anna, "/leads/")}
 	s.talk(anna, nil)

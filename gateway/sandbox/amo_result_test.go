@@ -176,6 +176,7 @@ func TestResultWindowComesBack(t *testing.T) {
 		"ReloadWhileItSavesMakesOneDeal": testResultLostAnswer,
 		"DraftSurvivesAReload":           testResultDraft,
 		"DisabledAndEnabledAgain":        testResultDisabled,
+		"TalkThatEndsDuringTheReload":    testResultReload,
 	})
 }
 

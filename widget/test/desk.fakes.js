@@ -40,12 +40,11 @@ class Lookups {
   }
 }
 
-const make = ({ find = async (number) => (number.endsWith('9005550111') ? found(ivan) : found()), behaviour = {}, ...over } = {}) => {
+const make = ({ find = async (number) => (number.endsWith('9005550111') ? found(ivan) : found()), behaviour = {}, store = new Store(), ...over } = {}) => {
   const seen = { kept: new Set(), cards: new Map(), status: [], notes: [], results: [], rung: [], silenced: [], errors: [], opened: [], said: [], sign: null, made: [], wake: {} };
   const client = new Client();
   const clock = new Clock();
   const t = translator('en');
-  const store = new Store();
   const lookups = new Lookups(find);
   const rules = { notify: 'both', open: false, lead: true, ...behaviour };
   let calling = false;

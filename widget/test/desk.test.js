@@ -89,7 +89,19 @@ test('another tab has the claim: no second notification, no second window', asyn
   client.tell('call.hangup', call({ state: 'ended', outcome: 'answered' }));
   await clock.pass(60000);
   assert.deepEqual([seen.notes, seen.results], [[], []]);
-  assert.deepEqual(client.claims.filter((claim) => /^(notify|result)( |$)/.test(claim)), ['notify', 'result']);
+  assert.deepEqual(client.claims.filter((claim) => /^(notify|result)( |$)/.test(claim)), ['notify', 'result', 'result'], 'that tab may have been closed, once');
+});
+
+test('the tab that had the claim was closed before its window could open: another opens it', async () => {
+  const { client, clock, seen } = make();
+  client.refuse = { 'claim:result': 'taken' };
+  client.tell('call.dial', call({ state: 'talking' }));
+  client.tell('call.hangup', call({ state: 'ended', outcome: 'answered' }));
+  await clock.pass(5999);
+  client.refuse = {};
+  assert.deepEqual(seen.results, []);
+  await clock.pass(1);
+  assert.deepEqual(seen.results.map(([id]) => id), ['c1']);
 });
 
 test('a gateway that has too much to do for a moment does not cost the result window or the notification', async () => {

@@ -1,7 +1,7 @@
 'use strict';
 const test = require('node:test');
 const assert = require('node:assert/strict');
-const { call, settle } = require('./fakes.js');
+const { Store, call, settle } = require('./fakes.js');
 const { make, found, ivan } = require('./desk.fakes.js');
 const { load } = require('./amd.js');
 
@@ -228,6 +228,63 @@ test('where no result is ever asked for, nobody claims to', async () => {
     await clock.pass(1000);
     assert.equal(client.claims.filter((what) => what === 'result').length, claims, result);
   }
+});
+
+/* A page with a talk is loaded anew after ms, and finds the calls that there are then. */
+const reloaded = async (ms, { calls = [], behaviour, over = {}, before = () => {} } = {}) => {
+  const store = new Store();
+  const gone = make({ store });
+  gone.client.tell('call.bridge', talk({ state: 'talking', ...over }));
+  await before(gone);
+  gone.desk.stop();
+  const here = make({ store, behaviour });
+  here.clock.at = gone.clock.at + ms;
+  await here.clock.pass(60000);
+  assert.deepEqual(here.seen.results, [], 'nobody knows what became of it');
+  calls.forEach((one) => here.client.calls.set(one.id, one));
+  for (let i = 0; i < 2; i += 1) here.client.emit('state', { name: 'live' });
+  await here.clock.pass(60000);
+  return { ...here, store };
+};
+
+test('a talk that ended while the page was loaded anew has its result window, once', async () => {
+  const { client, desk, seen, store } = await reloaded(1000);
+  assert.deepEqual(seen.results.map(([id, { entity }]) => [id, entity]), [['c1', ivan]]);
+  assert.deepEqual(client.claims, ['result', 'result done']);
+  assert.deepEqual([desk.talks.lost(client.calls), store.keys().filter((key) => key.startsWith('talk.'))], [[], []]);
+});
+
+test('so has one whose page went away before its window was there; its length is known then', async () => {
+  const over = { state: 'ended', outcome: 'answered', talk_seconds: 65 };
+  const opened = [];
+  const store = new Store();
+  const results = { open: async (ended) => opened.push([ended.id, ended.state, ended.talk_seconds]) };
+  for (const hangsUp of [true, false]) {
+    const { desk, client, clock } = make({ store, results, visible: () => !hangsUp });
+    if (hangsUp) {
+      client.tell('call.bridge', talk({ state: 'talking' }));
+      client.tell('call.hangup', talk(over));
+    } else {
+      client.emit('state', { name: 'live' });
+      await clock.pass(60000);
+    }
+    desk.stop();
+  }
+  assert.deepEqual(opened, [['c1', 'ended', 65]]);
+});
+
+test('no result is asked for of a talk that goes on, is long over, was with a colleague, or where the account wants none', async () => {
+  const none = async (ms, how) => assert.deepEqual((await reloaded(ms, how)).seen.results, [], JSON.stringify(how));
+  await none(1000, { calls: [talk({ state: 'talking' })] });
+  await none(300000);
+  await none(1000, { over: { direction: 'internal' } });
+  await none(1000, { behaviour: { result: 'never' } });
+  await none(1000, { before: ({ client }) => client.tell('call.hangup', talk({ state: 'ended', outcome: 'transferred' })) });
+});
+
+test('of a long talk it is noted each minute that it goes on', async () => {
+  const { seen } = await reloaded(120000, { before: ({ clock }) => clock.pass(3600000) });
+  assert.equal(seen.results.length, 1);
 });
 
 test('what became known meanwhile is not asked for again, nor of a call that is gone', async () => {

@@ -142,6 +142,10 @@ class Store {
   keys() {
     return [...this.kept.keys()];
   }
+  /* Of other users nothing is known here. */
+  sweep(begin, ends) {
+    this.keys().filter((key) => key.startsWith(begin) && ends(this.get(key))).forEach((key) => this.set(key, null));
+  }
   watch(key, fn) {
     this.watched = { ...this.watched, [key]: fn };
     return () => delete this.watched[key];

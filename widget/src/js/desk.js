@@ -1,8 +1,9 @@
 /* The desk puts every call of the user where it belongs: a card, the CRM's notification, the calling status, the
    result window. It decides; cards, notices and windows only show. */
 define([
-  './phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './view.js?v=%VERSION%', './hangups.js?v=%VERSION%', './crm/entities.js?v=%VERSION%',
-], function (phone, Marks, View, Hangups, entities) {
+  './phone.js?v=%VERSION%', './marks.js?v=%VERSION%', './talks.js?v=%VERSION%', './view.js?v=%VERSION%', './hangups.js?v=%VERSION%',
+  './crm/entities.js?v=%VERSION%',
+], function (phone, Marks, Talks, View, Hangups, entities) {
   'use strict';
 
   const linger = 2000; /* ms that a card still says how the call ended */
@@ -15,7 +16,7 @@ define([
   const searchAgain = 61000; /* ms; within a minute the answer is the same */
   const unseen = 10000; /* ms that a dialled number waits for its call */
   const claimAgain = 6000; /* ms until a claim that failed for the moment is made again */
-  const claimTries = 5;
+  const claimTries = 5; /* and once more if another tab has it, which may have been closed */
   const passing = new Set(['too_many', 'timeout', 'unavailable', 'internal']); /* what a claim fails with for the moment */
   const mostAsked = 200;
   const proof = 5000; /* ms in which the client finds out whether its line has outlived a sleep */
@@ -48,6 +49,7 @@ define([
       this.entries = new Map(); /* call id → entry, see open */
       this.waits = new Set(); /* cancels of timers that belong to no card */
       this.marks = new Marks({ store: this.store });
+      this.talks = new Talks(parts);
       this.hangups = new Hangups({ store: this.store });
       this.view = new View(parts);
       this.asked = new Set(); /* ids of calls whose result was asked for: an ended call may change, too */
@@ -73,6 +75,7 @@ define([
         this.marks.watch(() => this.drawAll()),
       ];
       this.wake.start({ sleep: () => this.status.tell(false), wake: () => this.awake() });
+      this.talks.sweep();
       this.reconcile();
     }
 
@@ -98,6 +101,7 @@ define([
       this.sign(false);
       this.reconcile();
       this.marks.keep(this.client.calls);
+      this.talks.lost(this.client.calls).forEach((call) => this.askOnce({ call, search: nobody() }));
     }
 
     sign(on) {
@@ -146,6 +150,7 @@ define([
       if (!known && call.direction === 'inbound' && call.state === 'ringing') this.announce.ringing(call, entry);
       if (!ringsHere(call)) this.alerts.silence(call.id);
       if (live && talks(call) && before.state === 'ringing') this.show(entry);
+      if (talks(call)) this.talks.note(call);
       if (call.state === 'ended') this.ended(entry, endsNow);
       else this.ring(entry, this.draw(entry));
       this.beatWhileNeeded();
@@ -245,7 +250,7 @@ define([
 
     ended(entry, now) {
       const { call } = entry;
-      if (now && call.outcome === 'answered' && call.direction !== 'internal' && this.behaviour.result !== 'never') this.askOnce(entry);
+      if (now) this.after(entry);
       this.announce.over(call, entry);
       if (!this.entries.has(call.id)) return;
       if (call.outcome === 'elsewhere') {
@@ -255,6 +260,14 @@ define([
       if (!entry.goneAt) this.linger(entry);
       entry.busy = null;
       this.draw(entry);
+    }
+
+    /* A talk asks for its result. Until that has begun it is kept: the page may go away. */
+    after(entry) {
+      const { call } = entry;
+      if (Talks.had(call) && !this.asked.has(call.id)) this.talks.note(call);
+      else this.talks.forget(call.id);
+      if (Talks.had(call)) this.askOnce(entry);
     }
 
     linger(entry) {
@@ -308,7 +321,8 @@ define([
 
     askOnce(entry) {
       const { id } = entry.call;
-      if (this.asked.has(id)) return;
+      if (this.behaviour.result === 'never') this.talks.forget(id);
+      if (this.behaviour.result === 'never' || this.asked.has(id)) return;
       this.asked.add(id);
       if (this.asked.size > mostAsked) this.asked.delete(this.asked.values().next().value);
       this.askResult(entry);
@@ -321,11 +335,14 @@ define([
         try {
           await this.client.claim(id, 'result');
         } catch (err) {
-          if (passing.has(err.code) && tries > 1) this.later(claimAgain, () => this.askResult(entry, tries - 1));
+          const left = err.code === 'taken' ? Math.min(tries - 1, 1) : tries - 1;
+          if (left > 0 && (passing.has(err.code) || err.code === 'taken')) this.later(claimAgain, () => this.askResult(entry, left));
+          else this.talks.forget(id);
           return;
         }
         const fresh = entry.search.chosen ? entry : { ...entry, ...this.lookAgain(entry.call) };
         await fresh.found;
+        this.talks.forget(id);
         await this.results.open(entry.call, this.view.who(fresh));
         this.client.claim(id, 'result', { done: true }).catch(() => {});
       });
@@ -357,6 +374,7 @@ define([
       const gap = now - this.lastBeat;
       if (gap > slept || gap < -beat) this.overslept(this.lastBeat);
       this.lastBeat = now;
+      this.entries.forEach(({ call }) => talks(call) && this.talks.goesOn(call));
       this.doubt(now);
       this.tellCalling();
       this.deck.tick();

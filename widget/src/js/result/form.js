@@ -127,7 +127,7 @@ define([
       const number = who.number === who.name ? '' : who.number;
       const facts = [
         [t(call.direction === 'outbound' ? 'result.outgoing' : 'result.incoming'), number],
-        [t('result.duration'), text.clock(call.talk_seconds)],
+        [t('result.duration'), call.talk_seconds === null ? '—' : text.clock(call.talk_seconds)], /* nobody saw it end */
       ];
       this.$('facts').attr('data-direction', call.direction);
       facts.forEach(([name, value], i) => {

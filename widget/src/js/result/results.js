@@ -47,10 +47,12 @@ define([
       ];
     }
 
-    /* Opens the window of a talk that is over, after those that are open already. Resolves when it is closed, or at
-       once if there is to be none. */
+    /* Opens the window of a talk that is over, after those that are open already; with what another tab that is gone has
+       kept of it. Resolves when it is closed, or at once if there is to be none. */
     open(call, who) {
       if (!this.wanted(who)) return Promise.resolve();
+      const kept = this.drafts.get(call.id);
+      if (kept) return this.line(kept);
       const link = this.first(who);
       const done = { entity: null, contact: null, note: false, task: false, doubt: null };
       return this.line({ call: { ...call }, who: { ...who }, form: blank(call, who, link), done, at: this.clock.now(), touched: false });
