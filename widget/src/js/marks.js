@@ -1,5 +1,5 @@
 /* What a call does not say of itself, and this user's tabs remember: {muted, held: since when, ms, consults: with whom,
-   slot: where it is parked}. */
+   parks: he has it parked, slot: where}. */
 define([], function () {
   'use strict';
 
