@@ -203,6 +203,7 @@ test('a panel that is folded or closed does not hide why the list stopped', asyn
     await world.pass(5000);
     assert.deepEqual(world.errors, [why(tab)], put);
     assert.match(why(tab), /PBX is not connected/);
+    assert.deepEqual(world.told, ['over list.halt', 'list.halt.pbx_offline'], 'one tab says it, to all');
   }
 });
 
@@ -312,6 +313,7 @@ test('without a panel that can pause it nothing is dialled', async () => {
   tab.act.start();
   await world.pass(60000);
   assert.deepEqual([dialled(world), world.errors.length], [[], 1]);
+  assert.deepEqual(world.told.filter((key) => /broken/.test(key)), ['list.broken'], 'one tab says it, to all');
   const other = world.tab();
   await world.pass(3000);
   assert.deepEqual([dialled(world), /interrupted/.test(why(other))], [[], true], 'nobody watched it meanwhile');

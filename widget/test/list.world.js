@@ -217,6 +217,7 @@ class World {
     this.interval = interval;
     this.names = 0;
     this.errors = [];
+    this.told = []; /* the keys of errors, and which are over */
     this.cards = [];
     this.tabs = [];
   }
@@ -226,7 +227,14 @@ class World {
     const client = this.telephone.client();
     const locks = this.locks && this.locks.of();
     const tab = { client, page, locks, quiet: true, visible: true, cards: [] };
-    const errors = { show: (message) => this.errors.push(message), explain: (code) => this.errors.push(code) };
+    const errors = {
+      show: (message, { key = null } = {}) => {
+        this.errors.push(message);
+        this.told.push(key);
+      },
+      explain: (code) => this.errors.push(code),
+      over: (key) => this.told.push('over ' + key),
+    };
     tab.store = new Store({ storage: page.localStorage, prefix: 'p.', page });
     tab.widget = { get_settings: () => ({ path: '/w', version: '1.0.0' }), list_selected: () => tab.selected || false, render() {} };
     tab.app = { data: {} };

@@ -6,6 +6,7 @@ define([
   'use strict';
 
   const keys = { window: 'list.window', nudge: 'list.nudge', panel: 'list.panel', watched: 'list.watched' };
+  const told = { broken: 'list.broken', halt: 'list.halt' }; /* keys of errors: of three tabs one says it */
   const windowLife = 70000; /* ms that a tab's word counts that a result window is open there; a hidden tab is slow */
   const again = 1000; /* ms after which it says so again */
   const late = 1500; /* ms after which the tab that dials may be asleep: browsers slow hidden tabs down */
@@ -32,7 +33,7 @@ define([
         behaviour, quiet: () => this.quietEverywhere(), absent: clock.now() - (store.get(keys.watched) || 0),
       });
       const templates = new Templates({ widget, base, version: widget.get_settings().version, clock });
-      this.panel = new Panel({ templates, act: this.acts(), dark, ns, clock, t, drawn: changed, failed: () => this.broken() });
+      this.panel = new Panel({ templates, act: this.acts(), dark, ns, clock, t, drawn: () => this.appeared(), failed: () => this.broken() });
       this.offs = [
         () => this.kept.stop(),
         store.watch(keys.window, changed),
@@ -62,11 +63,11 @@ define([
       };
       const see = (fn) => (...args) => this.setLook(fn(...args));
       return {
-        start: change((list) => model.start(list, this.random())),
+        start: change((list) => this.begin(list)),
         pause: change(model.pause),
         now: change((list) => ({ ...list, now: this.kept.run.until })),
         skip: change((list) => model.skip(list, this.aimed())),
-        again: change((list) => model.start(model.again(list, this.kept.run, this.clock.now()), this.random())),
+        again: change((list) => this.begin(model.again(list, this.kept.run, this.clock.now()))),
         clear: change(() => model.emptyList()),
         remove: change(model.remove),
         move: change(model.move),
@@ -80,6 +81,11 @@ define([
         hide: see(() => ({ shown: false })),
         open: see((open) => ({ open })),
       };
+    }
+
+    begin(list) {
+      this.errors.over(told.halt);
+      return model.start(list, this.random());
     }
 
     /* Whom "skip" means. */
@@ -189,8 +195,13 @@ define([
     /* The panel cannot be drawn: here nobody can see or stop what is dialled. */
     broken() {
       this.driver.distrust();
-      if (!this.toldBroken) this.errors.show(this.t('list.broken'));
+      if (!this.toldBroken) this.errors.show(this.t('list.broken'), { key: told.broken });
       this.toldBroken = true;
+    }
+
+    appeared() {
+      this.errors.over(told.broken);
+      this.sync();
     }
 
     attach() {
@@ -244,7 +255,7 @@ define([
       if (this.halted === this.haltOf()) return;
       const { shown, folded } = this.look();
       const { why, finished } = this.view();
-      if (why && !finished && (folded || !shown)) this.errors.show(why);
+      if (why && !finished && (folded || !shown)) this.errors.show(why, { key: told.halt + '.' + this.kept.run.halted.reason });
     }
 
     tick() {
