@@ -110,6 +110,7 @@ func TestCallListInTheSandbox(t *testing.T) {
 		"OrderByDraggingAndKeys":      testListOrder,
 		"TemplateThatDoesNotLoad":     testListNoTemplate,
 		"DarkNarrowAndFolded":         testListDark,
+		"BellWithoutACall":            testListBell,
 		"DisabledLeavesNothingBehind": testListDisabled,
 	})
 }
@@ -407,6 +408,28 @@ func testListRefused(t *testing.T, s *stage) {
 		t.Errorf("dialled %q", got)
 	}
 	s.ends(anna, "office:dialled", "89005550222", "busy", 0)
+}
+
+// Without a call there is no card: the bell is found where the CRM's telephone opens the list.
+func testListBell(t *testing.T, s *stage) {
+	const menu = `document.querySelector('.ringcast-list .ringcast-bell__menu')`
+	b, other := s.open(t, anna, "/leads/"), s.open(t, anna, "/leads/")
+	for _, tab := range []*tab{b, other} {
+		tab.click(".menu__phone")
+		tab.wait(listShown + ` && ` + menu)
+		tab.text(`require('jquery')('.ringcast-list').remove().length`) // as the CRM's navigation may
+		tab.navigate("/contacts/list/")
+		tab.wait(listShown)
+	}
+	b.click(".ringcast-list .ringcast-bell__button")
+	b.wait(`!` + menu + `.hidden && ` + menu + `.querySelector('[name=sound]').checked`)
+	b.picture("list-bell")
+	b.click(`.ringcast-list .ringcast-bell [name=sound]`)
+	for _, tab := range []*tab{b, other} {
+		tab.wait(`[...document.querySelectorAll('.ringcast-bell [name=sound]')].every((box) => !box.checked)`)
+	}
+	b.click(listDo("fold") + ".ringcast-list__fold")
+	b.wait(menu + `.hidden`)
 }
 
 func testListNoTemplate(t *testing.T, s *stage) {

@@ -202,7 +202,7 @@ test('a page that may not have locks rings and notifies all the same, until it i
 test('a ring that is over before its sound could begin is not told as one that the browser forbade', async () => {
   const { alerts, settle } = make();
   let changes = 0;
-  alerts.onChange = () => (changes += 1);
+  alerts.watch(() => (changes += 1));
   alerts.tone = {
     start: () => new Promise((resolve, reject) => {
       alerts.tone.stop = () => reject(new Error('the browser allows no sound yet'));

@@ -12,7 +12,7 @@ define(['./tone.js?v=%VERSION%'], function (Tone) {
     /* store  see store.js       behaviour {sound, desktop}: what the account has chosen
        page   as window          visible () → whether this tab is looked at    clock, t
        locks  navigator.locks or null           scope    what distinguishes this user's locks
-       onOpen(call id), when a notification is clicked, is set by the desk; onChange(), by the deck */
+       onOpen(call id), when a notification is clicked, is set by the desk */
     constructor({ store, locks = null, scope = '', clock, t, page, behaviour, visible, tone = new Tone({ page, clock }) }) {
       Object.assign(this, { store, locks, scope, clock, t, page, behaviour, visible, tone });
       this.alarms = new Map(); /* call id → {who, title, quiet, turn: if he is to be notified, shown} */
@@ -20,7 +20,7 @@ define(['./tone.js?v=%VERSION%'], function (Tone) {
       this.sounds = null; /* 'softly' or 'loudly', when it does */
       this.blocked = false; /* the browser allowed no sound */
       this.onOpen = () => {};
-      this.onChange = () => {};
+      this.listeners = new Set();
       this.unwatch = store.watch(key, () => this.chosen());
       this.onHide = () => this.alarms.forEach(({ shown }) => shown && shown.close()); /* nobody could close it later */
       page.addEventListener('pagehide', this.onHide);
@@ -86,6 +86,15 @@ define(['./tone.js?v=%VERSION%'], function (Tone) {
       return this.page.document.hasFocus() ? 0 : away.blurred;
     }
 
+    /* fn() when what is heard has changed, or was chosen otherwise. */
+    watch(fn) {
+      this.listeners.add(fn);
+    }
+
+    changed() {
+      this.listeners.forEach((fn) => fn());
+    }
+
     stop() {
       this.unwatch();
       this.page.removeEventListener('pagehide', this.onHide);
@@ -97,7 +106,7 @@ define(['./tone.js?v=%VERSION%'], function (Tone) {
     chosen() {
       if (this.wanted().sound) this.sound();
       else this.hush();
-      this.onChange();
+      this.changed();
     }
 
     /* {sound, desktop}: what the agent has chosen, else his account. */
@@ -134,7 +143,7 @@ define(['./tone.js?v=%VERSION%'], function (Tone) {
         this.known = null;
       }
       if (name === 'sound') await this.unlock();
-      this.onChange();
+      this.changed();
     }
 
     /* At a click, too: from then on a browser lets the page sound. What rings now is heard at once. */
@@ -200,7 +209,7 @@ define(['./tone.js?v=%VERSION%'], function (Tone) {
     hint(blocked) {
       if (this.blocked === blocked) return;
       this.blocked = blocked;
-      this.onChange();
+      this.changed();
     }
 
     async desktop(id, alarm, turn) {

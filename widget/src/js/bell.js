@@ -1,4 +1,4 @@
-/* The bell in the deck's bar: whether a call is heard and seen outside of the page, by the agent's own choice. */
+/* The bell in the bar of the deck, and of the call list: whether a call is heard and seen outside of the page, by the agent's own choice. */
 define(['jquery', './icons.js?v=%VERSION%'], function ($, icons) {
   'use strict';
 
@@ -13,23 +13,28 @@ define(['jquery', './icons.js?v=%VERSION%'], function ($, icons) {
     '</div>';
 
   return class Bell {
-    /* alerts  see alerts.js: heard(), now(), choose(name, on), unlock()      t  translator */
+    /* alerts  see alerts.js: heard(), now(), choose(name, on), unlock(), watch(fn)      t  translator */
     constructor({ alerts, t }) {
       Object.assign(this, { alerts, t });
       this.$el = $(template);
       this.$button = this.$el.find('.ringcast-bell__button');
       this.$menu = this.$el.find('.ringcast-bell__menu');
       ['sound', 'desktop'].forEach((name) => this.box(name).next().text(t('alerts.' + name)));
-      this.$button.on('click', () => this.toggle(this.$menu.prop('hidden')));
-      this.$menu.on('change', 'input', ({ target }) => this.choose(target));
-      this.$el.on('keydown', (e) => {
+      alerts.watch(() => this.draw());
+      this.bind();
+      this.draw();
+    }
+
+    /* Again when the CRM may have taken the events away. */
+    bind() {
+      this.$button.off().on('click', () => this.toggle(this.$menu.prop('hidden')));
+      this.$menu.off().on('change', 'input', ({ target }) => this.choose(target));
+      this.$el.off().on('keydown', (e) => {
         if (e.key !== 'Escape' || this.$menu.prop('hidden')) return;
         e.stopPropagation();
         this.toggle(false);
         this.$button.trigger('focus');
       });
-      alerts.onChange = () => this.draw();
-      this.draw();
     }
 
     box(name) {

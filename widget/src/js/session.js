@@ -58,7 +58,7 @@ define([
       });
       this.list = new List({
         client, dialer: this.dialer, errors, store, clock, t, dark, ns, widget, crm, app, behaviour: rules, locks, scope, base, visible,
-        opener,
+        opener, alerts: this.alerts,
         quiet: () => this.results.windows.size === 0,
         random: () => Math.random().toString(36).slice(2) + Math.random().toString(36).slice(2),
       });

@@ -16,14 +16,14 @@ define([
   const step = 100; /* rows that are drawn at a time */
 
   return class List {
-    /* client, dialer, errors, store, clock, t, dark, ns, widget, crm, app: see session.js
+    /* client, dialer, errors, store, clock, t, dark, ns, widget, crm, app, alerts: see session.js
        behaviour  see driver.js  quiet    () → no result window is open in this tab
        locks      navigator.locks or null             scope    what distinguishes this user's locks
        base       the address of the widget's files   visible  () → whether this tab is looked at
        opener     open(href): shows a card of the CRM random   () → a string nobody else has */
     constructor(parts) {
       Object.assign(this, parts);
-      const { client, dialer, clock, locks, scope, behaviour, random, store, widget, base, dark, ns, t } = parts;
+      const { client, dialer, clock, locks, scope, behaviour, random, store, widget, base, dark, ns, t, alerts } = parts;
       const changed = () => this.sync();
       this.kept = new Kept({ store, changed });
       this.hangups = new Hangups({ store });
@@ -33,7 +33,7 @@ define([
         behaviour, quiet: () => this.quietEverywhere(), absent: clock.now() - (store.get(keys.watched) || 0),
       });
       const templates = new Templates({ widget, base, version: widget.get_settings().version, clock });
-      this.panel = new Panel({ templates, act: this.acts(), dark, ns, clock, t, drawn: () => this.appeared(), failed: () => this.broken() });
+      this.panel = new Panel({ templates, act: this.acts(), dark, ns, clock, t, alerts, drawn: () => this.appeared(), failed: () => this.broken() });
       this.offs = [
         () => this.kept.stop(),
         store.watch(keys.window, changed),

@@ -1,5 +1,5 @@
 /* The call list in a corner of the page. It shows what it is told, and tells what is pressed. */
-define(['jquery', './drag.js?v=%VERSION%', '../text.js?v=%VERSION%'], function ($, Drag, text) {
+define(['jquery', './drag.js?v=%VERSION%', '../bell.js?v=%VERSION%', '../text.js?v=%VERSION%'], function ($, Drag, Bell, text) {
   'use strict';
 
   const words = ['title', 'clear', 'clear_ask', 'clear_yes', 'clear_no', 'open', 'fold', 'hide', 'now', 'hang_up', 'pause', 'skip', 'again'];
@@ -12,12 +12,14 @@ define(['jquery', './drag.js?v=%VERSION%', '../text.js?v=%VERSION%'], function (
     /* templates  load(name) → promise     act   what is done when something is pressed: name → fn
        dark       the user's theme is      ns    the widget's event namespace
        clock      now                      t     translator
+       alerts     see bell.js
        drawn      () when it can be seen for the first time
        failed     () when a template could not be loaded */
-    constructor({ templates, act, dark, ns, clock, t, drawn, failed }) {
+    constructor({ templates, act, dark, ns, clock, t, alerts, drawn, failed }) {
       Object.assign(this, { templates, act, ns, clock, t, drawn, failed });
       this.$root = $('<section class="ringcast ringcast-list">').attr('aria-label', t('list.title')).toggleClass('ringcast_dark', dark).prop('hidden', true);
       this.drag = new Drag({ $root: this.$root, ns, drop: (key, index) => this.act.move(key, index), cancelled: () => this.arrange() });
+      this.bell = new Bell({ alerts, t });
       this.rows = new Map(); /* key → {node, row: what was drawn} */
       this.template = null; /* of rows, once the panel is drawn */
       this.view = null;
@@ -31,6 +33,7 @@ define(['jquery', './drag.js?v=%VERSION%', '../text.js?v=%VERSION%'], function (
         .on('change', '[data-do=choose]', (e) => this.act.choose(this.keyOf(e), e.currentTarget.value))
         .appendTo(document.body);
       this.drag.bind();
+      this.bell.bind();
       this.watch();
     }
 
@@ -90,6 +93,7 @@ define(['jquery', './drag.js?v=%VERSION%', '../text.js?v=%VERSION%'], function (
         const [panel, rows] = await Promise.all([this.templates.load('call_list'), this.templates.load('call_list_rows')]);
         const lang = Object.fromEntries(words.map((word) => [word, this.t('list.' + word)]));
         this.$root.html(panel.render({ lang, hint: this.t('list.hint', { name: this.t('widget.name') }) }));
+        this.$('clear').before(this.bell.$el);
         this.template = rows;
         this.watch();
       } catch {
@@ -106,6 +110,7 @@ define(['jquery', './drag.js?v=%VERSION%', '../text.js?v=%VERSION%'], function (
       this.$root.find('.ringcast-list__head').attr('aria-expanded', String(!view.folded));
       const fold = this.t(view.folded ? 'list.unfold' : 'list.fold');
       this.$('fold').attr({ title: fold, 'aria-label': fold });
+      if (view.folded) this.bell.toggle(false);
       this.$('count').text(view.count ? view.tally : '');
       this.$('clear').prop('hidden', !view.count);
       this.$('hide').prop('hidden', !view.hideable);
