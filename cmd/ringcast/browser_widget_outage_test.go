@@ -85,15 +85,19 @@ func (o *outage) goesOn(id string, since time.Time) {
 	}
 }
 
+// begun counts the result windows that are open in any tab, or wait for their turn.
+const begun = `Object.keys(localStorage).filter((key) => key.includes('.draft.')).length`
+
 // over waits until nothing of a call is left, looks whether its result was asked for so often, and closes that window.
-// notes is how many notifications Anna has by then.
+// notes is how many notifications Anna has by then. That nothing came is known when what comes of the next call is there:
+// see ends.
 func (o *outage) over(windows, notes int) {
 	o.t.Helper()
 	o.anna.wait(noCard + ` && !` + inACall)
 	eventually(o.t, "the result window", func() bool { return o.anna.windows() >= windows })
 	eventually(o.t, "the notifications", func() bool { return len(o.calls(88888)) >= notes })
-	if n, stored := o.anna.windows(), o.calls(88888); n != windows || len(stored) != notes {
-		o.t.Errorf("%d result windows, want %d; %d notifications, want %d: %+v", n, windows, len(stored), notes, stored)
+	if n, all, stored := o.anna.windows(), o.anna.tabs[0].number(begun), o.calls(88888); n != windows || all != windows || len(stored) != notes {
+		o.t.Errorf("%d result windows of %d, want %d; %d notifications, want %d: %+v", n, all, windows, len(stored), notes, stored)
 	}
 	o.anna.want(noCard+` && !`+inACall, "true")
 	for _, tab := range o.anna.tabs {
@@ -102,6 +106,15 @@ func (o *outage) over(windows, notes int) {
 			tab.wait(results + ` === 0`)
 		}
 	}
+}
+
+// ends has one more talk, of which there are a window and two notifications, notes in all: what the calls before it might
+// have led to has come by then.
+func (o *outage) ends(notes int) {
+	o.t.Helper()
+	o.talk("next")
+	o.run.emit(event("hangup", "next", `"cause":"normal"`))
+	o.over(1, notes)
 }
 
 // TestWidgetOutlivesItsGateway kills the gateway in mid-call, three times: the talk goes on, it ends meanwhile, and a call
@@ -120,6 +133,7 @@ func TestWidgetOutlivesItsGateway(t *testing.T) {
 	eventually(t, "its notification", func() bool { return len(o.calls(88888)) == 3 })
 	o.crash(event("bridge", "taken", `"extension":"102"`))
 	o.over(0, 3)
+	o.ends(5)
 	for _, tab := range o.anna.tabs {
 		tab.want(`document.querySelector('.ringcast-sign').hidden`, "true")
 	}
@@ -157,8 +171,6 @@ func TestWidgetSleeps(t *testing.T) {
 
 	// One that came and went while she slept is nothing but missed.
 	sleep(event("dial", "missed", `"direction":"inbound","from":"+79005550122","to":"+74951234567","extensions":["101"]`), event("hangup", "missed", `"cause":"no_answer"`))
-	o.talk("next")
-	o.run.emit(event("hangup", "next", `"cause":"normal"`))
-	o.over(1, 5)
+	o.ends(5)
 	o.anna.want(`cards.slice(-4).join()`, "ringing,talking,ended,")
 }
