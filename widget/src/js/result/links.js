@@ -17,7 +17,7 @@ define([], function () {
     match,
   ];
 
-  /* Whoever was found, best first; the gateway may know the caller though this user's search does not. */
+  /* Whoever was found, best first. */
   const matchesOf = ({ matches, chosen, entity }) => {
     const found = matches && matches.length ? matches : [chosen || entity].filter(Boolean);
     const first = chosen && found.find((match) => match.id === chosen.id && match.type === chosen.type);
