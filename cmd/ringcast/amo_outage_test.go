@@ -83,7 +83,7 @@ func (o *crmOutage) seconds(long time.Duration) {
 }
 
 // outageTime is how long a test of an outage may take.
-func outageTime() time.Duration { return 2*time.Minute + time.Duration(*crmCalls)*30*time.Millisecond }
+func outageTime() time.Duration { return 4*time.Minute + time.Duration(*crmCalls)*30*time.Millisecond }
 
 func accountName(i int) string { return fmt.Sprint("acme", i) }
 func knownPhone(c int) string  { return fmt.Sprint("+790055501", 10+c) }
