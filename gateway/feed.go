@@ -68,7 +68,12 @@ func (f *Feed) shard(account string) *shard {
 // run applies the log from its beginning until ctx ends.
 func (f *Feed) run(ctx context.Context) error {
 	begun := map[int]bool{}
+	var read, gone uint64 // the last entry, and the last before it that the log no longer has, of whatever partition
 	return f.log.Tail(ctx, 0, func(e Entry) error {
+		if e.Seq > read+1 {
+			gone = e.Seq - 1
+		}
+		read = e.Seq
 		// What was purged before this began to read is in the snapshot.
 		if seen := max(f.head.Load(), f.purged); e.Seq > seen+1 && f.onMissed != nil {
 			if err := f.onMissed(ctx, seen, e.Seq); err != nil {
@@ -77,7 +82,7 @@ func (f *Feed) run(ctx context.Context) error {
 		}
 		if !begun[e.Partition] {
 			begun[e.Partition] = true
-			f.begin(e)
+			f.begin(e.Partition, gone)
 		}
 		records, ok := f.local.take(e.ID)
 		if !ok {
@@ -109,10 +114,10 @@ func (f *Feed) run(ctx context.Context) error {
 	})
 }
 
-// begin notes the first entry that the log still holds of a partition: from there on the rings of the
-// partition's users will be whole.
-func (f *Feed) begin(first Entry) {
-	before := Position{Seq: max(first.Seq-1, f.purged), Index: lastIndex}
+// begin notes that the log has a partition's entries after gone: from there on the rings of the partition's users will
+// be whole.
+func (f *Feed) begin(partition int, gone uint64) {
+	before := Position{Seq: max(gone, f.purged), Index: lastIndex}
 	for i := range f.shards {
 		s := &f.shards[i]
 		s.mu.Lock()
@@ -120,7 +125,7 @@ func (f *Feed) begin(first Entry) {
 			s.forgotten = before
 		}
 		for key, u := range s.users {
-			if f.partition(key.account) == first.Partition && before.Compare(u.ring.floor) < 0 {
+			if f.partition(key.account) == partition && before.Compare(u.ring.floor) < 0 {
 				u.ring.floor = before
 			}
 		}

@@ -67,6 +67,38 @@ func TestNoResumeOnANodeThatStaysBehind(t *testing.T) {
 	})
 }
 
+// TestResumeFromBeforeThePartitionsFirstEntry: a tab that connected before anybody of its partition had a call has
+// missed nothing of that which another node cannot bring.
+func TestResumeFromBeforeThePartitionsFirstEntry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemLog()
+		for log.partitions = 2; partitionOf("acme", log.partitions) == 0; log.partitions++ {
+		}
+		data, err := encodeEntry(&Record{Fence: &FenceRecord{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := log.Append(t.Context(), Entry{Data: data}, 0); err != nil {
+			t.Fatal(err)
+		}
+		writer := begin(t, log, &memStore{})
+		defer writer.stop()
+		writer.emit("dial 101")
+		other := begin(t, log, &memStore{})
+		defer other.stop()
+		synctest.Wait()
+		hello, stop, err := other.Subscribe("acme", "u1", Cursor{log.epoch, Position{Index: lastIndex}}.String(), func(Message) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stop()
+		if !hello.Resumed || len(hello.Missed) != 1 {
+			t.Errorf("%+v", hello)
+		}
+	})
+}
+
 func TestCursorFromTheFutureIsNotWaitedFor(t *testing.T) {
 	inLateGateway(t, func(t *testing.T, late *bundle, _ func(), cursor string) {
 		c, err := ParseCursor(cursor)
