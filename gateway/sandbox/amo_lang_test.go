@@ -86,7 +86,7 @@ func (b speech) cards(s *settingsStage) {
 	b.wait(`document.querySelectorAll('.ringcast-transfer__people b').length > 2`)
 	b.says(`.ringcast-transfer [data-way="consult"]`, "transfer", "ask")
 	b.fits("card")
-	s.gateway.tell(anna, "call.hangup", atEnd(object{"outcome": "transferred", "talk_seconds": 0}))
+	s.gateway.tell(anna, "call.hangup", atEnd(object{"outcome": "transferred"}))
 	b.wait(state + " === 'ended'")
 	b.says(".ringcast-card__state", "outcome", "transferred")
 	b.fits("ended")

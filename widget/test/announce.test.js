@@ -60,7 +60,7 @@ test('the account chooses: ring, end, never', async () => {
 
 test('only talks are announced after the call, and never those with a colleague', async () => {
   const { announce, clock, raised, client } = make();
-  for (const outcome of ['missed', 'busy', 'cancelled', 'rejected', 'elsewhere', 'transferred', 'failed', null]) announce.over(...told(ended({ outcome, talk_seconds: 0 })));
+  for (const outcome of ['missed', 'busy', 'cancelled', 'rejected', 'elsewhere', 'transferred', 'failed', null]) announce.over(...told(ended({ outcome })));
   announce.over(...told(ended({ direction: 'internal' })));
   announce.ringing(...told(call({ direction: 'internal' })));
   announce.ringing(...told(call({ direction: 'outbound' })));
@@ -69,13 +69,6 @@ test('only talks are announced after the call, and never those with a colleague'
   announce.over(...told(ended({ direction: 'outbound', recording: 'https://pbx/1.mp3' })));
   await settle();
   assert.equal(raised.length, 1);
-});
-
-test('who handed the call on has talked, too', async () => {
-  const { announce, clock, raised } = make();
-  announce.over(...told(ended({ outcome: 'transferred', talk_seconds: 12 })));
-  await clock.pass(20000);
-  assert.deepEqual(raised.map(([, kind, [known]]) => [kind, known.talk_seconds]), [['talked', 12]]);
 });
 
 test('the recording becomes known four seconds later', async () => {

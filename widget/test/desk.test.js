@@ -204,36 +204,6 @@ test('missed, busy, rejected, or with a colleague: no result window', async () =
   }
 });
 
-test('who talked and handed the call on is asked for the result of his part', async () => {
-  const { client, clock, seen } = make();
-  client.tell('call.dial', call({ state: 'talking' }));
-  client.tell('call.transfer', call({ state: 'ended', outcome: 'transferred', talk_seconds: 12 }));
-  await clock.pass(0);
-  assert.deepEqual(seen.results.map(([id]) => id), ['c1']);
-});
-
-test('who parks a call is asked for nothing until he has taken it back, and is done with it', async () => {
-  const { desk, client, clock, seen } = make();
-  const after = () => client.claims.filter((claim) => /^(result|notify_end)$/.test(claim));
-  client.tell('call.dial', call({ state: 'talking' }));
-  const parked = desk.command('c1', 'park');
-  client.tell('call.transfer', call({ state: 'ended', outcome: 'transferred', talk_seconds: 12 }));
-  await parked;
-  await clock.pass(4000);
-  client.tell('call.dial', call({ state: 'talking' }));
-  await clock.pass(60000);
-  assert.deepEqual([after(), seen.results], [[], []]);
-  client.tell('call.hangup', call({ state: 'ended', outcome: 'answered', talk_seconds: 40 }));
-  await clock.pass(0);
-  assert.deepEqual([after(), seen.results.length], [['notify_end', 'result'], 1]);
-  client.refuse = { park: 'rejected' };
-  client.tell('call.dial', call({ id: 'c2', state: 'talking' }));
-  await desk.command('c2', 'park');
-  client.tell('call.hangup', call({ id: 'c2', state: 'ended', outcome: 'answered', talk_seconds: 40 }));
-  await clock.pass(0);
-  assert.equal(seen.results.length, 2, 'it was not parked');
-});
-
 test('who was called and did not take it has missed it, whatever came of it; who calls reads what came of it', async () => {
   const read = async (over) => {
     const { client, clock, seen } = make();

@@ -1,5 +1,5 @@
 /* The CRM's stored notification comes to all tabs of the user, so one tab raises it: the one whose claim is granted. */
-define(['./caller.js?v=%VERSION%', './talks.js?v=%VERSION%'], function (caller, Talks) {
+define(['./caller.js?v=%VERSION%'], function (caller) {
   'use strict';
 
   const claimAgain = 6000; /* ms: by then the claim of a tab that was closed is free again */
@@ -42,7 +42,7 @@ define(['./caller.js?v=%VERSION%', './talks.js?v=%VERSION%'], function (caller, 
     /* The call is over for this user: announced if he talked. */
     over(call, entry) {
       const open = () => !this.raised().includes(call.id);
-      if (!this.wants('end') || !Talks.had(call) || !open()) return;
+      if (!this.wants('end') || call.direction === 'internal' || call.outcome !== 'answered' || !open()) return;
       this.first(call.id, 'notify_end', {
         again: recordingTime + claimAgain,
         still: open,
@@ -50,7 +50,7 @@ define(['./caller.js?v=%VERSION%', './talks.js?v=%VERSION%'], function (caller, 
           const known = await this.recorded(entry);
           if (this.stopped) return;
           this.store.set(raised, [...this.raised(), call.id].slice(-mostRaised));
-          await this.notices.talked(Talks.had(known) ? known : call, this.describe(entry), this.me()); /* who handed it on may have it back */
+          await this.notices.talked(known, this.describe(entry), this.me());
         },
         entry,
       });

@@ -251,7 +251,7 @@ define([
     ended(entry, now) {
       const { call } = entry;
       if (now) this.after(entry);
-      if (!this.parks(call)) this.announce.over(call, entry);
+      this.announce.over(call, entry);
       if (!this.entries.has(call.id)) return;
       if (call.outcome === 'elsewhere') {
         this.drop(call.id);
@@ -262,23 +262,17 @@ define([
       this.draw(entry);
     }
 
-    /* He has parked the call: he, or somebody else, will go on with it. */
-    parks({ id }) {
-      return Boolean(this.marks.of(id).parks);
-    }
-
     /* A talk asks for its result. Until that has begun it is kept: the page may go away. */
     after(entry) {
       const { call } = entry;
-      const had = Talks.had(call) && !this.parks(call);
-      if (had && !this.asked.has(call.id)) this.talks.note(call);
+      if (Talks.had(call) && !this.asked.has(call.id)) this.talks.note(call);
       else this.talks.forget(call.id);
-      if (had) this.askOnce(entry);
+      if (Talks.had(call)) this.askOnce(entry);
     }
 
     linger(entry) {
-      const { call } = entry;
-      const ms = call.outcome === 'missed' || missed(call) || this.parks(call) ? lingerLonger : linger;
+      const { call, busy } = entry;
+      const ms = call.outcome === 'missed' || missed(call) || busy === 'park' || this.marks.of(call.id).slot ? lingerLonger : linger;
       entry.goneAt = this.clock.now() + ms;
       entry.cancel = this.clock.after(ms, () => this.drop(call.id));
     }
@@ -314,7 +308,6 @@ define([
     revive(entry) {
       if (entry.cancel) entry.cancel();
       Object.assign(entry, { goneAt: 0, left: false, said: '' });
-      this.marks.set(entry.call.id, { parks: null, slot: null });
     }
 
     talking() {
@@ -427,7 +420,6 @@ define([
       Object.assign(entry, { busy: deed, trouble: '' });
       this.draw(entry);
       if (deed === 'hangup') this.hangups.note(id);
-      if (deed === 'park') this.marks.set(id, { parks: true }); /* before the call is over for him */
       try {
         const reply = await this.telephone[deed](call, to);
         this.done(id, deed, to, reply);
@@ -435,7 +427,6 @@ define([
       } catch (err) {
         if (err.code === 'not_found' && (deed === 'hangup' || entry.call.state === 'ended')) return true; /* the other side was faster */
         if (err.code === 'rejected' && deed === 'complete') this.marks.set(id, { consults: null });
-        if (deed === 'park') this.marks.set(id, { parks: null });
         entry.trouble = this.trouble(err.code);
         this.errors.explain(err.code, { number: to || '' }, { of: deed });
         return false;

@@ -1,5 +1,5 @@
 /* What a call does not say of itself, and this user's tabs remember: {muted, held: since when, ms, consults: with whom,
-   parks: he has it parked, slot: where}. */
+   slot: where it is parked}. */
 define([], function () {
   'use strict';
 

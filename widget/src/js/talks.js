@@ -14,9 +14,9 @@ define([], function () {
       this.noted = new Map(); /* call id → when, in this page */
     }
 
-    /* Whether the user has talked with somebody in a call that is over for him: also who has handed it on then. */
-    static had({ direction, outcome, talk_seconds: seconds }) {
-      return direction !== 'internal' && (outcome === 'answered' || (outcome === 'transferred' && seconds > 0));
+    /* Whether the user has talked with somebody in a call that is over for him. */
+    static had({ direction, outcome }) {
+      return direction !== 'internal' && outcome === 'answered';
     }
 
     note(call) {
