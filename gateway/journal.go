@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -145,7 +146,7 @@ func (j *journal) run(ctx context.Context, partition int) {
 		return
 	}
 	t := &journalTerm{
-		journal: j, partition: partition, began: j.now(), held: map[callKey]*heldCall{}, lanes: map[string]*lane{},
+		journal: j, partition: partition, id: rand.Text(), began: j.now(), held: map[callKey]*heldCall{}, lanes: map[string]*lane{},
 		room: make(chan struct{}, 1), look: make(chan struct{}, 1),
 	}
 	j.mu.Lock()

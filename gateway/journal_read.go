@@ -27,6 +27,7 @@ const (
 type journalTerm struct {
 	*journal
 	partition int
+	id        string
 	began     time.Time
 	room      chan struct{} // signalled when fewer calls are held
 	look      chan struct{} // signalled when there may be lanes with work

@@ -30,6 +30,7 @@ type journalEntry struct {
 	Ended   time.Time    `json:"ended"`            // the call did
 	Saved   Saved        `json:"saved,omitzero"`   // by the last Save that succeeded, also of an earlier version
 	Since   time.Time    `json:"since"`            // it is in this state; sending: the last Save was begun
+	Term    string       `json:"term,omitempty"`   // sending: by this one
 	Parked  uint64       `json:"parked,omitempty"` // the place of its item among the parked ones
 	Mend    *CallMend    `json:"mend,omitempty"`   // what a person has said of it
 
@@ -84,16 +85,25 @@ func (e journalEntry) unsure() bool {
 	return e.State == stateSending || e.State == stateParked || e.State == stateDone && e.Saved.ID == "" && e.Saved.Data == nil
 }
 
-// askedBefore returns when, at the latest, the CRM was asked to write a call by a term before the one that began then: how
-// that ended is not known. The zero time: it was not.
-func (e journalEntry) askedBefore(began time.Time) time.Time {
-	if e.State != stateSending || !e.Since.Before(began) {
+// maxSkew is by how much another node's clock may be ahead to be believed.
+const maxSkew = 10 * time.Minute
+
+// asked returns when, at the latest, another term may have asked the CRM to write a call: how that ended is not known. The
+// zero time: none has. A node that stood still may have asked after this term began.
+func (t *journalTerm) asked(e journalEntry) time.Time {
+	switch {
+	case e.State != stateSending || e.Term == t.id:
 		return time.Time{}
+	case e.Since.Before(t.began):
+		if asked := e.Since.Add(saveTime); asked.Before(t.began) {
+			return asked
+		}
+		return t.began
+	case e.Since.Sub(t.now()) > maxSkew:
+		return t.began
+	default:
+		return e.Since
 	}
-	if asked := e.Since.Add(saveTime); asked.Before(began) {
-		return asked
-	}
-	return began
 }
 
 // latest returns the call of a task as it is by now.
@@ -104,8 +114,8 @@ func (j *journal) latest(c *Call) *Call {
 	return c
 }
 
-// save brings a task's call into the CRM, unless that is done already, and takes its item off the queue. The term began then.
-func (j *journal) save(ctx context.Context, t *task, began time.Time) outcome {
+// save brings a task's call into the CRM, unless that is done already, and takes its item off the queue.
+func (j *journalTerm) save(ctx context.Context, t *task) outcome {
 	if t.err != nil { // nobody can mend it
 		j.logger.Error("an item of the journal's queue is none", "lane", t.Lane, "item", t.ID, "err", t.err)
 		return outcome{err: j.Queue.Remove(ctx, t.Place)}
@@ -130,7 +140,7 @@ func (j *journal) save(ctx context.Context, t *task, began time.Time) outcome {
 	if crm == nil {
 		return outcome{kind: JournalFailed, err: &LaterError{Delay: noCRM, Err: errors.New("the account has no CRM")}}
 	}
-	if until := entry.askedBefore(began).Add(j.Late); until.After(j.now()) {
+	if until := j.asked(entry).Add(j.Late); until.After(j.now()) {
 		return outcome{until: until}
 	}
 	if reason := t.tooOften(); reason != nil {
@@ -138,7 +148,7 @@ func (j *journal) save(ctx context.Context, t *task, began time.Time) outcome {
 	}
 	due := DueCall{Before: entry.Saved, Unsure: entry.unsure()}
 	due.Call = *entry.Mend.of(c, j.number)
-	entry.State, entry.Version, entry.Ended, entry.Since = stateSending, c.Version, c.EndedAt, j.now().UTC()
+	entry.State, entry.Version, entry.Ended, entry.Since, entry.Term = stateSending, c.Version, c.EndedAt, j.now().UTC(), j.id
 	if err := j.put(ctx, key, &entry); err != nil {
 		return outcome{err: err}
 	}
@@ -165,7 +175,7 @@ func (j *journal) save(ctx context.Context, t *task, began time.Time) outcome {
 // done notes that a call is saved, and takes it off the parked ones.
 func (j *journal) done(ctx context.Context, key string, entry journalEntry, saved Saved) error {
 	parked := entry.Parked
-	entry.State, entry.Saved, entry.Since, entry.Parked = stateDone, saved, j.now().UTC(), 0
+	entry.State, entry.Saved, entry.Since, entry.Term, entry.Parked = stateDone, saved, j.now().UTC(), "", 0
 	err := j.put(ctx, key, &entry)
 	if errors.Is(err, ErrConflict) {
 		// Another node took this one for dead and saves the call too, or it was written though the answer was lost.
@@ -209,7 +219,7 @@ func (j *journal) park(ctx context.Context, t *task, c *Call, entry journalEntry
 	if err != nil {
 		return outcome{err: err}
 	}
-	entry.State, entry.Version, entry.Ended, entry.Since, entry.Parked = stateParked, c.Version, c.EndedAt, now, place
+	entry.State, entry.Version, entry.Ended, entry.Since, entry.Term, entry.Parked = stateParked, c.Version, c.EndedAt, now, "", place
 	if err := j.put(ctx, journalKey(c.Account, c.ID), &entry); err != nil {
 		return outcome{err: err}
 	}
