@@ -26,6 +26,7 @@ const (
 	pairLife    = 24 * time.Hour   // and the pair that came for it, until it is known whose it is
 	arrivalTurn = time.Minute      // a node has to make something of a code before another may
 	linkLife    = time.Hour        // a link to connect an account is good for
+	keepTime    = 2 * time.Second  // to keep a code: the CRM's server waits for three
 
 	// The CRM's server calls once, so a code is kept first; one that no link of ours led to waits for its turn to be
 	// exchanged. No more are kept than have theirs while they are good, and few of one address in the CRM: somebody who
@@ -63,18 +64,28 @@ func newArrivals() *arrivals {
 	return &arrivals{pace: rate.NewLimiter(arrivalPace, arrivalBurst), busy: map[string]string{}}
 }
 
-// begin says whether this node may begin with an arrival, and after how long. ours: a link of ours led to it.
-func (a *arrivals) begin(key, base string, ours bool) (turn time.Duration, ok bool) {
+// begin says whether this node may begin with an arrival, and by when it will have had its turn. ours: a link of ours led
+// to it.
+func (a *arrivals) begin(key, base string, ours bool) (until time.Time, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if _, ok := a.busy[key]; ok || !ours && (len(a.busy) >= maxArrivals || a.at(base) >= maxArrivalsAt) {
-		return 0, false
+		return time.Time{}, false
 	}
 	a.busy[key] = base
+	until = now().Add(arrivalTurn)
 	if !ours {
-		turn = a.pace.Reserve().Delay()
+		until = until.Add(time.Duration(len(a.busy)) * time.Second / arrivalPace)
 	}
-	return turn, true
+	return until, true
+}
+
+// turn takes a place in the line of what is exchanged: only for what is kept, or those who go away at once would fill it.
+func (a *arrivals) turn(ours bool) time.Duration {
+	if ours {
+		return 0
+	}
+	return a.pace.Reserve().Delay()
 }
 
 // at returns how many codes of an address there are. The caller holds the lock.
@@ -103,12 +114,14 @@ type arrived struct {
 func (i *Installs) arrive(ctx context.Context, in *Integration, account, base, code string, ours bool) (<-chan arrived, error) {
 	sum := sha256.Sum256([]byte(in.ClientID + "\x00" + code))
 	key := keyArrivals + "." + hex.EncodeToString(sum[:16])
-	turn, ok := i.arrivals.begin(key, base, ours)
+	until, ok := i.arrivals.begin(key, base, ours)
 	if !ok {
 		return nil, gateway.Errorf(gateway.CodeTooMany, "this code is under way, or too many are")
 	}
-	a := arrival{Integration: in.ID, Account: account, BaseURL: base, At: now(), Until: now().Add(turn + arrivalTurn)}
-	rev, err := i.keep(ctx, key, &a, arrivalSecret{Code: code}, 0)
+	a := arrival{Integration: in.ID, Account: account, BaseURL: base, At: now(), Until: until}
+	keeping, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTime) // whoever goes away at once leaves nothing half done
+	defer cancel()
+	rev, err := i.keep(keeping, key, &a, arrivalSecret{Code: code}, 0)
 	if err != nil {
 		i.arrivals.finish(key)
 		if errors.Is(err, gateway.ErrConflict) {
@@ -119,7 +132,7 @@ func (i *Installs) arrive(ctx context.Context, in *Integration, account, base, c
 	done := make(chan arrived, 1)
 	i.work.Go(func() {
 		defer i.arrivals.finish(key)
-		done <- i.admit(i.life, turn, key, rev, a, arrivalSecret{Code: code})
+		done <- i.admit(i.life, i.arrivals.turn(ours), key, rev, a, arrivalSecret{Code: code})
 	})
 	return done, nil
 }
@@ -168,11 +181,11 @@ func (i *Installs) takeOver(ctx context.Context) {
 			i.drop(ctx, v.Key, v.Rev)
 			continue
 		}
-		turn, ok := i.arrivals.begin(v.Key, a.BaseURL, false)
+		until, ok := i.arrivals.begin(v.Key, a.BaseURL, false)
 		if !ok {
 			continue
 		}
-		a.Until = now().Add(turn + arrivalTurn)
+		a.Until = until
 		rev, err := i.keep(ctx, v.Key, &a, s, v.Rev)
 		if err != nil { // another node was faster
 			i.arrivals.finish(v.Key)
@@ -180,7 +193,7 @@ func (i *Installs) takeOver(ctx context.Context) {
 		}
 		i.work.Go(func() {
 			defer i.arrivals.finish(v.Key)
-			i.admit(i.life, turn, v.Key, rev, a, s)
+			i.admit(i.life, i.arrivals.turn(false), v.Key, rev, a, s)
 		})
 	}
 }

@@ -107,6 +107,28 @@ func TestInstallationsOfOneSecondAreAllKept(t *testing.T) {
 	})
 }
 
+// TestCodesThatAreNotKeptTakeNobodysTurn: somebody repeats codes that another node has.
+func TestCodesThatAreNotKeptTakeNobodysTurn(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		w.net.set("a.amocrm.ru", w.amo)
+		one, other := w.node(ours()), w.node(ours())
+		for i := range maxArrivalsAt {
+			one.install("code", fmt.Sprint("guessed-", i), "referer", "a.amocrm.ru")
+			for range 20 {
+				other.install("code", fmt.Sprint("guessed-", i), "referer", "a.amocrm.ru")
+			}
+		}
+		code, err := w.amo.Code(boxClient)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other.install("code", code, "referer", boxHost)
+		w.passes(5 * time.Second)
+		other.wantState("acme", StateConnected)
+	})
+}
+
 // TestWhatNobodyAsksForIsForgotten: strangers say of which account a code is, and each has limits of its own.
 func TestWhatNobodyAsksForIsForgotten(t *testing.T) {
 	t.Parallel()
