@@ -27,7 +27,7 @@ const (
 	AsWritten  DialFormat = "as_written" // 8 999 111-22-33 is 89991112233
 	DigitsOnly DialFormat = "digits"     // 79991112233
 	PlusE164   DialFormat = "e164"       // +79991112233
-	National   DialFormat = "national"   // 89991112233; of another country as it is dialled from the region: 8104915112345678
+	National   DialFormat = "national"   // 89991112233; of another country as it is dialled from the region: 8104915112345678, or where carriers differ +4915112345678
 )
 
 const maxDialled = 40 // digits; more make no number anywhere
@@ -123,19 +123,18 @@ func national(e164, region string) string {
 	case home == 0:
 		return e164[1:]
 	case err != nil:
-		return usualAbroad + e164[1:]
+		return e164
 	case int(p.GetCountryCode()) == home:
 		return Digits(phonenumbers.Format(p, phonenumbers.NATIONAL))
 	}
-	// "8~10 49 1512 3456789", or else where each carrier has a prefix of its own.
+	// "8~10 49 1512 3456789". Where each carrier has a prefix of its own there is none, and a guess could be somebody else's
+	// number: the plus is none.
 	abroad, _, _ := strings.Cut(phonenumbers.FormatOutOfCountryCallingNumber(p, region), " ")
 	if strings.Trim(abroad, "0123456789~") != "" {
-		abroad = usualAbroad
+		return e164
 	}
 	return Digits(abroad) + e164[1:]
 }
-
-const usualAbroad = "00" // what most countries dial before the code of another
 
 // plainDigits leaves out what is there for people: spaces, brackets, hyphens, the plus of an international
 // number. Letters, or anything with which a dial string could be extended, make it no number.

@@ -40,7 +40,7 @@ func TestNumbersInTheirFormat(t *testing.T) {
 		{National, "RU", "+7 727 258 1234", "87272581234"}, // of Kazakhstan, in the same numbering
 		{National, "RU", "+49 151 12345678", "8104915112345678"},
 		{National, "RU", "+1 202 555 0123", "81012025550123"},
-		{National, "RU", "+999 1234567", "009991234567"}, // no country has it yet
+		{National, "RU", "+999 1234567", "+9991234567"}, // no country has it yet
 		{National, "RU", "101", "101"},
 		{National, "RU", "*98", "*98"},
 		{National, "UA", "+380 67 123 45 67", "0671234567"},
@@ -50,7 +50,7 @@ func TestNumbersInTheirFormat(t *testing.T) {
 		{National, "US", "+1 202 555 0123", "2025550123"},
 		{National, "US", "+44 20 7946 0958", "011442079460958"}, // 442 is an area of California
 		{National, "BR", "+55 11 96123-4567", "11961234567"},
-		{National, "BR", "+49 151 12345678", "004915112345678"},
+		{National, "BR", "+49 151 12345678", "+4915112345678"},
 		{National, "", "+49 151 12345678", "4915112345678"},
 	} {
 		n := ParseNumber(tt.raw, tt.region)
