@@ -186,7 +186,7 @@ func (c *callers) ask(call *Call, try int) {
 func (c *callers) askAgain(key callKey, try int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if call, ok := c.gateway.feed.call(key.account, key.id); ok && c.calls[key] != nil && c.ctx != nil {
+	if call, ok := c.gateway.feed.call(key.account, key.id); ok && c.calls[key] != nil && c.ctx != nil && c.gateway.term(key.account) != 0 {
 		c.ask(call, try)
 	}
 }
