@@ -332,7 +332,7 @@ func (l *lane) begin(ctx context.Context, t *task) {
 	l.workers.Go(func() {
 		select {
 		case l.inFlight <- struct{}{}:
-			t.outcome = l.save(ctx, t)
+			t.outcome = l.save(ctx, t, l.journalTerm)
 			<-l.inFlight
 		case <-ctx.Done():
 			t.outcome = outcome{err: ctx.Err()}

@@ -115,7 +115,7 @@ func (j *journal) latest(c *Call) *Call {
 }
 
 // save brings a task's call into the CRM, unless that is done already, and takes its item off the queue.
-func (j *journalTerm) save(ctx context.Context, t *task) outcome {
+func (j *journal) save(ctx context.Context, t *task, term *journalTerm) outcome {
 	if t.err != nil { // nobody can mend it
 		j.logger.Error("an item of the journal's queue is none", "lane", t.Lane, "item", t.ID, "err", t.err)
 		return outcome{err: j.Queue.Remove(ctx, t.Place)}
@@ -140,7 +140,7 @@ func (j *journalTerm) save(ctx context.Context, t *task) outcome {
 	if crm == nil {
 		return outcome{kind: JournalFailed, err: &LaterError{Delay: noCRM, Err: errors.New("the account has no CRM")}}
 	}
-	if until := j.asked(entry).Add(j.Late); until.After(j.now()) {
+	if until := term.asked(entry).Add(j.Late); until.After(j.now()) {
 		return outcome{until: until}
 	}
 	if reason := t.tooOften(); reason != nil {
@@ -148,7 +148,7 @@ func (j *journalTerm) save(ctx context.Context, t *task) outcome {
 	}
 	due := DueCall{Before: entry.Saved, Unsure: entry.unsure()}
 	due.Call = *entry.Mend.of(c, j.number)
-	entry.State, entry.Version, entry.Ended, entry.Since, entry.Term = stateSending, c.Version, c.EndedAt, j.now().UTC(), j.id
+	entry.State, entry.Version, entry.Ended, entry.Since, entry.Term = stateSending, c.Version, c.EndedAt, j.now().UTC(), term.id
 	if err := j.put(ctx, key, &entry); err != nil {
 		return outcome{err: err}
 	}

@@ -271,29 +271,6 @@ func TestKilledWhileSavingLooksFirst(t *testing.T) {
 	})
 }
 
-// TestWhenAnotherTermAskedIsToldByItsMarkNotByItsClock: clocks differ, and a node may stand still.
-func TestWhenAnotherTermAskedIsToldByItsMarkNotByItsClock(t *testing.T) {
-	t.Parallel()
-	began := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-	term := &journalTerm{journal: &journal{now: func() time.Time { return began.Add(time.Second) }}, id: "mine", began: began}
-	for name, c := range map[string]struct {
-		entry journalEntry
-		want  time.Time
-	}{
-		"its own":                  {journalEntry{State: stateSending, Term: "mine", Since: began.Add(time.Second)}, time.Time{}},
-		"saved":                    {journalEntry{State: stateDone, Since: began.Add(-time.Second)}, time.Time{}},
-		"long before":              {journalEntry{State: stateSending, Term: "other", Since: began.Add(-time.Hour)}, began.Add(saveTime - time.Hour)},
-		"just before":              {journalEntry{State: stateSending, Term: "other", Since: began.Add(-time.Second)}, began},
-		"of a version before":      {journalEntry{State: stateSending, Since: began.Add(-time.Second)}, began},
-		"by a clock that is ahead": {journalEntry{State: stateSending, Term: "other", Since: began.Add(4 * time.Second)}, began.Add(4 * time.Second)},
-		"by a clock that is wrong": {journalEntry{State: stateSending, Term: "other", Since: began.AddDate(1, 0, 0)}, began},
-	} {
-		if got := term.asked(c.entry); !got.Equal(c.want) {
-			t.Errorf("%s: %v, want %v", name, got, c.want)
-		}
-	}
-}
-
 func TestStopCutsAHangingSave(t *testing.T) {
 	inArchive(t, func(t *testing.T, o *archive) {
 		o.crm.set(func(DueCall) manner { return isSlow })

@@ -105,6 +105,7 @@ func playJournal() int {
 		Log: db.Log(), Store: db.Store(), Directory: gateway.NewAccounts(accounts...), Logger: cfg.Logger,
 		Journal: gateway.JournalConfig{
 			Queue: queue, After: 50 * time.Millisecond, Retry: 20 * time.Millisecond, MaxRetry: 500 * time.Millisecond,
+			Late: 500 * time.Millisecond, // this CRM does at once what it does at all
 			CRMs: func(string) gateway.CRM { return remoteCRM{os.Getenv(childCRM), http.DefaultClient} },
 		},
 	}
