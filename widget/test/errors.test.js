@@ -91,6 +91,16 @@ test('keys do not hide one another; over() takes those below with it', async () 
   assert.equal(seen.stored.length, 3);
 });
 
+test('what was begun anew by hand is told at once when it fails again', async () => {
+  const { tab, clock, seen } = browser();
+  const errors = tab();
+  await errors.show('a', { key: 'halt.offline' });
+  clock.at += 120000;
+  errors.over('halt', { anew: true });
+  await errors.show('a', { key: 'halt.offline' });
+  assert.equal(seen.stored.length, 2);
+});
+
 test('the CRM cannot store it: it is shown here', async () => {
   const { tab, seen } = browser({ answer: 'fail' });
   assert.equal(await tab().show('lost', { key: 'lost' }), true);

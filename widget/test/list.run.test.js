@@ -3,8 +3,10 @@
 const test = require('node:test');
 const assert = require('node:assert/strict');
 const { load } = require('./amd.js');
+const { translator } = require('./fakes.js');
 const { World, people, number, states } = require('./list.world.js');
 
+const Errors = load('js/errors.js');
 const Hangups = load('js/hangups.js');
 
 const start = async (options, ...ids) => {
@@ -204,6 +206,21 @@ test('a panel that is folded or closed does not hide why the list stopped', asyn
     assert.deepEqual(world.errors, [why(tab)], put);
     assert.match(why(tab), /PBX is not connected/);
     assert.deepEqual(world.told, ['over list.halt', 'list.halt.pbx_offline'], 'one tab says it, to all');
+  }
+});
+
+test('the list that was started again and stopped again says so again, however soon', async () => {
+  const world = new World();
+  const tab = world.tab();
+  tab.list.add(people(1));
+  const told = [];
+  tab.list.errors = new Errors({ notifications: { add_error: (note, { always }) => always(told.push(note.text)) }, store: tab.store, clock: world.clock, t: translator('en') });
+  tab.act.fold();
+  world.telephone.refusing = 'pbx_offline';
+  for (const times of [1, 2]) {
+    tab.act.start();
+    await world.pass(120000);
+    assert.equal(told.length, times);
   }
 });
 

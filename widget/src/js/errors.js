@@ -55,11 +55,12 @@ define(['./text.js?v=%VERSION%'], function (text) {
       return true;
     }
 
-    /* What a key, and those that begin with it and a dot, stand for is over: if it comes again it is another outage. */
-    over(key) {
+    /* What a key, and those that begin with it and a dot, stand for is over: if it comes again it is another outage.
+       anew: somebody has begun it anew by hand, and is told the next one at once. */
+    over(key, { anew = false } = {}) {
       this.store.keys()
         .filter((each) => each === 'told.' + key || each.startsWith('told.' + key + '.'))
-        .forEach((each) => this.store.set(each, { ...this.store.get(each), open: false }));
+        .forEach((each) => this.store.set(each, anew ? null : { ...this.store.get(each), open: false }));
     }
 
     /* Runs fn in one tab of this browser, unless that was done a while ago. The lock is kept meanwhile: by the time

@@ -84,7 +84,7 @@ define([
     }
 
     begin(list) {
-      this.errors.over(told.halt);
+      this.errors.over(told.halt, { anew: true });
       return model.start(list, this.random());
     }
 
