@@ -132,6 +132,30 @@ test('outside of a list nothing is picked, and that is said', async () => {
   assert.deepEqual(world.errors, ['There is nobody to call among the selected.', 'There is nobody to call among the selected.']);
 });
 
+test('the panel cannot be drawn: who asks for it hears so in his tab each time, though it was told before', async () => {
+  const world = new World();
+  const tab = world.tab();
+  const { panel } = tab.list;
+  world.quiet.add('list.broken');
+  panel.failed();
+  await world.pass(0);
+  assert.deepEqual(world.errors, [], 'nobody has asked for it');
+  for (const times of [1, 2]) {
+    tab.selected = { selected: [{ id: times, phones: ['10' + times] }] };
+    await tab.list.pick('contacts');
+    panel.failed();
+    panel.failed();
+    await world.pass(0);
+    assert.deepEqual([world.errors.length, world.told.at(-1)], [times, null]);
+  }
+  tab.app.widgets = { notificationsPhone: ({ click }) => click(), destroyNotificationsPhone: () => {} };
+  tab.act.hide();
+  tab.list.attach();
+  panel.failed();
+  await world.pass(0);
+  assert.equal(world.errors.length, 3);
+});
+
 test('the CRM does not answer: said, and who has a number is in the list all the same', async () => {
   const world = new World();
   const tab = world.tab();

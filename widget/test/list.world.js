@@ -218,6 +218,7 @@ class World {
     this.names = 0;
     this.errors = [];
     this.told = []; /* the keys of errors, and which are over */
+    this.quiet = new Set(); /* keys that were told a while ago */
     this.cards = [];
     this.tabs = [];
   }
@@ -228,9 +229,11 @@ class World {
     const locks = this.locks && this.locks.of();
     const tab = { client, page, locks, quiet: true, visible: true, cards: [] };
     const errors = {
-      show: (message, { key = null } = {}) => {
+      show: async (message, { key = null } = {}) => {
+        if (this.quiet.has(key)) return false;
         this.errors.push(message);
         this.told.push(key);
+        return true;
       },
       explain: (code) => this.errors.push(code),
       over: (key) => this.told.push('over ' + key),

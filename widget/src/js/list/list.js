@@ -45,6 +45,8 @@ define([
       this.news = '';
       this.toldWindow = null; /* when the others were told of a result window here */
       this.summoned = false; /* the panel was called for, though it is empty */
+      this.awaited = false; /* the user has asked for it in this tab */
+      this.toldBroken = false;
       this.drawn = null; /* what the panel shows */
       this.limit = step; /* how many rows of it are drawn */
       this.opened = (this.kept.run.attempt || {}).token; /* its card was opened before this page was loaded */
@@ -105,6 +107,7 @@ define([
     async pick(kind) {
       const { widget, app, crm } = this;
       this.news = this.t('list.looking');
+      this.awaited = true;
       this.setLook({ shown: true, folded: false });
       try {
         const { entries, unanswered } = await picked[kind]({ widget, app, crm });
@@ -169,6 +172,7 @@ define([
     toggled() {
       const { shown } = this.view();
       this.summoned = !shown;
+      this.awaited = !shown;
       this.news = '';
       this.setLook({ shown: !shown, folded: false });
     }
@@ -192,11 +196,15 @@ define([
       this.panel.draw(this.view());
     }
 
-    /* The panel cannot be drawn: here nobody can see or stop what is dialled. */
-    broken() {
+    /* The panel cannot be drawn: here nobody can see or stop what is dialled. Who waits for it is told here each time. */
+    async broken() {
+      const { awaited, toldBroken } = this;
+      Object.assign(this, { awaited: false, toldBroken: true });
       this.driver.distrust();
-      if (!this.toldBroken) this.errors.show(this.t('list.broken'), { key: told.broken });
-      this.toldBroken = true;
+      if (toldBroken && !awaited) return;
+      const message = this.t('list.broken');
+      const said = await this.errors.show(message, { key: told.broken });
+      if (awaited && !said) this.errors.show(message);
     }
 
     appeared() {
