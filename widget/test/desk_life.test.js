@@ -9,6 +9,7 @@ const Hangups = load('js/hangups.js');
 
 const olga = { ...ivan, id: '2', name: 'Olga', url: '/contacts/detail/2' };
 const talk = (over) => call({ state: 'talking', ...over });
+const notes = (store) => store.keys().filter((key) => key.startsWith('talk.'));
 const rings = (seen) => seen.rung.map(([id]) => id);
 
 test('a command disables the card until it is answered; its failure is said there', async () => {
@@ -251,7 +252,7 @@ test('a talk that ended while the page was loaded anew has its result window, on
   const { client, desk, seen, store } = await reloaded(1000);
   assert.deepEqual(seen.results.map(([id, { entity }]) => [id, entity]), [['c1', ivan]]);
   assert.deepEqual(client.claims, ['result', 'result done']);
-  assert.deepEqual([desk.talks.lost(client.calls), store.keys().filter((key) => key.startsWith('talk.'))], [[], []]);
+  assert.deepEqual([desk.talks.lost(client.calls), notes(store)], [[], []]);
 });
 
 test('so has one whose page went away before its window was there; its length is known then', async () => {
@@ -271,6 +272,35 @@ test('so has one whose page went away before its window was there; its length is
     desk.stop();
   }
   assert.deepEqual(opened, [['c1', 'ended', 65]]);
+});
+
+test('a claim that nobody else has costs no result window: it is made again when the line stands, and by the next page', async () => {
+  for (const [code, ms] of [['timeout', 60000], ['stopped', 1000], ['offline', 1000]]) {
+    const { client, clock, seen, store, desk } = make();
+    client.refuse = { 'claim:result': code };
+    client.tell('call.dial', talk());
+    client.tell('call.hangup', talk({ state: 'ended', outcome: 'answered', talk_seconds: 65 }));
+    await clock.pass(ms);
+    client.refuse = {};
+    if (code === 'stopped') desk.stop();
+    const here = code === 'stopped' ? make({ store }) : { client, clock, seen };
+    for (let i = 0; i < 2; i += 1) here.client.emit('state', { name: 'live' });
+    await here.clock.pass(60000);
+    assert.deepEqual([code, here.seen.results.map(([id]) => id), notes(store)], [code, ['c1'], []]);
+  }
+});
+
+test('a call that was not found and comes back has its result window at its end', async () => {
+  const { client, clock, seen, store } = make();
+  for (const code of ['not_found', null]) {
+    client.refuse = { 'claim:result': code };
+    client.tell('call.dial', talk());
+    client.tell('call.hangup', talk({ state: 'ended', outcome: 'answered' }));
+    await clock.pass(10000);
+    client.emit('state', { name: 'live' });
+    await clock.pass(10000);
+    assert.deepEqual([seen.results.length, notes(store)], [code ? 0 : 1, []]);
+  }
 });
 
 test('no result is asked for of a talk that goes on, is long over, was with a colleague, or where the account wants none', async () => {

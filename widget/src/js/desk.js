@@ -337,7 +337,7 @@ define([
         } catch (err) {
           const left = err.code === 'taken' ? Math.min(tries - 1, 1) : tries - 1;
           if (left > 0 && (passing.has(err.code) || err.code === 'taken')) this.later(claimAgain, () => this.askResult(entry, left));
-          else this.talks.forget(id);
+          else this.giveUp(id, err.code);
           return;
         }
         const fresh = entry.search.chosen ? entry : { ...entry, ...this.lookAgain(entry.call) };
@@ -346,6 +346,13 @@ define([
         await this.results.open(entry.call, this.view.who(fresh));
         this.client.claim(id, 'result', { done: true }).catch(() => {});
       });
+    }
+
+    /* Another has it, or there is no such call. What failed otherwise, as when the page goes away, may be asked for when
+       the line stands again; and a call that is not there may come back, and has its end then. */
+    giveUp(id, code) {
+      if (code === 'taken' || code === 'not_found') this.talks.forget(id);
+      if (code !== 'taken') this.asked.delete(id);
     }
 
     /* A new contact may have been made during the talk. */
