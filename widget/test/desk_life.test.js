@@ -317,6 +317,46 @@ test('of a long talk it is noted each minute that it goes on', async () => {
   assert.equal(seen.results.length, 1);
 });
 
+test('without a line nobody knows that a talk goes on', async () => {
+  const lost = ({ client, clock }) => {
+    client.emit('state', { name: 'retrying' });
+    return clock.pass(290000);
+  };
+  assert.deepEqual((await reloaded(60000, { before: lost })).seen.results, []);
+});
+
+test('of a talk whose result was asked for, or is not to be asked for any more, nothing is left when the line stands', async () => {
+  const { client, clock, desk, seen, store } = make();
+  const live = () => client.emit('state', { name: 'live' });
+  const ended = talk({ state: 'ended', outcome: 'answered' });
+  client.tell('call.dial', talk());
+  client.refuse = { 'claim:result': 'timeout' };
+  client.tell('call.hangup', ended);
+  await clock.pass(1000);
+  live();
+  client.tell('call.bridge', talk());
+  client.tell('call.hangup', ended);
+  assert.deepEqual(notes(store), ['talk.c1'], 'it has no window yet');
+  client.refuse = {};
+  await clock.pass(10000);
+  assert.deepEqual([seen.results.length, notes(store)], [1, []]);
+  desk.talks.note(talk());
+  live();
+  assert.deepEqual(notes(store), [], 'the call came back and ended unseen');
+  client.refuse = { 'claim:result': 'taken' };
+  client.tell('call.bridge', talk({ id: 'c3' }));
+  client.tell('call.hangup', { ...ended, id: 'c3' });
+  await clock.pass(10000);
+  desk.talks.note(talk({ id: 'c3' }));
+  live();
+  assert.deepEqual(notes(store), [], 'another tab has its window');
+  desk.talks.note(talk({ id: 'c2' }));
+  clock.at += 300000;
+  live();
+  await clock.pass(10000);
+  assert.deepEqual([seen.results.length, notes(store)], [1, []]);
+});
+
 test('what became known meanwhile is not asked for again, nor of a call that is gone', async () => {
   let asked = 0;
   const { client, clock, seen, lookups } = make({ find: async () => ((asked += 1), { state: 'failed', matches: [] }) });

@@ -52,7 +52,7 @@ define([
       this.talks = new Talks(parts);
       this.hangups = new Hangups({ store: this.store });
       this.view = new View(parts);
-      this.asked = new Set(); /* ids of calls whose result was asked for: an ended call may change, too */
+      this.asked = new Map(); /* id of a call whose result was asked for, as an ended call may change, too → whether somebody has it */
       this.placeholders = new Map(); /* card → {number, call: its id once it is known, away()} of what is being dialled */
       this.lostAt = null; /* since when nothing is known for sure */
       this.signed = false; /* the sign of that is this desk's */
@@ -101,6 +101,7 @@ define([
       this.sign(false);
       this.reconcile();
       this.marks.keep(this.client.calls);
+      this.talks.sweep();
       this.talks.lost(this.client.calls).forEach((call) => this.askOnce({ call, search: nobody() }));
     }
 
@@ -265,7 +266,7 @@ define([
     /* A talk asks for its result. Until that has begun it is kept: the page may go away. */
     after(entry) {
       const { call } = entry;
-      if (Talks.had(call) && !this.asked.has(call.id)) this.talks.note(call);
+      if (Talks.had(call) && !this.asked.get(call.id)) this.talks.note(call);
       else this.talks.forget(call.id);
       if (Talks.had(call)) this.askOnce(entry);
     }
@@ -321,10 +322,10 @@ define([
 
     askOnce(entry) {
       const { id } = entry.call;
-      if (this.behaviour.result === 'never') this.talks.forget(id);
+      if (this.behaviour.result === 'never' || this.asked.get(id)) this.talks.forget(id);
       if (this.behaviour.result === 'never' || this.asked.has(id)) return;
-      this.asked.add(id);
-      if (this.asked.size > mostAsked) this.asked.delete(this.asked.values().next().value);
+      this.asked.set(id, false);
+      if (this.asked.size > mostAsked) this.asked.delete(this.asked.keys().next().value);
       this.askResult(entry);
     }
 
@@ -342,17 +343,27 @@ define([
         }
         const fresh = entry.search.chosen ? entry : { ...entry, ...this.lookAgain(entry.call) };
         await fresh.found;
-        this.talks.forget(id);
+        this.settled(id);
         await this.results.open(entry.call, this.view.who(fresh));
         this.client.claim(id, 'result', { done: true }).catch(() => {});
       });
     }
 
+    /* Somebody has it: nobody has to remember the talk any more. */
+    settled(id) {
+      this.asked.set(id, true);
+      this.talks.forget(id);
+    }
+
     /* Another has it, or there is no such call. What failed otherwise, as when the page goes away, may be asked for when
        the line stands again; and a call that is not there may come back, and has its end then. */
     giveUp(id, code) {
-      if (code === 'taken' || code === 'not_found') this.talks.forget(id);
-      if (code !== 'taken') this.asked.delete(id);
+      if (code === 'taken') {
+        this.settled(id);
+        return;
+      }
+      if (code === 'not_found') this.talks.forget(id);
+      this.asked.delete(id);
     }
 
     /* A new contact may have been made during the talk. */
@@ -381,7 +392,7 @@ define([
       const gap = now - this.lastBeat;
       if (gap > slept || gap < -beat) this.overslept(this.lastBeat);
       this.lastBeat = now;
-      this.entries.forEach(({ call }) => talks(call) && this.talks.goesOn(call));
+      if (this.lostAt === null) this.entries.forEach(({ call }) => talks(call) && this.talks.goesOn(call));
       this.doubt(now);
       this.tellCalling();
       this.deck.tick();
