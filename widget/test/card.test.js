@@ -66,6 +66,25 @@ test('what is not permitted is not offered again for that call, and after a seco
   assert.equal(telephone.can('hangup', talk()), true);
 });
 
+test('what another call has done meanwhile is a matter of the calls that refuse it, and not of the telephone', async () => {
+  const client = new Client();
+  const store = new Store();
+  const telephone = telephoneOf(client, { store });
+  const talk = (id, over) => call({ id, state: 'talking', ...over });
+  client.replies = { park: { slot: '701' } };
+  for (const refused of ['office:1', 'office:2']) {
+    client.refuse = { park: 'not_permitted', hold: 'not_permitted' };
+    await assert.rejects(telephone.park(talk(refused)));
+    await assert.rejects(telephone.hold(talk(refused)));
+    client.refuse = {};
+    assert.deepEqual(await telephone.park(talk('office:3')), { slot: '701' });
+  }
+  assert.deepEqual(['park', 'hold'].map((deed) => telephone.can(deed, talk('office:4'))), [true, false]);
+  await telephone.unhold(talk('office:4', { state: 'held' }));
+  assert.equal(telephone.can('hold', talk('office:4')), true);
+  assert.deepEqual(store.get('inabilities'), {});
+});
+
 test('what is not permitted is kept for a day, over reloads and for all tabs', async () => {
   const client = new Client();
   const [store, clock] = [new Store(), new Clock()];

@@ -5,7 +5,7 @@ define([], function () {
   const key = 'inabilities'; /* in the store: what → {calls, at}: the calls that it was refused for, and when last */
   const life = 24 * 60 * 60 * 1000; /* ms: whoever runs the PBX may have given it more rights */
   const most = 50; /* kept; the oldest go first */
-  const enough = 2; /* calls that refuse it say so of the telephone: the first may have had a reason of its own */
+  const enough = 2; /* calls that refuse it, and none that does it, say so of the telephone: one may have a reason of its own */
 
   return class Inabilities {
     /* store: see store.js */
@@ -33,6 +33,14 @@ define([], function () {
       const others = Object.entries(rest).filter(([, { at }]) => this.counts(at)).slice(1 - most);
       this.known = { ...Object.fromEntries(others), [what]: { calls, at: this.clock.now() } };
       this.store.set(key, this.known);
+    }
+
+    /* It was done. */
+    forget(what) {
+      const { [what]: before, ...rest } = this.all();
+      if (!before) return;
+      this.known = rest;
+      this.store.set(key, rest);
     }
 
     calls(what) {

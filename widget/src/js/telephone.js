@@ -97,7 +97,9 @@ define(['./inabilities.js?v=%VERSION%'], function (Inabilities) {
 
     async attempt(deed, call, run) {
       try {
-        return await run();
+        const reply = await run();
+        this.inabilities.forget(this.key(deed, call));
+        return reply;
       } catch (err) {
         /* Hanging up is what every telephone may be asked for again. */
         if (err.code === 'not_permitted' && deed !== 'hangup') this.inabilities.note(this.key(deed, call), call.id);
