@@ -24,9 +24,10 @@ func TestMovedTwiceAtTheSameTime(t *testing.T) {
 			t.Parallel()
 			f, l, s := hearing(t, talk...)
 			begun, end := make(chan struct{}), make(chan struct{})
+			f.mu.Lock()
+			f.busy = map[string]func(){action: func() { close(begun); <-end }}
+			f.mu.Unlock()
 			f.on(action, func(_ message, reply func(string)) {
-				close(begun)
-				<-end
 				reply(encodeMessage(event("Hold", "Uniqueid", "2")))
 				reply(encodeMessage(event("BridgeEnter", "BridgeUniqueid", "x", "Uniqueid", "2")))
 			})

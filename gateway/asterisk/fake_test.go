@@ -26,6 +26,7 @@ type fake struct {
 	denies map[string]string                              // action: the message with which it is refused
 	list   func(actionID string) []message                // CoreShowChannels; nil: none
 	answer map[string]func(m message, reply func(string)) // what happens after "Success" to an action
+	busy   map[string]func()                              // what it does before it answers an action; nil: nothing
 	refuse func(m message) string                         // as denies, by what is asked for; nil: nothing is refused
 	mute   string                                         // the event that it does not send by itself
 	files  map[string]string                              // of the recording of a channel, by name
@@ -123,7 +124,7 @@ func (f *fake) serve(conn net.Conn) {
 func (f *fake) obey(s *fakeSession, m message) {
 	f.mu.Lock()
 	name := m.get("Action")
-	denied, list, follow, mute := f.denies[name], f.list, f.answer[name], f.mute
+	denied, list, follow, mute, wait := f.denies[name], f.list, f.answer[name], f.mute, f.busy[name]
 	if f.refuse != nil && denied == "" {
 		denied = f.refuse(m)
 	}
@@ -188,6 +189,9 @@ func (f *fake) obey(s *fakeSession, m message) {
 		if name == "Getvar" && m.get("Channel") == "" {
 			respond("Success", "Variable: "+m.get("Variable")+"\r\nValue: "+value)
 			return
+		}
+		if wait != nil {
+			wait()
 		}
 		respond("Success", "Message: queued")
 		if follow != nil {
