@@ -30,12 +30,13 @@ const (
 
 // world is a CRM, the internet and a store, in which nodes live. Its time is the bubble's.
 type world struct {
-	t     *testing.T
-	amo   *sandbox.Amo
-	net   *network
-	store *watchedStore
-	log   *bytes.Buffer
-	key   []byte
+	t      *testing.T
+	amo    *sandbox.Amo
+	net    *network
+	store  *watchedStore
+	log    *bytes.Buffer
+	logger *slog.Logger // of all nodes, to log
+	key    []byte
 }
 
 // inWorld runs a test in a bubble.
@@ -54,6 +55,7 @@ func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 			t: t, amo: amo, store: newWatchedStore(), log: &bytes.Buffer{}, key: []byte(strings.Repeat("k", 32)),
 			net: &network{hosts: map[string]http.Handler{boxHost: amo}},
 		}
+		w.logger = slog.New(slog.NewTextHandler(w.log, nil))
 		test(t, w)
 	})
 }
@@ -88,7 +90,7 @@ func (w *world) node(integrations ...Integration) *node {
 	n := &node{world: w}
 	n.Installs, err = NewInstalls(InstallsConfig{
 		Store: w.store, Sealer: sealer, Integrations: integrations, Taken: func(account string) bool { return account == "taken" },
-		Changed: func() { n.changes.Add(1) }, Client: &http.Client{Transport: w.net}, Logger: slog.New(slog.NewTextHandler(w.log, nil)),
+		Changed: func() { n.changes.Add(1) }, Client: &http.Client{Transport: w.net}, Logger: w.logger,
 	})
 	if err == nil {
 		err = n.Load(w.t.Context())
